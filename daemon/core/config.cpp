@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "core/config.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <limits>
+#include <utility>
+
+#include "core/json_fields.h"
+#include "core/json_lines.h"
+#include "core/names.h"
+#include "core/text.h"
+
+namespace handover {
+
+namespace {
+
+constexpr std::uint64_t usec_per_second = 1'000'000;
+
+struct Unit {
+  std::string_view name;
+  std::uint64_t usec;
+};
+
+// The units of systemd.time(7), up to weeks.
+constexpr std::array units = {
+    Unit{"", usec_per_second},
+    Unit{"us", 1},
+    Unit{"usec", 1},
+    Unit{"µs", 1},  // U+00B5
+    Unit{"μs", 1},  // U+03BC
+    Unit{"ms", 1'000},
+    Unit{"msec", 1'000},
+    Unit{"s", usec_per_second},
+    Unit{"sec", usec_per_second},
+    Unit{"second", usec_per_second},
+    Unit{"seconds", usec_per_second},
+    Unit{"m", 60 * usec_per_second},
+    Unit{"min", 60 * usec_per_second},
+    Unit{"minute", 60 * usec_per_second},
+    Unit{"minutes", 60 * usec_per_second},
+    Unit{"h", 3'600 * usec_per_second},
+    Unit{"hr", 3'600 * usec_per_second},
+    Unit{"hour", 3'600 * usec_per_second},
+    Unit{"hours", 3'600 * usec_per_second},
+    Unit{"d", 86'400 * usec_per_second},
+    Unit{"day", 86'400 * usec_per_second},
+    Unit{"days", 86'400 * usec_per_second},
+    Unit{"w", 604'800 * usec_per_second},
+    Unit{"week", 604'800 * usec_per_second},
+    Unit{"weeks", 604'800 * usec_per_second},
+};
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+std::string_view take_while(std::string_view& text, bool (*wanted)(char)) {
+  const auto end = std::find_if_not(text.begin(), text.end(), wanted);
+  const auto taken = text.substr(0, static_cast<std::size_t>(end - text.begin()));
+  text.remove_prefix(taken.size());
+  return taken;
+}
+
+/// a * b + c, or nullopt if it does not fit.
+std::optional<std::uint64_t> multiply_add(std::uint64_t a, std::uint64_t b, std::uint64_t c) {
+  std::uint64_t product = 0;
+  std::uint64_t sum = 0;
+  if (__builtin_mul_overflow(a, b, &product) || __builtin_add_overflow(product, c, &sum)) {
+    return std::nullopt;
+  }
+  return sum;
+}
+
+/// "1", "1.5", ".5" times the unit.
+std::optional<std::uint64_t> scaled(std::string_view whole, std::string_view fraction,
+                                    std::uint64_t unit) {
+  std::optional<std::uint64_t> number = 0;
+  for (const char digit : whole) {
+    number = multiply_add(*number, 10, static_cast<std::uint64_t>(digit - '0'));
+    if (!number) return std::nullopt;
+  }
+  number = multiply_add(*number, unit, 0);
+  for (const char digit : fraction) {
+    if (!number) return std::nullopt;
+    // A digit is worth a tenth of the one before; what rounding loses is a few µs of an hour.
+    const std::uint64_t tenth = unit / 10;
+    number = multiply_add(tenth, static_cast<std::uint64_t>(digit - '0'), *number);
+    unit = tenth;
+  }
+  return number;
+}
+
+/// The limits of every duration in the file: below 1 ms no client could answer, and what waits for
+/// more than 30 days waits for a mistake.
+constexpr std::uint64_t shortest_usec = 1'000;
+constexpr std::uint64_t longest_usec = UINT64_C(30) * 86'400 * usec_per_second;
+
+/// As FieldReader's conversions: sets `out` or leaves what is wrong in the reader.
+template <typename Out>
+void read_duration(FieldReader& reader, std::string_view name, Out& out) {
+  const auto value = reader.take(name);
+  if (!value) return;
+  std::uint64_t usec = 0;
+  if (value->is_string()) {
+    const auto parsed = parse_duration(value->get_ref<const std::string&>());
+    if (!parsed) return reader.refuse(name, "is no duration: " + parsed.error().message);
+    usec = *parsed;
+  } else if (value->is_number_unsigned()) {
+    const auto seconds = value->get<std::uint64_t>();
+    usec = multiply_add(seconds, usec_per_second, 0)
+               .value_or(std::numeric_limits<std::uint64_t>::max());
+  } else {
+    return reader.refuse(name,
+                         R"(must be a duration as "500ms", "5s" or "2min", or whole seconds)");
+  }
+  if (usec < shortest_usec || usec > longest_usec) {
+    return reader.refuse(name, "must be between 1ms and 30d");
+  }
+  out = usec;
+}
+
+void read_number(FieldReader& reader, std::string_view name, std::uint64_t least,
+                 std::uint64_t most, std::uint64_t& out) {
+  std::uint64_t number = out;
+  reader.optional(name, number);
+  if (number < least || number > most) {
+    return reader.refuse(
+        name, "must be between " + std::to_string(least) + " and " + std::to_string(most));
+  }
+  out = number;
+}
+
+void read_choice(FieldReader& reader, std::string_view name,
+                 std::initializer_list<std::string_view> allowed, std::string& out) {
+  std::string chosen = out;
+  reader.optional(name, chosen);
+  if (std::find(allowed.begin(), allowed.end(), chosen) == allowed.end()) {
+    std::string message = "must be one of";
+    for (const std::string_view one : allowed) message += " \"" + std::string(one) + "\"";
+    return reader.refuse(name, message + ", not " + in_quotes(chosen));
+  }
+  out = std::move(chosen);
+}
+
+void refuse_unknown(FieldReader& reader) {
+  const nlohmann::json rest = reader.rest();
+  if (rest.empty()) return;
+  std::string message = "is unknown; the fields are";
+  for (const std::string& name : reader.known()) message += " " + name;
+  reader.refuse(rest.begin().key(), std::move(message));
+}
+
+ClientLimits read_client_limits(FieldReader& reader) {
+  ClientLimits limits;
+  read_duration(reader, "prepare_timeout", limits.prepare_timeout_usec);
+  read_duration(reader, "freeze_timeout", limits.freeze_timeout_usec);
+  read_duration(reader, "restore_timeout", limits.restore_timeout_usec);
+  bool required = false;
+  if (auto value = reader.take("required")) {
+    if (!value->is_boolean()) {
+      reader.refuse("required", "must be true or false");
+    } else {
+      required = value->get<bool>();
+      limits.required = required;
+    }
+  }
+  refuse_unknown(reader);
+  return limits;
+}
+
+void read_clients(FieldReader& reader, std::map<std::string, ClientLimits>& out) {
+  auto clients = reader.take("clients");
+  if (!clients) return;
+  if (!clients->is_object()) {
+    return reader.refuse("clients", "must be an object: client name to its limits");
+  }
+  for (auto& [name, value] : clients->items()) {
+    const std::string pointer = child_pointer(reader.pointer("clients"), name);
+    if (auto checked = check_name(name); !checked) {
+      return reader.refuse(FieldError{pointer, "is no client: " + checked.error().message});
+    }
+    FieldReader limits(std::move(value), pointer);
+    out[name] = read_client_limits(limits);
+    if (limits.error()) return reader.refuse(*limits.error());
+  }
+}
+
+/// "line 7: field clients/db/required must be true or false".
+tl::unexpected<Error> fail_at(const JsonLines& lines, const FieldError& error) {
+  std::string message;
+  if (const auto line = lines.line_of(error.pointer)) {
+    message += "line " + std::to_string(*line) + ": ";
+  }
+  message += error.pointer.empty() ? std::string("the configuration ")
+                                   : "field " + printable(error.pointer.substr(1)) + " ";
+  return fail(ErrorCode::invalid_argument, message + error.message);
+}
+
+}  // namespace
+
+Result<std::uint64_t> parse_duration(std::string_view text) {
+  const auto refuse = [text](const std::string& why) {
+    return fail(ErrorCode::invalid_argument,
+                in_quotes(text) + " " + why + R"(; write it as "500ms", "5s" or "1h 30min")");
+  };
+  std::string_view rest = text;
+  std::uint64_t total = 0;
+  bool any = false;
+  while (true) {
+    take_while(rest, is_blank);
+    if (rest.empty()) break;
+    const std::string_view whole = take_while(rest, is_digit);
+    std::string_view fraction;
+    if (rest.starts_with('.')) {
+      rest.remove_prefix(1);
+      fraction = take_while(rest, is_digit);
+      if (fraction.empty()) return refuse("has a point with no digit after it");
+    }
+    if (whole.empty() && fraction.empty()) return refuse("has no number where one is needed");
+    take_while(rest, is_blank);
+    const std::string_view name =
+        take_while(rest, [](char c) { return !is_digit(c) && !is_blank(c) && c != '.'; });
+    const auto* const unit =
+        std::find_if(units.begin(), units.end(), [name](const Unit& u) { return u.name == name; });
+    if (unit == units.end()) return refuse("has an unknown unit " + in_quotes(name));
+    // "5 3s" would be 8 s to systemd; here it is more likely a mistake.
+    if (name.empty() && (any || !rest.empty())) return refuse("has a number without a unit");
+    const auto part = scaled(whole, fraction, unit->usec);
+    const auto sum = part ? multiply_add(*part, 1, total) : std::nullopt;
+    if (!sum) return refuse("is too long");
+    total = *sum;
+    any = true;
+  }
+  if (!any) return refuse("is empty");
+  return total;
+}
+
+Result<Config> parse_config(std::string_view text) {
+  auto json = parse_json(text, ErrorCode::invalid_argument);
+  if (!json) return fail(json.error());
+  const JsonLines lines(text);
+  if (const auto& twice = lines.repeated()) return fail_at(lines, {*twice, "is there twice"});
+
+  constexpr std::uint64_t most_sessions = 65'536;
+  constexpr std::uint64_t most_descriptors = 1'048'576;
+  constexpr std::uint64_t least_bytes = 4'096;
+  constexpr std::uint64_t most_bytes = std::numeric_limits<std::int64_t>::max();
+  constexpr std::uint64_t most_history = 10'000;
+
+  Config config;
+  FieldReader reader(std::move(*json), "");
+  std::string schema;  // names the schema to editors; means nothing here
+  reader.optional("$schema", schema);
+  read_choice(reader, "backend", {"auto", "luo", "emulated"}, config.backend);
+  reader.optional("collapse", config.collapse);
+  read_choice(reader, "mode", {"immediate", "orderly"}, config.mode);
+  reader.optional("kernel", config.kernel);
+  if (!config.kernel.empty() && !config.kernel.starts_with('/')) {
+    reader.refuse("kernel", "must be an absolute path, or empty for the newest in /boot");
+  }
+  reader.optional("cmdline", config.cmdline);
+  read_duration(reader, "prepare_timeout", config.prepare_timeout_usec);
+  read_duration(reader, "freeze_timeout", config.freeze_timeout_usec);
+  read_duration(reader, "thaw_timeout", config.thaw_timeout_usec);
+  read_duration(reader, "restore_timeout", config.restore_timeout_usec);
+  read_duration(reader, "claim_timeout", config.claim_timeout_usec);
+  read_number(reader, "max_sessions_per_user", 1, most_sessions, config.max_sessions_per_user);
+  read_number(reader, "max_descriptors_per_user", 1, most_descriptors,
+              config.max_descriptors_per_user);
+  read_number(reader, "max_bytes_per_user", least_bytes, most_bytes, config.max_bytes_per_user);
+  read_number(reader, "history_entries", 1, most_history, config.history_entries);
+  read_clients(reader, config.clients);
+  refuse_unknown(reader);
+  if (reader.error()) return fail_at(lines, *reader.error());
+  return config;
+}
+
+}  // namespace handover

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "core/text.h"
+
+#include <cstdint>
+
+namespace handover {
+
+namespace {
+
+std::uint8_t byte_at(std::string_view text, std::size_t index) {
+  return static_cast<std::uint8_t>(text[index]);
+}
+
+struct Lead {
+  std::size_t length;
+  std::uint8_t second_low;
+  std::uint8_t second_high;
+};
+
+// Unicode 15, table 3-7: what the second byte may be depends on the first; the others are 80..BF.
+Lead lead_of(std::uint8_t first) {
+  if (first < 0x80) return {1, 0, 0};
+  if (first < 0xC2) return {0, 0, 0};
+  if (first < 0xE0) return {2, 0x80, 0xBF};
+  if (first == 0xE0) return {3, 0xA0, 0xBF};
+  if (first == 0xED) return {3, 0x80, 0x9F};
+  if (first < 0xF0) return {3, 0x80, 0xBF};
+  if (first == 0xF0) return {4, 0x90, 0xBF};
+  if (first < 0xF4) return {4, 0x80, 0xBF};
+  if (first == 0xF4) return {4, 0x80, 0x8F};
+  return {0, 0, 0};
+}
+
+}  // namespace
+
+std::size_t utf8_sequence_length(std::string_view text) {
+  if (text.empty()) return 0;
+  const Lead lead = lead_of(byte_at(text, 0));
+  if (lead.length <= 1) return lead.length;
+  if (text.size() < lead.length) return 0;
+  const std::uint8_t second = byte_at(text, 1);
+  if (second < lead.second_low || second > lead.second_high) return 0;
+  for (std::size_t i = 2; i < lead.length; ++i) {
+    if ((byte_at(text, i) & 0xC0) != 0x80) return 0;
+  }
+  return lead.length;
+}
+
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = utf8_sequence_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+bool starts_with_control(std::string_view text) {
+  if (text.empty()) return false;
+  const std::uint8_t first = byte_at(text, 0);
+  if (first < 0x20 || first == 0x7F) return true;
+  return first == 0xC2 && text.size() > 1 && byte_at(text, 1) >= 0x80 && byte_at(text, 1) <= 0x9F;
+}
+
+std::string printable(std::string_view text, std::size_t most_bytes) {
+  static constexpr std::string_view digits = "0123456789abcdef";
+  std::string out;
+  while (!text.empty()) {
+    if (out.size() >= most_bytes) return out + "…";
+    const std::size_t length = utf8_sequence_length(text);
+    if (length > 0 && !starts_with_control(text)) {
+      out += text.substr(0, length);
+      text.remove_prefix(length);
+      continue;
+    }
+    // A control character of two bytes is shown byte by byte, as what is not UTF-8 is.
+    for (std::size_t i = 0; i < (length == 0 ? 1 : length); ++i) {
+      out += "\\x";
+      out += digits[byte_at(text, i) >> 4U];
+      out += digits[byte_at(text, i) & 0xFU];
+    }
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return out;
+}
+
+std::string in_quotes(std::string_view text) { return "'" + printable(text) + "'"; }
+
+}  // namespace handover

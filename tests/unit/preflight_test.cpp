@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "core/preflight.h"
+
+#include <gtest/gtest.h>
+
+namespace handover {
+namespace {
+
+const std::set<std::string> abi = {"kho-v4", "luo-v5", "memfd-v2"};
+
+PreflightInput good() {
+  PreflightInput input;
+  input.target = KernelImage{"/boot/vmlinuz-7.3.4", "7.3.4", abi};
+  input.running = {"7.2.13", abi, true, true, "root=/dev/vda1 kho=on liveupdate=on"};
+  input.needs_luo = true;
+  input.memfds_preserved = true;
+  input.target_cmdline = "root=/dev/vda1 kho=on liveupdate=on";
+  return input;
+}
+
+/// The only finding has this code and says these words.
+void expect_one(const PreflightInput& input, ErrorCode code,
+                const std::vector<std::string>& words) {
+  const std::vector<Error> findings = preflight(input);
+  ASSERT_EQ(findings.size(), 1U) << (findings.empty() ? "" : findings.back().message);
+  EXPECT_EQ(findings[0].code, code) << findings[0].message;
+  for (const std::string& word : words) {
+    EXPECT_NE(findings[0].message.find(word), std::string::npos)
+        << "'" << word << "' is not in: " << findings[0].message;
+  }
+}
+
+TEST(Preflight, LetsAGoodTargetPass) { EXPECT_TRUE(preflight(good()).empty()); }
+
+TEST(Preflight, AnEmulatedUpdateNeedsNoKernel) {
+  PreflightInput input;
+  EXPECT_TRUE(preflight(input).empty());
+  input.missing_required_clients = {"db"};
+  expect_one(input, ErrorCode::client_gone, {"'db'", "required"});
+}
+
+TEST(Preflight, TheRunningKernelMustHandOver) {
+  PreflightInput input = good();
+  input.running.kho_enabled = false;
+  expect_one(input, ErrorCode::not_supported, {"7.2.13", "kho=on"});
+  input = good();
+  input.running.luo_available = false;
+  expect_one(input, ErrorCode::not_supported, {"7.2.13", "liveupdate=on"});
+}
+
+TEST(Preflight, TheTargetMustKnowKho) {
+  PreflightInput input = good();
+  input.target->abi = {};
+  expect_one(input, ErrorCode::kernel_incompatible,
+             {"/boot/vmlinuz-7.3.4", "(7.3.4)", "no kexec handover"});
+}
+
+TEST(Preflight, EachAbiMustMatch) {
+  for (const auto& [name, other] : std::map<std::string, std::string>{
+           {"kho-v4", "kho-v9"}, {"luo-v5", "luo-v9"}, {"memfd-v2", "memfd-v9"}}) {
+    PreflightInput input = good();
+    input.target->abi.erase(name);
+    input.target->abi.insert(other);
+    expect_one(input, ErrorCode::kernel_incompatible, {name, other, "/boot/vmlinuz-7.3.4"});
+  }
+}
+
+TEST(Preflight, TheTargetMustHaveLuoAndMemfdIfSessionsNeedThem) {
+  PreflightInput input = good();
+  input.target->abi = {"kho-v4", "memfd-v2"};
+  expect_one(input, ErrorCode::kernel_incompatible, {"no live update orchestrator"});
+  input.target->abi = {"kho-v4", "luo-v5"};
+  expect_one(input, ErrorCode::kernel_incompatible, {"no memfd preservation"});
+  // The manifest itself travels as a memfd.
+  input.memfds_preserved = false;
+  expect_one(input, ErrorCode::kernel_incompatible, {"no memfd preservation"});
+  input.needs_luo = false;
+  EXPECT_TRUE(preflight(input).empty());
+}
+
+TEST(Preflight, AnotherLuoAbiIsRefusedEvenWithoutASession) {
+  PreflightInput input = good();
+  input.needs_luo = false;
+  input.memfds_preserved = false;
+  input.target->abi = {"kho-v4", "luo-v6"};
+  expect_one(input, ErrorCode::kernel_incompatible, {"luo-v5", "luo-v6"});
+  input.target->abi = {"kho-v4"};
+  EXPECT_TRUE(preflight(input).empty());
+}
+
+TEST(Preflight, ATargetThatKnowsMoreIsFine) {
+  PreflightInput input = good();
+  input.target->abi.insert({"kho-v5", "luo-v6", "memfd-v3", "hugetlb-v1"});
+  EXPECT_TRUE(preflight(input).empty());
+  // The other way round nobody knows which one is spoken.
+  std::swap(input.target->abi, input.running.abi);
+  EXPECT_EQ(preflight(input).size(), 3U);
+}
+
+TEST(Preflight, WhatCannotBeFoundOutIsRefused) {
+  PreflightInput input = good();
+  input.running.abi = {};
+  const auto findings = preflight(input);
+  ASSERT_EQ(findings.size(), 3U);
+  for (const Error& finding : findings) {
+    EXPECT_EQ(finding.code, ErrorCode::kernel_incompatible);
+    EXPECT_NE(finding.message.find("cannot find out"), std::string::npos) << finding.message;
+    EXPECT_NE(finding.message.find("7.2.13"), std::string::npos) << finding.message;
+  }
+  input = good();
+  input.running.abi.erase("memfd-v2");
+  expect_one(input, ErrorCode::kernel_incompatible, {"cannot find out", "memfd"});
+}
+
+TEST(Preflight, TheTargetsCommandLineMustSwitchItOn) {
+  for (const std::string cmdline :
+       {"liveupdate=on", "kho=off liveupdate=on", "kho=on liveupdate=on kho=0",
+        "liveupdate=on -- kho=on", "kho liveupdate=on", "xkho=on liveupdate=on"}) {
+    PreflightInput input = good();
+    input.target_cmdline = cmdline;
+    expect_one(input, ErrorCode::kernel_incompatible, {"kho=on", "command line"});
+  }
+  PreflightInput input = good();
+  input.target_cmdline = "kho=on";
+  expect_one(input, ErrorCode::kernel_incompatible, {"liveupdate=on"});
+  for (const std::string cmdline :
+       {"kho=1 liveupdate=Y", "kho=off kho=on liveupdate=true", R"("kho=on" liveupdate="on")"}) {
+    input.target_cmdline = cmdline;
+    EXPECT_TRUE(preflight(input).empty()) << cmdline;
+  }
+}
+
+TEST(Preflight, NamesEveryCulpritTheGravestFirst) {
+  PreflightInput input = good();
+  input.unfinished_sessions = {"old-1", "old-2"};
+  input.missing_required_clients = {"db"};
+  input.target->abi = {};
+  input.running.kho_enabled = false;
+  const std::vector<Error> findings = preflight(input);
+  ASSERT_EQ(findings.size(), 5U);
+  EXPECT_EQ(findings[0].code, ErrorCode::not_supported);
+  EXPECT_EQ(findings[1].code, ErrorCode::kernel_incompatible);
+  EXPECT_EQ(findings[2].code, ErrorCode::client_gone);
+  EXPECT_NE(findings[2].message.find("'db'"), std::string::npos);
+  EXPECT_EQ(findings[3].code, ErrorCode::incoming);
+  EXPECT_NE(findings[3].message.find("'old-1'"), std::string::npos);
+  EXPECT_NE(findings[4].message.find("'old-2'"), std::string::npos);
+}
+
+TEST(EnsureCmdline, AppendsReplacesAndKeeps) {
+  const std::map<std::string, std::string> cases = {
+      {"", "kho=on liveupdate=on"},
+      {"root=/dev/vda1 quiet\n", "root=/dev/vda1 quiet kho=on liveupdate=on"},
+      {"kho=on liveupdate=on", "kho=on liveupdate=on"},
+      {"liveupdate=1 a kho=y b", "liveupdate=1 a kho=y b"},
+      {"kho=off a liveupdate=0 b", "kho=on a liveupdate=on b"},
+      {"kho a liveupdate", "kho=on a liveupdate=on"},
+      {"kho=on x kho=off liveupdate=on", "kho=on x kho=on liveupdate=on"},
+      {"a -- init kho=off", "a kho=on liveupdate=on -- init kho=off"},
+      {"-- x", "kho=on liveupdate=on -- x"},
+      {R"(dyndbg="file a.c +p; kho=off" kho=off)",
+       R"(dyndbg="file a.c +p; kho=off" kho=on liveupdate=on)"},
+      {R"("kho=off" b)", "kho=on b liveupdate=on"},
+      {"khoo=off my.kho=off kho_scratch=16M,512M,256M",
+       "khoo=off my.kho=off kho_scratch=16M,512M,256M kho=on liveupdate=on"},
+      {"  a\t b ", "a b kho=on liveupdate=on"},
+  };
+  for (const auto& [before, after] : cases) {
+    EXPECT_EQ(ensure_cmdline(before), after) << before;
+    EXPECT_EQ(ensure_cmdline(after), after) << "not stable: " << after;
+  }
+}
+
+}  // namespace
+}  // namespace handover

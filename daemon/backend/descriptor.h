@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What kind of file a descriptor refers to, in words for the person whose preserve was refused.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+#include "core/error.h"
+#include "core/unique_fd.h"
+
+namespace handover::backend {
+
+struct FileType {
+  std::string kind;         ///< Descriptor::kind: "memfd", "hugetlb" or "fd"
+  std::uint64_t bytes = 0;  ///< file size; 0 if it has none
+  std::string noun;         ///< "a pipe", "a hugetlb memfd"
+  std::string advice;       ///< what to do in place of preserving it; "" for a memfd
+  bool preservable =
+      false;         ///< what LUO's memfd handler takes: shmem, without a name in a directory
+  dev_t device = 0;  ///< with inode: the identity that LUO knows a memfd by
+  ino_t inode = 0;
+};
+
+/// invalid_argument if `fd` is no open descriptor or was opened with O_PATH.
+Result<FileType> examine(int fd);
+
+/// A duplicate with CLOEXEC. invalid_argument for a bad descriptor; io.
+Result<UniqueFd> duplicate_fd(int fd);
+
+}  // namespace handover::backend

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The sentences for what a backend refuses or the kernel answers, each with what to do about it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "backend/descriptor.h"
+#include "core/error.h"
+
+namespace handover::backend {
+
+/// unsupported: `type` is nothing that survives a kexec here.
+Error unsupported(const FileType& type, int sys_errno = 0);
+Error token_taken(const std::string& session, std::uint64_t token);
+Error already_preserved(const FileType& type);
+Error no_such_token(const std::string& session, std::uint64_t token);
+Error already_retrieved(const std::string& session, std::uint64_t token);
+/// The session holds state from the earlier kernel, `what` needs an outgoing one.
+Error is_incoming_error(const std::string& session, const std::string& what);
+Error not_incoming_error(const std::string& session);
+Error session_name_taken(const std::string& session);
+
+/// LIVEUPDATE_SESSION_PRESERVE_FD's errno (luo_preserve_file() in kernel/liveupdate/luo_file.c and
+/// memfd_luo_preserve() in mm/memfd_luo.c).
+Error preserve_error(const std::string& session, std::uint64_t token, const FileType& type,
+                     int sys_errno);
+/// The errno of opening /dev/liveupdate, or of creating or retrieving a session through it.
+Error device_error(const std::string& what, const std::string& session, int sys_errno);
+
+}  // namespace handover::backend

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "system/files.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <limits>
+
+namespace handover::system {
+namespace {
+
+Result<void> write_all(int fd, std::string_view text, const std::string& what) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return fail_errno("cannot write " + what);
+    }
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+/// A rename is durable once its directory is (fsync(2), "Calling fsync() does not necessarily
+/// ensure that the entry in the directory … has also reached disk").
+Result<void> sync_directory_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "."
+                                : slash == 0               ? "/"
+                                                           : path.substr(0, slash);
+  const UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) < 0) return fail_errno("cannot sync the directory " + directory);
+  return {};
+}
+
+/// The temporary file of replace_file(): gone unless it was renamed.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& beside) : path_(beside + ".XXXXXX") {
+    fd_.reset(::mkostemp(path_.data(), O_CLOEXEC));  // mode 0600 (mkostemp(3))
+  }
+  ~TemporaryFile() {
+    if (fd_ && !renamed_) ::unlink(path_.c_str());
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  Result<void> rename_to(const std::string& path) {
+    if (::rename(path_.c_str(), path.c_str()) < 0) return fail_errno("cannot replace " + path);
+    renamed_ = true;
+    return {};
+  }
+
+ private:
+  std::string path_;
+  UniqueFd fd_;
+  bool renamed_ = false;
+};
+
+}  // namespace
+
+Result<std::string> read_file(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return fail_errno("cannot open " + path);
+  std::string text;
+  struct stat status = {};
+  if (::fstat(fd.get(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) {
+    text.reserve(static_cast<std::size_t>(status.st_size));
+  }
+  // Files of /proc and /sys tell no size: read to the end, whatever fstat() said.
+  char chunk[16384];
+  for (;;) {
+    const ssize_t got = ::read(fd.get(), chunk, sizeof(chunk));
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      return fail_errno("cannot read " + path);
+    }
+    if (got == 0) return text;
+    text.append(chunk, static_cast<std::size_t>(got));
+  }
+}
+
+Result<void> replace_file(const std::string& path, std::string_view text, bool durable) {
+  TemporaryFile temporary(path);
+  if (temporary.fd() < 0) return fail_errno("cannot create a file beside " + path);
+  if (auto written = write_all(temporary.fd(), text, temporary.path()); !written) return written;
+  if (durable && ::fsync(temporary.fd()) < 0) return fail_errno("cannot sync " + temporary.path());
+  if (auto renamed = temporary.rename_to(path); !renamed) return renamed;
+  return durable ? sync_directory_of(path) : Result<void>{};
+}
+
+Result<void> remove_file(const std::string& path) {
+  if (::unlink(path.c_str()) < 0) return fail_errno("cannot remove " + path);
+  return {};
+}
+
+Result<UniqueFd> memfd_with(const std::string& name, std::string_view text) {
+  UniqueFd fd(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return fail_errno("cannot create the memfd " + name);
+  if (auto written = write_all(fd.get(), text, "the memfd " + name); !written) {
+    return fail(written.error());
+  }
+  if (::lseek(fd.get(), 0, SEEK_SET) < 0) return fail_errno("cannot rewind the memfd " + name);
+  return fd;
+}
+
+Result<std::string> read_fd(int fd, std::uint64_t limit) {
+  std::string text;
+  char chunk[16384];
+  while (text.size() < limit) {
+    const std::size_t wanted = std::min<std::uint64_t>(sizeof(chunk), limit - text.size());
+    const ssize_t got = ::pread(fd, chunk, wanted, static_cast<off_t>(text.size()));
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      return fail_errno("cannot read descriptor " + std::to_string(fd));
+    }
+    if (got == 0) break;
+    text.append(chunk, static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
+}  // namespace handover::system

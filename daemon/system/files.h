@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Small files, whole: read, and replaced so that a reader or a crash sees the old or the new one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "core/error.h"
+#include "core/unique_fd.h"
+
+namespace handover::system {
+
+/// io with the path; ENOENT is in sys_errno for callers to whom absence means something.
+Result<std::string> read_file(const std::string& path);
+/// Writes beside `path`, fsyncs if `durable`, renames. Mode 0600.
+Result<void> replace_file(const std::string& path, std::string_view text, bool durable);
+Result<void> remove_file(const std::string& path);
+/// A memfd with CLOEXEC that holds `text`, rewound to 0.
+Result<UniqueFd> memfd_with(const std::string& name, std::string_view text);
+/// Everything in `fd` from offset 0 (pread), up to `limit` bytes.
+Result<std::string> read_fd(int fd, std::uint64_t limit);
+
+}  // namespace handover::system

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "system/kernel_image.h"
+
+#include <sys/stat.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+
+#include "system/abi_scan.h"
+#include "system/files.h"
+#include "system/unpack.h"
+
+namespace handover::system {
+namespace {
+
+using namespace std::string_view_literals;
+
+/// No kernel comes near it; a stream that unpacks to more is an attack or an accident.
+constexpr std::uint64_t unpacked_limit = UINT64_C(1) << 30;
+constexpr off_t image_limit = off_t{512} << 20;
+
+/// Little-endian `Number` at `offset`, or nullopt beyond the end.
+template <typename Number>
+std::optional<Number> number_at(std::string_view bytes, std::size_t offset) {
+  static_assert(std::is_unsigned_v<Number>);
+  if (offset > bytes.size() || bytes.size() - offset < sizeof(Number)) return std::nullopt;
+  std::uint64_t value = 0;
+  for (std::size_t byte = 0; byte < sizeof(Number); ++byte) {
+    value |= std::uint64_t{static_cast<unsigned char>(bytes[offset + byte])} << (8 * byte);
+  }
+  return static_cast<Number>(value);
+}
+
+bool has_at(std::string_view bytes, std::size_t offset, std::string_view magic) {
+  return offset <= bytes.size() && bytes.substr(offset).starts_with(magic);
+}
+
+std::optional<std::string_view> part(std::string_view bytes, std::size_t offset, std::size_t size) {
+  if (offset > bytes.size() || bytes.size() - offset < size) return std::nullopt;
+  return bytes.substr(offset, size);
+}
+
+tl::unexpected<Error> not_a_kernel(const std::string& path, const std::string& why) {
+  return fail(ErrorCode::not_a_kernel, path + " " + why);
+}
+
+constexpr auto damaged = "is damaged: fetch or build it again";
+
+/// The release from the text that setup's kernel_version points at: "7.3.4 (user@host) #1 …".
+std::string release_of_version(std::string_view setup, std::size_t offset) {
+  if (offset >= setup.size()) return "";
+  std::string_view text = setup.substr(offset, 128);
+  text = text.substr(0, text.find('\0'));
+  return std::string(text.substr(0, text.find(' ')));
+}
+
+/// Offsets in the setup header, Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header".
+namespace x86 {
+constexpr std::size_t setup_sects = 0x1f1;
+constexpr std::size_t header = 0x202;
+constexpr std::size_t version = 0x206;
+constexpr std::size_t kernel_version = 0x20e;
+constexpr std::size_t xloadflags = 0x236;
+constexpr std::size_t payload_offset = 0x248;
+constexpr std::size_t payload_length = 0x24c;
+constexpr std::uint16_t protocol_with_xloadflags = 0x020c;
+constexpr std::uint16_t xlf_kernel_64 = 1;
+constexpr std::size_t sector = 512;
+}  // namespace x86
+
+bool is_x86(std::string_view image) { return has_at(image, x86::header, "HdrS"sv); }
+
+Result<KernelImage> inspect_x86(const std::string& path, std::string_view image) {
+  const auto protocol = number_at<std::uint16_t>(image, x86::version);
+  const auto flags = number_at<std::uint16_t>(image, x86::xloadflags);
+  const auto sectors = number_at<std::uint8_t>(image, x86::setup_sects);
+  const auto version = number_at<std::uint16_t>(image, x86::kernel_version);
+  const auto offset = number_at<std::uint32_t>(image, x86::payload_offset);
+  const auto length = number_at<std::uint32_t>(image, x86::payload_length);
+  if (!protocol || !flags || !sectors || !version || !offset || !length) {
+    return not_a_kernel(path, damaged);
+  }
+  if (*protocol < x86::protocol_with_xloadflags || (*flags & x86::xlf_kernel_64) == 0) {
+    return not_a_kernel(path, "is no 64-bit x86 kernel; this machine needs one");
+  }
+  // 0 means 4 (boot.rst, setup_sects).
+  const std::size_t setup_size = (*sectors == 0 ? 4U : *sectors) * x86::sector + x86::sector;
+  auto payload = part(image, setup_size + std::size_t{*offset}, *length);
+  const auto unpacked_size =
+      payload ? number_at<std::uint32_t>(*payload, payload->size() - sizeof(std::uint32_t))
+              : std::nullopt;
+  if (!payload || payload->size() <= sizeof(std::uint32_t) || !unpacked_size) {
+    return not_a_kernel(path, damaged);
+  }
+
+  KernelImage result;
+  result.path = path;
+  if (*version != 0) result.release = release_of_version(image, *version + x86::sector);
+
+  AbiScan scan;
+  const auto feed = [&](std::string_view bytes) { scan.feed(bytes); };
+  std::uint64_t size = payload->size();
+  if (is_compressed(*payload)) {
+    // The payload ends in its unpacked size (arch/x86/boot/compressed/mkpiggy.c). gzip streams end
+    // in it by themselves; after any other it was appended and is none of the stream's.
+    if (!payload->starts_with("\x1f\x8b"sv)) payload->remove_suffix(sizeof(std::uint32_t));
+    const auto unpacked = unpack(*payload, unpacked_limit, feed);
+    if (!unpacked) {
+      return not_a_kernel(path, std::string(damaged) + " (" + unpacked.error().message + ")");
+    }
+    if (*unpacked != *unpacked_size) return not_a_kernel(path, damaged);
+    size = *unpacked;
+  } else if (payload->starts_with("\x7f"
+                                  "ELF"sv)) {
+    feed(*payload);
+  } else {
+    return not_a_kernel(path,
+                        "is compressed in a way that handoverd cannot read (LZO?): build it with "
+                        "CONFIG_KERNEL_GZIP, XZ, LZ4 or ZSTD");
+  }
+  if (size == 0) return not_a_kernel(path, damaged);
+  result.abi = scan.abi();
+  if (result.release.empty()) result.release = scan.release();
+  return result;
+}
+
+/// Documentation/arch/arm64/booting.rst: magic number "ARM\x64" at offset 56.
+constexpr std::size_t arm64_magic_offset = 56;
+constexpr auto arm64_magic = "ARM\x64"sv;
+
+bool is_arm64_plain(std::string_view image) {
+  return has_at(image, arm64_magic_offset, arm64_magic);
+}
+
+/// drivers/firmware/efi/libstub/zboot-header.S: "MZ", then "zimg", payload offset and size.
+bool is_zboot(std::string_view image) {
+  return image.starts_with("MZ"sv) && has_at(image, 4, "zimg"sv);
+}
+
+Result<KernelImage> inspect_arm64(const std::string& path, std::string_view image) {
+  std::string_view payload = image;
+  if (is_zboot(image)) {
+    const auto offset = number_at<std::uint32_t>(image, 8);
+    const auto length = number_at<std::uint32_t>(image, 12);
+    const auto inner = offset && length ? part(image, *offset, *length) : std::nullopt;
+    if (!inner) return not_a_kernel(path, damaged);
+    payload = *inner;
+  }
+  AbiScan scan;
+  std::string head;
+  if (is_compressed(payload)) {
+    const auto unpacked = unpack(payload, unpacked_limit, [&](std::string_view bytes) {
+      if (head.size() < x86::sector) head.append(bytes.substr(0, x86::sector));
+      scan.feed(bytes);
+    });
+    if (!unpacked) {
+      return not_a_kernel(path, std::string(damaged) + " (" + unpacked.error().message + ")");
+    }
+  } else {
+    head = payload.substr(0, x86::sector);
+    scan.feed(payload);
+  }
+  if (!is_arm64_plain(head)) return not_a_kernel(path, "is no kernel image");
+  return KernelImage{path, scan.release(), scan.abi()};
+}
+
+Result<std::string> read_image(const std::string& path) {
+  struct stat status = {};
+  if (::stat(path.c_str(), &status) < 0) {
+    return fail_errno("cannot find the kernel " + path, errno, ErrorCode::kernel_not_found);
+  }
+  if (!S_ISREG(status.st_mode)) return not_a_kernel(path, "is no file");
+  if (status.st_size > image_limit) return not_a_kernel(path, "is too large for a kernel image");
+  return read_file(path).map_error([](Error error) {
+    error.code = ErrorCode::kernel_not_found;
+    return error;
+  });
+}
+
+}  // namespace
+
+Architecture host_architecture() {
+#if defined(__x86_64__)
+  return Architecture::x86_64;
+#else
+  return Architecture::arm64;
+#endif
+}
+
+Result<KernelImage> inspect_kernel(const std::string& path, Architecture architecture) {
+  const auto image = read_image(path);
+  if (!image) return fail(image.error());
+  if (is_x86(*image)) {
+    if (architecture != Architecture::x86_64) {
+      return not_a_kernel(path, "is an x86 kernel; this machine needs one for arm64");
+    }
+    return inspect_x86(path, *image);
+  }
+  if (is_arm64_plain(*image) ||
+      (architecture == Architecture::arm64 && (is_zboot(*image) || is_compressed(*image)))) {
+    if (architecture != Architecture::arm64) {
+      return not_a_kernel(path, "is an arm64 kernel; this machine needs one for x86-64");
+    }
+    return inspect_arm64(path, *image);
+  }
+  return not_a_kernel(path, "is no kernel image");
+}
+
+}  // namespace handover::system

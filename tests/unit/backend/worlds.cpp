@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "worlds.h"
+
+#include <fcntl.h>
+
+#include <stdexcept>
+#include <utility>
+
+#include "backend/luo.h"
+
+namespace handover::backend::test {
+namespace {
+
+using std::chrono::milliseconds;
+constexpr LuoPatience short_patience{milliseconds(20), milliseconds(300)};
+
+template <typename T>
+T checked(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().message);
+  return std::move(*result);
+}
+
+}  // namespace
+
+std::unique_ptr<Session> World::create(const std::string& name) {
+  return checked(backend().create(name));
+}
+
+LuoWorld::LuoWorld() : backend_(make_luo(kernel_, short_patience)) {}
+
+void LuoWorld::update(Sessions& sessions) {
+  kernel_->reboot();
+  backend_ = make_luo(kernel_, short_patience);
+  for (auto& [name, session] : sessions) session = checked(backend_->retrieve(name));
+}
+
+void LuoWorld::restart_daemon() { backend_ = make_luo(kernel_, short_patience); }
+
+EmulatedWorld::EmulatedWorld() : backend_(checked(make_emulated())) {}
+
+void EmulatedWorld::update(Sessions& sessions) {
+  std::map<std::string, Adopted> passed;
+  for (const auto& [name, session] : sessions) passed[name] = kept_session(*session, true);
+  auto manifest = kept(backend_->stored_fds());
+  for (auto& [name, session] : sessions) session.reset();
+  backend_ = checked(make_emulated());
+  if (!manifest.empty()) {
+    if (auto adopted = backend_->adopt_manifest(std::move(manifest)); !adopted) {
+      throw std::runtime_error(adopted.error().message);
+    }
+  }
+  for (auto& [name, session] : sessions)
+    session = checked(backend_->adopt(std::move(passed[name])));
+}
+
+std::vector<Adopted::Part> kept(const std::vector<Session::StoredFd>& stored) {
+  std::vector<Adopted::Part> parts;
+  parts.reserve(stored.size());
+  for (const Session::StoredFd& one : stored) {
+    parts.push_back(Adopted::Part{one.part, UniqueFd(::fcntl(one.fd, F_DUPFD_CLOEXEC, 3))});
+  }
+  return parts;
+}
+
+Adopted kept_session(const Session& session, bool incoming) {
+  Adopted adopted;
+  adopted.name = session.name();
+  adopted.incoming = incoming;
+  adopted.tokens = session.describe();
+  adopted.parts = kept(session.stored_fds());
+  return adopted;
+}
+
+}  // namespace handover::backend::test

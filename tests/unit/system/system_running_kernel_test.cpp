@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The newest kernel in /boot and what the running one speaks, from fixture trees.
+#include <gtest/gtest.h>
+
+#include "directory.h"
+#include "kernel_images.h"
+#include "system/kernel_image.h"
+#include "system/version_order.h"
+
+namespace handover::system::test {
+namespace {
+
+using namespace std::string_literals;
+
+TEST(VersionOrder, SortsReleasesAsLinuxVersionDoes) {
+  const std::vector<std::string> sorted = {
+      "5.10.0-9-amd64", "5.10.0-10-amd64", "6.1.0-rc7",      "6.1.0",  "6.1.0-1-amd64",
+      "6.1.0-13-amd64", "6.1.9",           "6.1.10",         "7.2.13", "7.3~rc1-amd64",
+      "7.3~rc2-amd64",  "7.3-amd64",       "7.3.4-handover", "7.10.1", "10.0.1"};
+  for (std::size_t a = 0; a < sorted.size(); ++a) {
+    for (std::size_t b = 0; b < sorted.size(); ++b) {
+      EXPECT_EQ(version_less(sorted[a], sorted[b]), a < b) << sorted[a] << " " << sorted[b];
+    }
+  }
+  EXPECT_FALSE(version_less("7.03", "7.3"));
+  EXPECT_FALSE(version_less("7.3", "7.03"));
+}
+
+TEST(NewestKernel, IsTheHighestVersionAndNoLeftover) {
+  Directory boot;
+  for (const char* name : {"vmlinuz-6.1.0-9-amd64", "vmlinuz-6.1.0-10-amd64",
+                           "vmlinuz-6.1.0-8-amd64", "vmlinuz-9.9.9.old", "vmlinuz-9.9.9.dpkg-new",
+                           "vmlinuz-9.9.9~", "initrd.img-9.9.9", "vmlinux-9.9.9"}) {
+    boot.write(name, "");
+  }
+  boot.write("vmlinuz-9.9.9-directory/file", "");
+  boot.link("vmlinuz-9.9.9-dangling", "nowhere");
+  EXPECT_EQ(newest_kernel(boot.path()), boot.path("vmlinuz-6.1.0-10-amd64"));
+  boot.link("vmlinuz-7.0", "vmlinuz-6.1.0-8-amd64");
+  EXPECT_EQ(newest_kernel(boot.path()), boot.path("vmlinuz-7.0"));
+}
+
+TEST(NewestKernel, IsNotFoundWhereThereIsNone) {
+  Directory boot;
+  for (const std::string& path : {boot.path(), boot.path("missing")}) {
+    const auto none = newest_kernel(path);
+    ASSERT_FALSE(none);
+    EXPECT_EQ(none.error().code, ErrorCode::kernel_not_found);
+  }
+}
+
+class RunningKernelTest : public testing::Test {
+ protected:
+  RunningKernelTest() {
+    root.write("proc/sys/kernel/osrelease", "7.3.4-test\n");
+    root.write("proc/cmdline", "quiet kho=on liveupdate=on\n");
+  }
+  RunningKernel running() { return running_kernel(root.path()).value(); }
+
+  Directory root;
+  const std::string image =
+      bzimage("lz4-legacy", "7.3.4-test", kernel_text("7.3.4-test", "kho-v4 luo-v5 memfd-v2"));
+};
+
+TEST_F(RunningKernelTest, SpeaksWhatItsImageSays) {
+  if (host_architecture() != Architecture::x86_64) GTEST_SKIP() << "the image is of x86";
+  for (const char* place : {"boot/vmlinuz-7.3.4-test", "lib/modules/7.3.4-test/vmlinuz"}) {
+    Directory other;
+    other.write("proc/sys/kernel/osrelease", "7.3.4-test\n");
+    other.write("proc/cmdline", "quiet\n");
+    other.write(place, image);
+    const auto kernel = running_kernel(other.path());
+    ASSERT_TRUE(kernel);
+    EXPECT_EQ(kernel->release, "7.3.4-test");
+    EXPECT_EQ(kernel->cmdline, "quiet");
+    EXPECT_EQ(kernel->abi, (std::set<std::string>{"kho-v4", "luo-v5", "memfd-v2"})) << place;
+    EXPECT_FALSE(kernel->kho_enabled);
+    EXPECT_FALSE(kernel->luo_available);
+  }
+}
+
+TEST_F(RunningKernelTest, SpeaksWhatItsLiveTreesSay) {
+  root.write("sys/kernel/debug/kho/out/fdt", "\xd0\x0d\xfe\xed\0\0\0\x01kho-v4\0\0preserved"s);
+  root.write("sys/kernel/debug/kho/out/sub_fdts/LUO", "luo-v5");
+  EXPECT_EQ(running().abi, (std::set<std::string>{"kho-v4", "luo-v5"}));
+  EXPECT_TRUE(running().kho_enabled);
+}
+
+TEST_F(RunningKernelTest, DoesNotBelieveAnImageOfAnotherBuild) {
+  root.write("boot/vmlinuz-7.3.4-test",
+             bzimage("gzip", "7.3.4-other", kernel_text("7.3.4-other", "kho-v9 luo-v9")));
+  EXPECT_EQ(running().abi, std::set<std::string>{});
+}
+
+TEST_F(RunningKernelTest, HasKhoOnlyIfItIsOn) {
+  EXPECT_FALSE(running().kho_enabled) << "kho=on alone is ignored by a kernel without KHO";
+  root.write("dev/liveupdate", "");
+  EXPECT_TRUE(running().luo_available);
+  EXPECT_TRUE(running().kho_enabled);
+  root.write("proc/cmdline", "kho=only-a-word xkho=on\n");
+  EXPECT_FALSE(running().kho_enabled);
+}
+
+TEST_F(RunningKernelTest, SaysWhatCannotBeRead) {
+  const auto nothing = running_kernel(root.path("nowhere"));
+  ASSERT_FALSE(nothing);
+  EXPECT_EQ(nothing.error().sys_errno, ENOENT);
+}
+
+}  // namespace
+}  // namespace handover::system::test

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// May this caller do that? Asks polkit without blocking; the message is handled again once answered.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "bus/link.h"
+#include "bus/sd_bus.h"
+
+namespace handover::bus {
+
+class Authority {
+ public:
+  enum class Verdict { yes, pending };
+
+  /// yes; or pending: the handler returns 1 at once and is called again with the same message.
+  /// access_denied if polkit refuses or is not there. Root, the daemon's own uid and peers of the
+  /// private socket are always allowed.
+  Result<Verdict> check(const Link& link, sd_bus_message* message, const engine::Caller& caller,
+                        const char* action);
+
+ private:
+  struct Question {
+    MessagePtr message;
+    SlotPtr slot;
+    Authority* authority = nullptr;
+    std::string action;
+    bool answered = false;
+    bool allowed = false;
+    std::string problem;
+  };
+  static int on_answer(sd_bus_message* reply, void* userdata, sd_bus_error*);
+
+  std::map<sd_bus_message*, Question> questions_;
+};
+
+}  // namespace handover::bus

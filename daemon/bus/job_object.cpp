@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// org.handover1.Job (docs/dbus.md): the running update, at /org/handover1/job/ID.
+#include <cstdlib>
+
+#include "bus/server.h"
+
+namespace handover::bus {
+
+namespace {
+
+Server& server_of(void* userdata) { return *static_cast<Server*>(userdata); }
+
+int find(sd_bus*, const char* path, const char*, void* userdata, void** found, sd_bus_error*) {
+  const auto& job = server_of(userdata).engine().job();
+  if (!job || job_path(job->id) != path) return 0;
+  *found = userdata;
+  return 1;
+}
+
+int enumerate(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_error*) {
+  const auto& job = server_of(userdata).engine().job();
+  // sd-bus frees the list and its strings with free().
+  auto** list = static_cast<char**>(std::calloc(2, sizeof(char*)));  // NOLINT
+  if (list == nullptr) return -ENOMEM;
+  if (job) list[0] = strdup(job_path(job->id).c_str());
+  *nodes = list;
+  return 0;
+}
+
+int get(sd_bus*, const char*, const char*, const char* property, sd_bus_message* reply,
+        void* userdata, sd_bus_error*) {
+  const auto& job = server_of(userdata).engine().job();
+  if (!job) return -ENOENT;
+  const std::string_view wanted = property;
+  if (wanted == "Id") {
+    return sd_bus_message_append(reply, "u", static_cast<std::uint32_t>(job->id));
+  }
+  if (wanted == "Progress") return sd_bus_message_append(reply, "u", job->progress);
+  if (wanted == "Phase") return sd_bus_message_append(reply, "s", job->phase.c_str());
+  if (wanted == "Detail") return sd_bus_message_append(reply, "s", job->detail.c_str());
+  return sd_bus_message_append(reply, "s",
+                               job->type == engine::JobType::update ? "update" : "prepare");
+}
+
+int cancel(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+  auto& server = server_of(userdata);
+  const auto& link = server.link_of(message);
+  const auto caller = caller_of(link, message);
+  if (!caller) return reply_error(error, caller.error());
+  const auto verdict = server.authority().check(link, message, *caller, "org.handover1.update");
+  if (!verdict) return reply_error(error, verdict.error());
+  if (*verdict == Authority::Verdict::pending) return 1;
+  if (auto done = server.engine().cancel(); !done) return reply_error(error, done.error());
+  return sd_bus_reply_method_return(message, "");
+}
+
+const sd_bus_vtable vtable[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_PROPERTY("Id", "u", get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("Type", "s", get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("Phase", "s", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Progress", "u", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Detail", "s", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, cancel,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_VTABLE_END};
+
+}  // namespace
+
+Result<void> add_job_objects(Server& server, Link& link) {
+  sd_bus_slot* slot = nullptr;
+  int result = sd_bus_add_fallback_vtable(link.bus.get(), &slot, job_root, job_interface, vtable,
+                                          find, &server);
+  if (result >= 0) {
+    link.slots.emplace_back(slot);
+    result = sd_bus_add_node_enumerator(link.bus.get(), &slot, job_root, enumerate, &server);
+  }
+  if (result >= 0) link.slots.emplace_back(slot);
+  return check(result, "serving org.handover1.Job");
+}
+
+}  // namespace handover::bus

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// org.freedesktop.LogControl1 (org.freedesktop.LogControl1(5)): `systemctl service-log-level`.
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "bus/server.h"
+
+namespace handover::bus {
+
+namespace {
+
+using Level = std::pair<std::string_view, spdlog::level::level_enum>;
+// syslog's names for spdlog's levels; those between fall to the next graver one.
+constexpr std::array<Level, 8> levels{{{"emerg", spdlog::level::critical},
+                                       {"alert", spdlog::level::critical},
+                                       {"crit", spdlog::level::critical},
+                                       {"err", spdlog::level::err},
+                                       {"warning", spdlog::level::warn},
+                                       {"notice", spdlog::level::info},
+                                       {"info", spdlog::level::info},
+                                       {"debug", spdlog::level::debug}}};
+
+int get_level(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void*,
+              sd_bus_error*) {
+  std::string_view name = "info";
+  for (const auto& [text, level] : levels) {
+    if (level == spdlog::get_level()) name = text;
+  }
+  return sd_bus_message_append(reply, "s", std::string(name).c_str());
+}
+
+int set_level(sd_bus* bus, const char*, const char*, const char*, sd_bus_message* value, void*,
+              sd_bus_error* error) {
+  const char* wanted = nullptr;
+  const int result = sd_bus_message_read(value, "s", &wanted);
+  if (result < 0) return result;
+  uid_t uid = 0;
+  sd_bus_creds* found = nullptr;
+  sd_bus_query_sender_creds(sd_bus_get_current_message(bus), SD_BUS_CREDS_EUID, &found);
+  const CredsPtr creds(found);
+  const bool known = creds && sd_bus_creds_get_euid(creds.get(), &uid) >= 0;
+  if (!known || (uid != 0 && uid != geteuid())) {
+    return reply_error(error,
+                       Error{ErrorCode::access_denied, "Only root may set the log level."});
+  }
+  for (const auto& [text, level] : levels) {
+    if (text != wanted) continue;
+    spdlog::set_level(level);
+    return 0;
+  }
+  return reply_error(error, Error{ErrorCode::invalid_argument, "There is no log level '" +
+                                                                   std::string(wanted) + "'."});
+}
+
+int get_target(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void*,
+               sd_bus_error*) {
+  return sd_bus_message_append(reply, "s",
+                               std::getenv("JOURNAL_STREAM") != nullptr ? "journal" : "console");
+}
+
+int get_identifier(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void*,
+                   sd_bus_error*) {
+  return sd_bus_message_append(reply, "s", "handoverd");
+}
+
+const sd_bus_vtable vtable[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_WRITABLE_PROPERTY("LogLevel", "s", get_level, set_level, 0, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_PROPERTY("LogTarget", "s", get_target, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("SyslogIdentifier", "s", get_identifier, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_VTABLE_END};
+
+}  // namespace
+
+Result<void> add_log_control(Link& link) {
+  sd_bus_slot* slot = nullptr;
+  const int result =
+      sd_bus_add_object_vtable(link.bus.get(), &slot, "/org/freedesktop/LogControl1",
+                               "org.freedesktop.LogControl1", vtable, nullptr);
+  if (result >= 0) link.slots.emplace_back(slot);
+  return check(result, "serving org.freedesktop.LogControl1");
+}
+
+}  // namespace handover::bus

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The records of past updates, kept in <state directory>/history.json, newest first.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/timeline.h"
+
+namespace handover::engine {
+
+class History {
+ public:
+  History(std::string path, std::uint64_t most);
+
+  /// Reads the file once; absent is empty. manifest_invalid if it is garbled: then it is moved
+  /// aside to "<path>.bad", nothing is lost, and the history starts empty.
+  Result<void> load();
+  /// Adds in memory, in place of one of the same id; write() puts it on disk.
+  void add(HistoryEntry entry);
+  /// State that turned out to be lost after its update was over: told in the newest entry.
+  void add_loss(std::string reason);
+  /// io while the file system is still read-only (early boot): try again later.
+  Result<void> write() const;
+
+  [[nodiscard]] const std::vector<HistoryEntry>& entries() const { return entries_; }
+  /// What GetHistory returns: each entry with its phases and blackouts worked out.
+  [[nodiscard]] std::string to_json_text(std::size_t most) const;
+
+ private:
+  std::string path_;
+  std::uint64_t most_;
+  std::vector<HistoryEntry> entries_;
+};
+
+}  // namespace handover::engine

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "engine/sessions.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/names.h"
+
+namespace handover::engine {
+
+namespace {
+
+constexpr std::uint64_t barrier_usec = 5'000'000;
+
+std::vector<TokenRecord>::iterator token_at(SessionRecord& record, std::uint64_t token) {
+  return std::lower_bound(record.tokens.begin(), record.tokens.end(), token,
+                          [](const TokenRecord& have, std::uint64_t want) {
+                            return have.token < want;
+                          });
+}
+
+bool holds(SessionRecord& record, std::uint64_t token) {
+  const auto at = token_at(record, token);
+  return at != record.tokens.end() && at->token == token;
+}
+
+std::uint64_t size_of(int fd) {
+  struct stat status {};
+  return fstat(fd, &status) == 0 && status.st_size > 0 ? static_cast<std::uint64_t>(status.st_size)
+                                                       : 0;
+}
+
+}  // namespace
+
+Result<void> FdStore::keep(const std::string& prefix,
+                           const std::vector<backend::Session::StoredFd>& fds) {
+  std::map<std::string, int> wanted;
+  for (const auto& stored : fds) wanted.emplace(stored.part, stored.fd);
+  auto& kept = kept_[prefix];
+  for (auto it = kept.begin(); it != kept.end();) {
+    const auto want = wanted.find(it->first);
+    if (want != wanted.end() && want->second == it->second) {
+      wanted.erase(want);
+      ++it;
+      continue;
+    }
+    if (auto forgotten = system::forget_fd(prefix + "-" + it->first); !forgotten) return forgotten;
+    it = kept.erase(it);
+  }
+  for (const auto& [part, fd] : wanted) {
+    if (auto stored = system::store_fd(prefix + "-" + part, fd); !stored) return stored;
+    kept.emplace(part, fd);
+  }
+  return {};
+}
+
+Result<void> FdStore::forget(const std::string& prefix, const std::string& part) {
+  if (auto forgotten = system::forget_fd(prefix + "-" + part); !forgotten) return forgotten;
+  if (const auto it = kept_.find(prefix); it != kept_.end()) it->second.erase(part);
+  return system::notify_barrier(barrier_usec);
+}
+
+Result<void> FdStore::forget_all(const std::string& prefix) {
+  const auto it = kept_.find(prefix);
+  if (it == kept_.end()) return {};
+  for (const auto& [part, fd] : it->second) {
+    if (auto forgotten = system::forget_fd(prefix + "-" + part); !forgotten) return forgotten;
+  }
+  kept_.erase(it);
+  return system::notify_barrier(barrier_usec);
+}
+
+Sessions::Sessions(Backends backends, std::string default_backend, const Config& config)
+    : backends_(std::move(backends)),
+      default_backend_(std::move(default_backend)),
+      config_(config) {}
+
+std::vector<SessionRecord> Sessions::records() const {
+  std::vector<SessionRecord> records;
+  records.reserve(sessions_.size());
+  for (const auto& [name, held] : sessions_) records.push_back(held.record);
+  return records;
+}
+
+std::vector<std::string> Sessions::backend_names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, backend] : backends_) names.push_back(name);
+  return names;
+}
+
+Result<Sessions::Held*> Sessions::find(const std::string& name, const Owner& caller) {
+  const auto it = sessions_.find(name);
+  if (it == sessions_.end()) {
+    return fail(ErrorCode::no_such_session,
+                "There is no session '" + name + "'; list them with 'handoverctl sessions'.");
+  }
+  if (!may_use(it->second.record.owner, caller)) {
+    const auto& owner = it->second.record.owner;
+    return fail(ErrorCode::access_denied,
+                "Session '" + name + "' belongs to uid " + std::to_string(owner.uid) +
+                    (owner.unit.empty() ? "" : ", unit " + owner.unit) +
+                    "; only its owner or root may use it.");
+  }
+  return &it->second;
+}
+
+const Sessions::Held* Sessions::find(const std::string& name) const {
+  const auto it = sessions_.find(name);
+  return it == sessions_.end() ? nullptr : &it->second;
+}
+
+Sessions::Usage Sessions::usage(std::uint32_t uid) const {
+  Usage usage;
+  for (const auto& [name, held] : sessions_) {
+    if (held.record.owner.uid != uid) continue;
+    ++usage.sessions;
+    usage.descriptors += held.record.tokens.size();
+    for (const auto& token : held.record.tokens) usage.bytes += token.bytes;
+  }
+  return usage;
+}
+
+Result<const SessionRecord*> Sessions::create(std::uint64_t id, const std::string& name,
+                                              const Owner& owner, const std::string& backend,
+                                              const std::string& client) {
+  if (auto valid = check_session_name(name); !valid) return fail(valid.error());
+  if (sessions_.contains(name)) {
+    return fail(ErrorCode::name_taken,
+                "A session '" + name + "' exists; finish or discard it, or choose another name.");
+  }
+  const auto& wanted = backend.empty() ? default_backend_ : backend;
+  const auto made_by = backends_.find(wanted);
+  if (made_by == backends_.end()) {
+    std::string have;
+    for (const auto& [known, unused] : backends_) have += (have.empty() ? "" : ", ") + known;
+    return fail(ErrorCode::no_such_backend,
+                "There is no backend '" + wanted + "' here; available: " + have + ".");
+  }
+  if (usage(owner.uid).sessions >= config_.max_sessions_per_user) {
+    return fail(ErrorCode::limit_exceeded,
+                "Uid " + std::to_string(owner.uid) + " has " +
+                    std::to_string(config_.max_sessions_per_user) +
+                    " sessions, the limit; finish some or raise max-sessions-per-user.");
+  }
+  auto kernel = made_by->second->create(name);
+  if (!kernel) return fail(kernel.error());
+  Held held;
+  held.record.id = id;
+  held.record.name = name;
+  held.record.backend = wanted;
+  held.record.client = client;
+  held.record.owner = owner;
+  held.kernel = std::move(*kernel);
+  // A session that the fd store refuses would be lost with the daemon: not made at all.
+  if (auto kept = keep(held); !kept) return fail(kept.error());
+  return &sessions_.emplace(name, std::move(held)).first->second.record;
+}
+
+Result<void> Sessions::preserve(Held& held, std::uint64_t token, int fd, bool blob) {
+  auto& record = held.record;
+  if (record.incoming) {
+    return fail(ErrorCode::incoming,
+                "Session '" + record.name +
+                    "' still holds state from the earlier kernel; retrieve it, finish the "
+                    "session and create it anew.");
+  }
+  if (holds(record, token)) {
+    return fail(ErrorCode::token_taken, "Session '" + record.name + "' already holds token " +
+                                            std::to_string(token) +
+                                            "; choose another, or unpreserve it first.");
+  }
+  const auto used = usage(record.owner.uid);
+  if (used.descriptors >= config_.max_descriptors_per_user) {
+    return fail(ErrorCode::limit_exceeded,
+                "Uid " + std::to_string(record.owner.uid) + " has " +
+                    std::to_string(config_.max_descriptors_per_user) +
+                    " descriptors preserved, the limit; raise max-descriptors-per-user.");
+  }
+  const auto bytes = size_of(fd);
+  if (record.owner.uid != 0 && (bytes > config_.max_bytes_per_user ||
+                                used.bytes > config_.max_bytes_per_user - bytes)) {
+    return fail(ErrorCode::limit_exceeded,
+                "Uid " + std::to_string(record.owner.uid) + " may preserve " +
+                    std::to_string(config_.max_bytes_per_user) +
+                    " bytes; raise max-bytes-per-user.");
+  }
+  auto descriptor = held.kernel->preserve(token, fd);
+  if (!descriptor) return fail(descriptor.error());
+  record.tokens.insert(token_at(record, token),
+                       TokenRecord{token, blob ? "blob" : descriptor->kind, descriptor->bytes});
+  if (auto kept = keep(held); !kept) {
+    const auto error = kept.error();
+    if (auto undone = unpreserve(held, token); !undone) reconcile(held);
+    return fail(error);
+  }
+  return {};
+}
+
+Result<void> Sessions::unpreserve(Held& held, std::uint64_t token) {
+  auto& record = held.record;
+  if (record.incoming) {
+    return fail(ErrorCode::incoming, "Session '" + record.name +
+                                         "' holds state from the earlier kernel; retrieve or "
+                                         "finish it.");
+  }
+  if (!holds(record, token)) {
+    return fail(ErrorCode::no_such_token,
+                "Session '" + record.name + "' holds no token " + std::to_string(token) + ".");
+  }
+  // The backend may have to make the kernel session anew under its name.
+  const auto prefix = store_prefix(record.id);
+  if (auto gone = fd_store_.forget(prefix, "s"); !gone) return gone;
+  const auto done = held.kernel->unpreserve(token);
+  if (done) {
+    record.tokens.erase(token_at(record, token));
+  } else {
+    reconcile(held);
+  }
+  const auto kept = keep(held);
+  return done ? kept : done;
+}
+
+Result<UniqueFd> Sessions::retrieve(Held& held, std::uint64_t token) {
+  auto& record = held.record;
+  if (!record.incoming) {
+    return fail(ErrorCode::not_incoming, "Session '" + record.name +
+                                             "' holds nothing from an earlier kernel; there is "
+                                             "something to retrieve only after a live update.");
+  }
+  if (!holds(record, token)) {
+    return fail(ErrorCode::no_such_token,
+                "Session '" + record.name + "' holds no token " + std::to_string(token) + ".");
+  }
+  const auto at = token_at(record, token);
+  if (at->retrieved) {
+    return fail(ErrorCode::already_retrieved, "Token " + std::to_string(token) + " of session '" +
+                                                  record.name +
+                                                  "' has been retrieved; that works once.");
+  }
+  auto fd = held.kernel->retrieve(token);
+  if (fd) at->retrieved = true;
+  return fd;
+}
+
+Result<std::vector<std::uint64_t>> Sessions::finish(const std::string& name) {
+  auto& held = sessions_.at(name);
+  if (!held.record.incoming) {
+    return fail(ErrorCode::not_incoming,
+                "Session '" + name +
+                    "' holds nothing from an earlier kernel, so there is nothing to finish; "
+                    "'discard' ends it.");
+  }
+  if (auto done = held.kernel->finish(); !done) return fail(done.error());
+  std::vector<std::uint64_t> unclaimed;
+  for (const auto& token : held.record.tokens) {
+    if (!token.retrieved) unclaimed.push_back(token.token);
+  }
+  const auto prefix = store_prefix(held.record.id);
+  sessions_.erase(name);
+  if (auto gone = fd_store_.forget_all(prefix); !gone) return fail(gone.error());
+  return unclaimed;
+}
+
+Result<void> Sessions::discard(const std::string& name) {
+  auto& held = sessions_.at(name);
+  if (held.record.incoming) {
+    return fail(ErrorCode::incoming, "Session '" + name +
+                                         "' holds state from the earlier kernel; 'finish' ends "
+                                         "it.");
+  }
+  const auto prefix = store_prefix(held.record.id);
+  if (auto gone = fd_store_.forget_all(prefix); !gone) return gone;
+  sessions_.erase(name);
+  return {};
+}
+
+Result<void> Sessions::preserve_again(Held& held, const std::function<Result<void>()>& between) {
+  const auto prefix = store_prefix(held.record.id);
+  if (auto gone = fd_store_.forget(prefix, "s"); !gone) return gone;
+  const auto done = held.kernel->preserve_again(between);
+  if (!done) reconcile(held);
+  const auto kept = keep(held);
+  return done ? kept : done;
+}
+
+Result<void> Sessions::adopt(const SessionRecord& record,
+                             std::vector<backend::Adopted::Part> parts) {
+  const auto made_by = backends_.find(record.backend);
+  if (made_by == backends_.end()) {
+    return fail(ErrorCode::state_lost, "Session '" + record.name + "' was kept by backend '" +
+                                           record.backend + "', which is not here any more.");
+  }
+  const bool has_session = std::any_of(parts.begin(), parts.end(),
+                                       [](const auto& part) { return part.part == "s"; });
+  Held held;
+  held.record = record;
+  if (record.incoming && !has_session) {
+    auto kernel = made_by->second->retrieve(record.name);
+    if (!kernel) return fail(kernel.error());
+    held.kernel = std::move(*kernel);
+  } else {
+    backend::Adopted adopted;
+    adopted.name = record.name;
+    adopted.incoming = record.incoming;
+    adopted.parts = std::move(parts);
+    for (const auto& token : record.tokens) {
+      adopted.tokens.push_back({token.token, token.kind, token.bytes});
+    }
+    auto kernel = made_by->second->adopt(std::move(adopted));
+    if (!kernel) return fail(kernel.error());
+    held.kernel = std::move(*kernel);
+  }
+  // The kernel knows best: a crash may have come between its change and our record of it.
+  held.record.incoming = held.kernel->incoming();
+  if (auto kept = keep(held); !kept) return kept;
+  sessions_.insert_or_assign(record.name, std::move(held));
+  return {};
+}
+
+Result<void> Sessions::store_sessions_only() {
+  for (const auto& [name, held] : sessions_) {
+    auto fds = held.kernel->stored_fds();
+    std::erase_if(fds, [](const auto& stored) { return stored.part != "s"; });
+    if (auto kept = fd_store_.keep(store_prefix(held.record.id), fds); !kept) return kept;
+  }
+  return {};
+}
+
+Result<void> Sessions::store_everything() {
+  for (const auto& [name, held] : sessions_) {
+    if (auto kept = keep(held); !kept) return kept;
+  }
+  return {};
+}
+
+Result<void> Sessions::keep(const Held& held) {
+  return fd_store_.keep(store_prefix(held.record.id), held.kernel->stored_fds());
+}
+
+void Sessions::reconcile(Held& held) {
+  const auto left = held.kernel->describe();
+  auto& tokens = held.record.tokens;
+  tokens.erase(std::remove_if(tokens.begin(), tokens.end(),
+                              [&](const TokenRecord& token) {
+                                return std::none_of(left.begin(), left.end(), [&](const auto& have) {
+                                  return have.token == token.token;
+                                });
+                              }),
+               tokens.end());
+}
+
+}  // namespace handover::engine

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The sessions there are: their records, what a backend holds for them, their fd-store copies, and
+// what each user is charged for them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/config.h"
+#include "core/error.h"
+#include "core/manifest.h"
+#include "system/notify.h"
+
+namespace handover::engine {
+
+/// Keeps descriptors in systemd's fd store under names of ours, so that a crash loses none.
+class FdStore {
+ public:
+  /// Makes the store hold exactly `fds` under "<prefix>-<part>".
+  Result<void> keep(const std::string& prefix, const std::vector<backend::Session::StoredFd>& fds);
+  /// Forgets "<prefix>-<part>"; returns when the service manager has closed it, so that the kernel
+  /// session behind it can go (a stored duplicate would hold it open).
+  Result<void> forget(const std::string& prefix, const std::string& part);
+  Result<void> forget_all(const std::string& prefix);
+
+ private:
+  std::map<std::string, std::map<std::string, int>> kept_;  ///< prefix → part → fd stored
+};
+
+class Sessions {
+ public:
+  struct Held {
+    SessionRecord record;
+    std::unique_ptr<backend::Session> kernel;
+  };
+  using Backends = std::map<std::string, std::unique_ptr<backend::Backend>>;
+
+  Sessions(Backends backends, std::string default_backend, const Config& config);
+
+  [[nodiscard]] const std::map<std::string, Held>& all() const { return sessions_; }
+  [[nodiscard]] std::vector<SessionRecord> records() const;
+  [[nodiscard]] std::vector<std::string> backend_names() const;
+  [[nodiscard]] const std::string& default_backend() const { return default_backend_; }
+  /// The backend that carries the manifest.
+  [[nodiscard]] backend::Backend& main_backend() { return *backends_.at(default_backend_); }
+  [[nodiscard]] FdStore& fd_store() { return fd_store_; }
+
+  /// no_such_session; access_denied unless `caller` may use it.
+  Result<Held*> find(const std::string& name, const Owner& caller);
+  [[nodiscard]] const Held* find(const std::string& name) const;
+
+  /// `backend` "" means the default one.
+  Result<const SessionRecord*> create(std::uint64_t id, const std::string& name, const Owner& owner,
+                                      const std::string& backend, const std::string& client);
+  Result<void> preserve(Held& held, std::uint64_t token, int fd, bool blob);
+  Result<void> unpreserve(Held& held, std::uint64_t token);
+  Result<UniqueFd> retrieve(Held& held, std::uint64_t token);
+  /// Ends an incoming session. Returns the tokens that nobody retrieved: they are freed.
+  Result<std::vector<std::uint64_t>> finish(const std::string& name);
+  /// Ends an outgoing session.
+  Result<void> discard(const std::string& name);
+
+  /// Runs `between` with nothing of the session pinned (backend::Session::preserve_again()).
+  /// Worker thread: the caller keeps everybody else away meanwhile.
+  Result<void> preserve_again(Held& held, const std::function<Result<void>()>& between);
+
+  /// Before an orderly kexec: leaves only the kernel sessions in the fd store. systemd >= 261 would
+  /// preserve the descriptors beside them a second time, be refused, and say that they are lost.
+  Result<void> store_sessions_only();
+  /// Undoes store_sessions_only().
+  Result<void> store_everything();
+
+  /// Takes a session of the manifest over at start-up, with what the fd store gave back for it.
+  Result<void> adopt(const SessionRecord& record, std::vector<backend::Adopted::Part> parts);
+
+  static std::string store_prefix(std::uint64_t id) { return "session-" + std::to_string(id); }
+
+ private:
+  struct Usage {
+    std::uint64_t sessions = 0;
+    std::uint64_t descriptors = 0;
+    std::uint64_t bytes = 0;
+  };
+  [[nodiscard]] Usage usage(std::uint32_t uid) const;
+  Result<void> keep(const Held& held);
+  /// After a failed remake: the record tells again what the kernel holds.
+  static void reconcile(Held& held);
+
+  Backends backends_;
+  std::string default_backend_;
+  const Config& config_;
+  std::map<std::string, Held> sessions_;
+  FdStore fd_store_;
+};
+
+}  // namespace handover::engine

@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The running update: events in, the state machine's actions out.
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "engine/engine.h"
+#include "system/boot.h"
+#include "system/collapse.h"
+#include "system/kernel_image.h"
+#include "system/kexec.h"
+
+namespace handover::engine {
+
+namespace {
+
+constexpr std::uint64_t history_retry_usec = 1'000'000;
+constexpr unsigned history_tries = 300;
+
+/// The initrd that belongs to a kernel image by Debian's names, if it is there.
+std::string initrd_beside(const std::string& kernel) {
+  const std::filesystem::path path(kernel);
+  const auto name = path.filename().string();
+  constexpr std::string_view prefix = "vmlinuz-";
+  if (!name.starts_with(prefix)) return {};
+  const auto initrd = path.parent_path() / ("initrd.img-" + name.substr(prefix.size()));
+  std::error_code error;
+  return std::filesystem::exists(initrd, error) ? initrd.string() : std::string{};
+}
+
+std::string describe(const Caller& caller) {
+  return "uid " + std::to_string(caller.owner.uid) +
+         (caller.owner.unit.empty() ? "" : " (" + caller.owner.unit + ")");
+}
+
+bool asks_for_another_target(const UpdateOptions& asked, const UpdateOptions& have) {
+  const auto differs = [](const std::string& a, const std::string& b) {
+    return !a.empty() && a != b;
+  };
+  return differs(asked.kernel, have.kernel) || differs(asked.cmdline, have.cmdline) ||
+         differs(asked.mode, have.mode) || (asked.initrd && asked.initrd != have.initrd);
+}
+
+}  // namespace
+
+void Engine::request(JobType type, const UpdateOptions& options, const Caller& caller,
+                     Started started) {
+  if (!options.mode.empty() && options.mode != "immediate" && options.mode != "orderly") {
+    return started(fail(ErrorCode::invalid_argument, "There is no mode '" + options.mode +
+                                                         "'; it is 'immediate' or 'orderly'."));
+  }
+  const bool go_on = state_ == State::prepared && type == JobType::update && !job_;
+  if (state_ != State::normal && !go_on) {
+    return started(fail(ErrorCode::busy,
+                        "An update is already in state " + std::string(to_string(state_)) +
+                            "; wait for it, or cancel it with 'handoverctl cancel'."));
+  }
+  if (go_on && !stale_ && !asks_for_another_target(options, options_)) {
+    job_ = Job{update_->id, type, "freeze", 80, "Going on from prepared."};
+    outside_.job_added(job_->id);
+    outside_.manager_changed("CurrentJob");
+    started(job_->id);
+    return post(Event::update_requested);
+  }
+  new_update(type, options, caller);
+  started_ = std::move(started);
+  post(go_on || type == JobType::prepare ? Event::prepare_requested : Event::update_requested);
+}
+
+void Engine::new_update(JobType type, const UpdateOptions& options, const Caller& caller) {
+  options_ = options;
+  if (options_.mode.empty()) options_.mode = setup_.config.mode;
+  failure_.reset();
+  losses_.clear();
+  stale_ = false;
+  stop_worker_ = false;
+  update_ = UpdateRecord{};
+  update_->id = next_id_++;
+  update_->mode = emulated() ? "emulated" : options_.mode;
+  update_->from_release = system::kernel_release();
+  update_->requested_by = describe(caller);
+  update_->timeline.ticks_per_second = system::counter_frequency();
+  mark(Mark::requested);
+  job_ = Job{update_->id, type, "preflight", 0, "Looking at the target."};
+  outside_.job_added(job_->id);
+  outside_.manager_changed("CurrentJob");
+}
+
+Result<void> Engine::cancel() {
+  if (!is_cancellable(state_)) {
+    return fail(ErrorCode::nothing_to_cancel,
+                state_ == State::normal
+                    ? "No update runs."
+                    : "The update is in state " + std::string(to_string(state_)) +
+                          ", where it cannot be cancelled any more.");
+  }
+  if (!failure_) failure_ = Error{ErrorCode::cancelled, "Cancelled on request."};
+  pass_.reset();
+  ++pass_epoch_;
+  // The worker is told; the event follows when it has let go of the sessions.
+  if (worker_busy_) {
+    stop_worker_ = true;
+  } else {
+    post(Event::cancel_requested);
+  }
+  return {};
+}
+
+void Engine::post(Event event) {
+  events_.push_back(event);
+  if (stepping_) return;
+  stepping_ = true;
+  while (!events_.empty()) {
+    const auto next = events_.front();
+    events_.pop_front();
+    take(next);
+  }
+  stepping_ = false;
+}
+
+void Engine::take(Event event) {
+  const auto transition = step(state_, event);
+  if (!transition) {
+    spdlog::debug("{} means nothing in state {}.", to_string(event), to_string(state_));
+    return;
+  }
+  if (transition->next != state_) {
+    spdlog::info("{} -> {} ({})", to_string(state_), to_string(transition->next),
+                 to_string(event));
+    state_ = transition->next;
+    outside_.manager_changed("State");
+  }
+  for (const auto action : transition->actions) {
+    auto done = perform(action);
+    if (done) continue;
+    const bool going_forward = state_ == State::preparing || state_ == State::freezing ||
+                               state_ == State::frozen || state_ == State::rebooting;
+    if (going_forward) return fail_update(done.error());
+    // Going back to normal nothing may stop us.
+    spdlog::error("{}: {}", to_string(action), done.error().message);
+  }
+}
+
+void Engine::fail_update(Error error) {
+  spdlog::error("The update ends: {}", error.message);
+  if (!failure_) failure_ = std::move(error);
+  pass_.reset();
+  ++pass_epoch_;
+  if (worker_busy_) {
+    stop_worker_ = true;
+  } else {
+    post(Event::failed);
+  }
+}
+
+void Engine::tell_started(const Result<std::uint64_t>& result) {
+  if (auto started = std::exchange(started_, nullptr)) started(result);
+}
+
+Result<void> Engine::perform(Action action) {
+  switch (action) {
+    case Action::persist:
+      return persist();
+    case Action::run_preflight:
+      run_preflight();
+      return {};
+    case Action::load_target:
+      load_target();
+      return {};
+    case Action::call_prepare: {
+      tell_started(job_->id);
+      set_job("prepare", 15, "Preparing clients.");
+      start_pass(ClientCall::prepare, Event::clients_prepared, {});
+      return {};
+    }
+    case Action::ready_sessions:
+      mark(Mark::clients_prepared);
+      ready_sessions();
+      return {};
+    case Action::await_freeze:
+      mark(Mark::sessions_ready);
+      await_freeze();
+      return {};
+    case Action::call_cancel:
+      if (!started_) set_job("cancel", 0, "Undoing.");
+      start_pass(ClientCall::cancel, Event::clients_cancelled,
+                 clients_in({ClientPhase::preparing, ClientPhase::prepared}));
+      return {};
+    case Action::unload_target:
+      if (!std::exchange(target_loaded_, false) || emulated()) return {};
+      return system::unload_kernel();
+    case Action::call_freeze:
+      set_job("freeze", 85, "Freezing clients.");
+      mark(Mark::freeze_begin);
+      start_pass(ClientCall::freeze, Event::clients_frozen, clients_in({ClientPhase::prepared}));
+      return {};
+    case Action::seal:
+      mark(Mark::clients_frozen);
+      return seal();
+    case Action::kexec:
+      kexec();
+      return {};
+    case Action::call_thaw:
+      set_job("thaw", 0, "Undoing: thawing clients.");
+      if (auto stored = sessions_.store_everything(); !stored) {
+        spdlog::error("{}", stored.error().message);
+      }
+      if (auto gone = sessions_.fd_store().forget_all("manifest"); !gone) {
+        spdlog::error("{}", gone.error().message);
+      }
+      start_pass(ClientCall::thaw, Event::clients_thawed,
+                 clients_in({ClientPhase::preparing, ClientPhase::prepared, ClientPhase::freezing,
+                             ClientPhase::frozen, ClientPhase::thawing}));
+      return {};
+    case Action::call_restore:
+      start_pass(ClientCall::restore, Event::clients_restored,
+                 clients_in({ClientPhase::restoring}));
+      return {};
+    case Action::finish_update:
+      finish_update();
+      return {};
+  }
+  return fail(ErrorCode::internal, "Unknown action.");
+}
+
+void Engine::run_on_worker(std::function<std::function<void()>()> job) {
+  worker_busy_ = true;
+  stop_worker_ = false;
+  worker_.run([this, job = std::move(job)]() -> std::function<void()> {
+    return [this, then = job()] {
+      worker_busy_ = false;
+      then();
+    };
+  });
+}
+
+PreflightInput Engine::preflight_input() const {
+  PreflightInput input;
+  for (const auto& [name, held] : sessions_.all()) {
+    if (held.record.incoming) input.unfinished_sessions.push_back(name);
+    if (held.record.backend == "luo") input.needs_luo = true;
+    for (const auto& token : held.record.tokens) {
+      if (held.record.backend == "luo" && token.kind != "fd") input.memfds_preserved = true;
+    }
+  }
+  for (const auto& [name, client] : clients_) {
+    if (client.required && !connected(client)) input.missing_required_clients.push_back(name);
+  }
+  return input;
+}
+
+void Engine::run_preflight() {
+  struct Found {
+    PreflightInput input;
+    UpdateOptions options;
+    std::optional<Error> error;
+  };
+  auto found = std::make_shared<Found>(Found{preflight_input(), options_, std::nullopt});
+  if (found->options.kernel.empty()) found->options.kernel = setup_.config.kernel;
+  const auto cmdline = options_.cmdline.empty() ? setup_.config.cmdline : options_.cmdline;
+  run_on_worker([this, found, cmdline, real = !emulated()]() -> std::function<void()> {
+    const auto look = [&]() -> Result<void> {
+      if (!real) return {};
+      auto& options = found->options;
+      if (options.kernel.empty()) {
+        auto newest = system::newest_kernel();
+        if (!newest) return fail(newest.error());
+        options.kernel = *newest;
+      }
+      if (!options.initrd) options.initrd = initrd_beside(options.kernel);
+      auto running = system::running_kernel();
+      if (!running) return fail(running.error());
+      auto target = system::inspect_kernel(options.kernel);
+      if (!target) return fail(target.error());
+      options.cmdline = ensure_cmdline(cmdline.empty() ? running->cmdline : cmdline);
+      found->input.running = *running;
+      found->input.target = *target;
+      found->input.target_cmdline = options.cmdline;
+      return {};
+    };
+    if (auto looked = look(); !looked) found->error = looked.error();
+    return [this, found] {
+      if (failure_) return post(Event::failed);
+      if (found->error) return fail_update(*found->error);
+      const auto findings = preflight(found->input);
+      for (const auto& finding : findings) spdlog::error("Preflight: {}", finding.message);
+      if (!findings.empty()) return fail_update(findings.front());
+      options_ = found->options;
+      update_->kernel = options_.kernel;
+      update_->kernel_release = found->input.target ? found->input.target->release
+                                                    : system::kernel_release();
+      mark(Mark::preflight_done);
+      post(Event::preflight_passed);
+    };
+  });
+}
+
+void Engine::load_target() {
+  set_job("load", 10, "Loading " + update_->kernel + ".");
+  run_on_worker([this, options = options_, real = !emulated()]() -> std::function<void()> {
+    Result<void> loaded;
+    if (real) {
+      loaded = system::load_kernel(options.kernel, options.initrd.value_or(""), options.cmdline);
+    }
+    return [this, loaded] {
+      if (loaded) target_loaded_ = true;
+      if (failure_) return post(Event::failed);
+      if (!loaded) return fail_update(loaded.error());
+      mark(Mark::target_loaded);
+      post(Event::target_loaded);
+    };
+  });
+}
+
+void Engine::ready_sessions() {
+  struct Work {
+    std::vector<std::string> names;
+    std::uint64_t bytes = 0;
+  };
+  Work work;
+  if (setup_.config.collapse) {
+    for (const auto& [name, held] : sessions_.all()) {
+      std::uint64_t bytes = 0;
+      for (const auto& token : held.record.tokens) bytes += token.kind == "memfd" ? token.bytes : 0;
+      if (bytes == 0) continue;
+      work.names.push_back(name);
+      work.bytes += bytes;
+    }
+  }
+  set_job("collapse", 40, work.names.empty() ? "Sessions are ready." : "Collapsing memory.");
+  run_on_worker([this, work, real = !emulated()]() -> std::function<void()> {
+    std::uint64_t before = 0;
+    system::Collapsed total;
+    const auto progress = [this, &before, bytes = work.bytes](std::uint64_t done) {
+      const auto part = static_cast<unsigned>((before + done) * 40 / bytes);
+      loop_.post([this, part] {
+        if (state_ == State::preparing) set_job("collapse", 40 + part, "Collapsing memory.");
+      });
+    };
+    std::optional<Error> error;
+    for (const auto& name : work.names) {
+      // The loop leaves the sessions alone while worker_busy_.
+      auto held = sessions_.find(name, Owner{});
+      if (!held) continue;
+      const auto collapse = [&]() -> Result<void> {
+        for (const auto& token : (*held)->record.tokens) {
+          if (token.kind != "memfd") continue;
+          const auto fd = (*held)->kernel->duplicate(token.token);
+          if (!fd) continue;
+          const auto collapsed = system::collapse_memfd(fd->get(), progress, stop_worker_);
+          if (!collapsed) return fail(collapsed.error());
+          before += token.bytes;
+          total.bytes_huge += collapsed->bytes_huge;
+          total.bytes_small += collapsed->bytes_small;
+        }
+        return {};
+      };
+      const auto done = sessions_.preserve_again(**held, collapse);
+      // Without collapse the update is slower, not wrong.
+      if (!done && done.error().code != ErrorCode::not_supported) {
+        error = done.error();
+        break;
+      }
+      if (!done) spdlog::warn("Session '{}' is not collapsed: {}", name, done.error().message);
+    }
+    if (!error && real) system::sync_file_systems();
+    return [this, error, total, any = !work.names.empty()] {
+      if (any) {
+        spdlog::info("Collapse: {} MiB in huge pages, {} MiB in small ones.",
+                     total.bytes_huge >> 20U, total.bytes_small >> 20U);
+      }
+      if (failure_) return post(Event::failed);
+      if (error) return fail_update(*error);
+      post(Event::sessions_ready);
+    };
+  });
+}
+
+void Engine::await_freeze() {
+  if (!job_ || job_->type == JobType::prepare) {
+    set_job("prepared", 100, "Prepared: 'handoverctl update' goes on, 'cancel' undoes it.");
+    const auto id = job_ ? job_->id : 0;
+    job_.reset();
+    outside_.manager_changed("CurrentJob");
+    if (id != 0) outside_.job_removed(id, "done", "");
+    return;
+  }
+  // Clients that came while preparing were not asked: once more, then.
+  post(std::exchange(stale_, false) ? Event::prepare_requested : Event::update_requested);
+}
+
+Result<void> Engine::seal() {
+  set_job("seal", 95, "Sealing the manifest.");
+  update_->timeline.ticks_per_second = system::counter_frequency(0);
+  if (options_.mode == "orderly" && !emulated()) {
+    // If we die while units stop, PID 1 still carries the manifest across (systemd >= 261).
+    if (auto kept = sessions_.fd_store().keep("manifest", sessions_.main_backend().stored_fds());
+        !kept) {
+      return kept;
+    }
+    if (auto kept = sessions_.store_sessions_only(); !kept) return kept;
+  }
+  mark(Mark::sealed);
+  post(Event::sealed);
+  return {};
+}
+
+void Engine::kexec() {
+  set_job("kexec", 96, emulated() ? "Executing the daemon again." : "Leaving this kernel.");
+  if (emulated()) return kexec_emulated();
+  outside_.flush();
+  const bool immediate = options_.mode != "orderly";
+  if (immediate) system::sync_file_systems();
+  mark(Mark::kexec_called);
+  // From here the manifest in preserved memory says "rebooting": the new kernel's daemon goes on.
+  if (auto written = persist(); !written) return fail_update(written.error());
+  if (immediate) return fail_update(system::kexec_now());
+  outside_.start_orderly_kexec([this](const Result<void>& taken) {
+    if (!taken) fail_update(taken.error());
+  });
+}
+
+void Engine::kexec_emulated() {
+  mark(Mark::kexec_called);
+  if (auto written = persist(); !written) return fail_update(written.error());
+  std::vector<system::NamedFd> fds;
+  const auto add = [&](const std::string& prefix, const auto& stored) {
+    for (const auto& [part, fd] : stored) {
+      fds.push_back({prefix + "-" + part, UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 3))});
+    }
+  };
+  add("manifest", sessions_.main_backend().stored_fds());
+  for (const auto& [name, held] : sessions_.all()) {
+    add(Sessions::store_prefix(held.record.id), held.kernel->stored_fds());
+  }
+  outside_.flush();
+  fail_update(system::reexec(setup_.argv, fds, {"HANDOVER_EMULATED_KEXEC=1"}));
+}
+
+HistoryEntry Engine::outcome() const {
+  HistoryEntry entry;
+  entry.id = update_->id;
+  entry.generation = generation_;
+  entry.mode = update_->mode;
+  entry.from_release = update_->from_release;
+  entry.to_release = update_->kernel_release;
+  entry.finished_at = system::now_rfc3339();
+  entry.timeline = update_->timeline;
+  entry.losses = losses_;
+  if (failure_) {
+    entry.outcome = failure_->code == ErrorCode::cancelled ? "cancelled" : "failed";
+    entry.reason = failure_->message;
+  } else if (!losses_.empty()) {
+    entry.outcome = "done-with-losses";
+    entry.reason = losses_.front();
+  } else {
+    entry.outcome = "done";
+  }
+  return entry;
+}
+
+void Engine::finish_update() {
+  for (auto& [name, client] : clients_) set_phase(client, ClientPhase::idle);
+  if (!update_) return;
+  const auto entry = outcome();
+  // Refused before any client was asked: the caller's error, not an update to remember.
+  const bool refused = started_ && failure_;
+  if (refused) {
+    tell_started(fail(*failure_));
+  } else {
+    history_.add(entry);
+    write_history(history_tries);
+  }
+  spdlog::info("Update {} is over: {}{}{}", entry.id, entry.outcome, entry.reason.empty() ? "" : ": ",
+               entry.reason);
+  update_.reset();
+  if (const auto job = std::exchange(job_, std::nullopt)) {
+    outside_.manager_changed("CurrentJob");
+    outside_.job_removed(job->id, failure_ ? entry.outcome : "done", entry.reason);
+  }
+  outside_.manager_changed("Generation");
+  if (!refused) outside_.update_finished(entry.outcome, entry.reason, generation_);
+  failure_.reset();
+  losses_.clear();
+  stale_ = false;
+}
+
+void Engine::write_history(unsigned tries) {
+  const auto written = history_.write();
+  if (written) return;
+  if (tries == 0) return spdlog::error("The history cannot be written: {}", written.error().message);
+  // Early in a boot /var may not be writable yet.
+  history_timer_ = loop_.after(history_retry_usec, [this, tries] { write_history(tries - 1); });
+}
+
+void Engine::set_job(const char* phase, unsigned progress, std::string detail) {
+  if (!job_) return;
+  job_->phase = phase;
+  job_->progress = progress;
+  job_->detail = std::move(detail);
+  outside_.job_changed(job_->id);
+}
+
+}  // namespace handover::engine

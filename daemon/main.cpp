@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// handoverd: puts the parts together. The only file that knows all of them.
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/sinks/systemd_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "bus/server.h"
+#include "core/config.h"
+#include "engine/engine.h"
+#include "system/boot.h"
+#include "system/files.h"
+#include "system/loop.h"
+#include "system/notify.h"
+#include "version.h"
+
+namespace {
+
+using namespace handover;
+
+struct Arguments {
+  std::string config = "/etc/handover/handoverd.json";
+  std::string backend;
+  std::string runtime_directory = "/run/handover";
+  std::string state_directory = "/var/lib/handover";
+  bool debug = false;
+};
+
+void set_up_log(bool debug) {
+  // systemd sets JOURNAL_STREAM where stderr goes to the journal: then with levels and fields.
+  const bool journal = std::getenv("JOURNAL_STREAM") != nullptr;
+  auto logger = journal ? spdlog::systemd_logger_mt("handoverd") : spdlog::stderr_color_mt("handoverd");
+  if (!journal) logger->set_pattern("handoverd: %l: %v");
+  spdlog::set_default_logger(logger);
+  spdlog::set_level(debug ? spdlog::level::debug : spdlog::level::info);
+}
+
+Result<Config> read_config(const Arguments& arguments, bool asked_for) {
+  const auto text = system::read_file(arguments.config);
+  if (!text && text.error().sys_errno == ENOENT && !asked_for) return Config{};
+  if (!text) return fail(text.error());
+  auto config = parse_config(*text);
+  if (!config) {
+    return fail(config.error().code, arguments.config + ": " + config.error().message);
+  }
+  return config;
+}
+
+Result<std::unique_ptr<backend::Backend>> make_backend(const std::string& wanted) {
+  if (wanted == "emulated") return backend::make_emulated();
+  auto luo = backend::make_luo(backend::Paths{});
+  if (luo || wanted == "luo") return luo;
+  if (wanted != "auto") {
+    return fail(ErrorCode::no_such_backend,
+                "There is no backend '" + wanted + "'; it is 'auto', 'luo' or 'emulated'.");
+  }
+  spdlog::warn("{} Using the emulated backend: nothing survives a real kexec.",
+               luo.error().message);
+  return backend::make_emulated();
+}
+
+/// One daemon for one runtime directory. The lock goes with the process, also over execve().
+Result<UniqueFd> lock(const std::string& directory) {
+  if (mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
+    return fail_errno("mkdir " + directory);
+  }
+  UniqueFd fd(open((directory + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) return fail_errno("open " + directory + "/lock");
+  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    return fail(ErrorCode::busy, "Another handoverd runs on " + directory + "; stop it first.");
+  }
+  return fd;
+}
+
+Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup setup,
+                std::vector<system::NamedFd> fds) {
+  auto config = read_config(arguments, config_asked_for);
+  if (!config) return fail(config.error());
+  setup.config = std::move(*config);
+  if (!arguments.backend.empty()) setup.config.backend = arguments.backend;
+
+  const auto locked = lock(arguments.runtime_directory);
+  if (!locked) return fail(locked.error());
+  if (mkdir(arguments.state_directory.c_str(), 0755) != 0 && errno != EEXIST) {
+    spdlog::warn("{} cannot be made yet: the history waits.", arguments.state_directory);
+  }
+
+  auto backend = make_backend(setup.config.backend);
+  if (!backend) return fail(backend.error());
+  engine::Sessions::Backends backends;
+  const std::string name((*backend)->name());
+  backends.emplace(name, std::move(*backend));
+
+  system::Loop loop;
+  loop.exit_on_signals();
+  const auto limits = setup.config;
+  bus::Server server(loop);
+  engine::Engine engine(loop, server, engine::Sessions(std::move(backends), name, limits),
+                        std::move(setup));
+  server.serve(engine);
+  if (auto listening = server.listen(arguments.runtime_directory + "/private"); !listening) {
+    return fail(listening.error());
+  }
+  if (auto connected = server.connect(); !connected) return fail(connected.error());
+  engine.start(std::move(fds));
+  server.look_for_lost_clients();
+  system::notify_ready("Generation " + std::to_string(engine.generation()) + ", backend " + name +
+                       (engine.emulated() ? " (nothing survives a real kexec)" : "") + ".");
+  return loop.run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto started_at = handover::system::counter_now();
+  handover::system::counter_start();
+  auto fds = handover::system::take_listen_fds();
+
+  Arguments arguments;
+  CLI::App app{"Carries running workloads through a kernel update.", "handoverd"};
+  app.set_version_flag("--version", HANDOVER_VERSION);
+  const auto* config = app.add_option("--config", arguments.config, "Configuration file");
+  app.add_option("--backend", arguments.backend, "auto, luo or emulated (over the configuration)");
+  app.add_option("--runtime-directory", arguments.runtime_directory, "Private socket and manifest");
+  app.add_option("--state-directory", arguments.state_directory, "History of updates");
+  app.add_flag("--debug", arguments.debug, "Log more");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  set_up_log(arguments.debug);
+
+  engine::Setup setup;
+  setup.runtime_directory = arguments.runtime_directory;
+  setup.state_directory = arguments.state_directory;
+  setup.argv.assign(argv, argv + argc);
+  setup.emulated_kexec = std::getenv("HANDOVER_EMULATED_KEXEC") != nullptr;
+  setup.started_at = started_at;
+  unsetenv("HANDOVER_EMULATED_KEXEC");
+
+  const auto code = run(arguments, config->count() > 0, std::move(setup), std::move(fds));
+  if (!code) {
+    spdlog::critical("{}", code.error().message);
+    return 1;
+  }
+  return *code < 0 ? 1 : *code;
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What handoverctl can do: one function each, which prints to stdout and returns how it went.
+#pragma once
+
+#include <cstdint>
+#include <handover/handover.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "exit_code.h"
+#include "manager.h"
+
+namespace handover::ctl {
+
+/// What every command needs.
+struct Context {
+  client::Connection& connection;
+  bool json = false;
+};
+
+/// An ExitCode other than ok: the command itself has said why.
+using Outcome = client::Result<ExitCode>;
+
+Outcome show_status(Context context);
+Outcome show_clients(Context context);
+/// With a name: the tokens of that session.
+Outcome show_sessions(Context context, const std::string& name);
+/// With an id: that update in full.
+Outcome show_history(Context context, std::optional<std::uint64_t> id, std::uint32_t most);
+Outcome monitor(Context context);
+
+/// Update or Prepare, followed to its end.
+Outcome update(Context context, const UpdateRequest& request);
+Outcome cancel(Context context);
+
+struct PreserveSource {
+  int fd = -1;       ///< an inherited descriptor
+  std::string file;  ///< a path
+  bool standard_input = false;
+};
+struct RetrieveTarget {
+  std::string output;  ///< "": stdout
+  std::vector<std::string> command;
+};
+Outcome session_create(Context context, const std::string& name, const std::string& backend,
+                       const std::string& client);
+Outcome session_preserve(Context context, const std::string& name, std::uint64_t token,
+                         const PreserveSource& source);
+Outcome session_unpreserve(Context context, const std::string& name, std::uint64_t token);
+Outcome session_retrieve(Context context, const std::string& name, std::uint64_t token,
+                         const RetrieveTarget& target);
+Outcome session_finish(Context context, const std::string& name);
+Outcome session_discard(Context context, const std::string& name);
+
+/// One JSON document and a line end on stdout.
+void print_json(const nlohmann::json& json);
+
+}  // namespace handover::ctl

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "format.h"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+namespace handover::ctl {
+namespace {
+
+template <typename... Arguments>
+std::string print(const char* format, Arguments... arguments) {
+  std::array<char, 64> text = {};
+  snprintf(text.data(), text.size(), format, arguments...);
+  return text.data();
+}
+
+bool begins_character(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U; }
+
+}  // namespace
+
+std::string format_duration(std::uint64_t usec) {
+  if (usec < 1000) return print("%u µs", static_cast<unsigned>(usec));
+  // The limits are where rounding would give "1000.0 ms" and "60.000 s".
+  if (usec < 999'950) return print("%.1f ms", static_cast<double>(usec) / 1e3);
+  if (usec < 59'999'500) return print("%.3f s", static_cast<double>(usec) / 1e6);
+  const auto seconds = static_cast<unsigned long long>((usec + 500'000) / 1'000'000);
+  return print("%llu min %llu s", seconds / 60, seconds % 60);
+}
+
+std::string format_bytes(std::uint64_t bytes) {
+  constexpr std::array units = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  if (bytes < 1024) return print("%u B", static_cast<unsigned>(bytes));
+  double value = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  for (; value >= 1023.95 && unit + 1 < units.size(); ++unit) value /= 1024;
+  return print("%.1f %s", value, units[unit]);
+}
+
+std::string format_bar(std::uint64_t value, std::uint64_t most, std::size_t width) {
+  constexpr std::array parts = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  if (value == 0 || most == 0) return "";
+  const double share = static_cast<double>(value) / static_cast<double>(most);
+  auto eighths = static_cast<std::size_t>(std::llround(share * static_cast<double>(width) * 8));
+  if (eighths == 0) eighths = 1;
+  if (eighths > width * 8) eighths = width * 8;
+  std::string bar;
+  for (std::size_t i = 0; i < eighths / 8; ++i) bar += "█";
+  return bar + parts[eighths % 8];
+}
+
+std::size_t text_width(std::string_view text) {
+  std::size_t width = 0;
+  for (const char byte : text) width += begins_character(byte) ? 1 : 0;
+  return width;
+}
+
+std::string fit_text(std::string_view text, std::size_t width) {
+  const bool cut = text_width(text) > width;
+  const std::size_t kept = !cut ? width : (width == 0 ? 0 : width - 1);
+  std::string fitted;
+  std::size_t characters = 0;
+  for (const char byte : text) {
+    if (begins_character(byte) && ++characters > kept) break;
+    const auto code = static_cast<unsigned char>(byte);
+    fitted += code < 0x20 || code == 0x7f ? '?' : byte;
+  }
+  if (cut && width > 0) fitted += "…";
+  return fitted;
+}
+
+}  // namespace handover::ctl

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Times, sizes and bars as people read them; text measured and cut in characters.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace handover::ctl {
+
+/// "850 µs", "12.3 ms", "1.432 s", "2 min 5 s".
+std::string format_duration(std::uint64_t usec);
+/// "4096 B" and less as they are, then "64.0 KiB", "256.0 MiB" …
+std::string format_bytes(std::uint64_t bytes);
+/// A bar of up to `width` characters for `value` of `most`, in eighths of a character; what is not
+/// zero shows at least one eighth.
+std::string format_bar(std::uint64_t value, std::uint64_t most, std::size_t width);
+
+/// Characters of a UTF-8 text. Each counts as one column.
+std::size_t text_width(std::string_view text);
+/// At most `width` characters, the last of them "…" if any were cut. Control characters, which
+/// could drive the terminal, come out as "?".
+std::string fit_text(std::string_view text, std::size_t width);
+
+}  // namespace handover::ctl

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# bash completion for handoverctl.
+# shellcheck shell=bash
+
+# Names of sessions, one a line; nothing if the daemon cannot be asked.
+_handoverctl_sessions() {
+  handoverctl sessions --json 2>/dev/null |
+    sed -n 's/^ *"name": "\([^"\\]*\)",\{0,1\}$/\1/p'
+}
+
+_handoverctl() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+  local command='' action='' word choices=''
+  local -i position=0 i
+  COMPREPLY=()
+
+  # The words before the cursor that are no options nor their values.
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    case $word in
+      --initrd | --cmdline | --backend | --client | --fd | --file | --output | -n | --most)
+        i+=1
+        ;;
+      -*) ;;
+      *)
+        if [[ -z $command ]]; then
+          command=$word
+        elif [[ $command == session && -z $action ]]; then
+          action=$word
+        else
+          position+=1
+        fi
+        ;;
+    esac
+  done
+
+  case $previous in
+    --initrd | --file | --output)
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -f -- "$current")
+      return
+      ;;
+    --cmdline | --client | --fd | -n | --most)
+      return
+      ;;
+    --backend)
+      mapfile -t COMPREPLY < <(compgen -W 'luo tracker emulated' -- "$current")
+      return
+      ;;
+  esac
+
+  case $command${action:+ $action} in
+    '')
+      choices='status clients sessions update prepare cancel monitor history session
+               --json --help --version'
+      ;;
+    update | prepare)
+      choices='--initrd --cmdline --immediate --orderly --json --help'
+      if [[ $current != -* && $position -eq 0 ]]; then
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "${current:-/boot/vmlinuz-}")
+        return
+      fi
+      ;;
+    sessions)
+      choices="--json --help"
+      if [[ $position -eq 0 ]]; then choices+=" $(_handoverctl_sessions)"; fi
+      ;;
+    session)
+      choices='create preserve unpreserve retrieve finish discard --help'
+      ;;
+    'session create')
+      choices='--backend --client --json --help'
+      ;;
+    'session '*)
+      choices='--json --help'
+      case $action in
+        preserve) choices+=' --fd --file --stdin' ;;
+        retrieve) choices+=' --output --' ;;
+      esac
+      if [[ $position -eq 0 ]]; then choices+=" $(_handoverctl_sessions)"; fi
+      ;;
+    history)
+      choices='--most --json --help'
+      ;;
+    *)
+      choices='--json --help'
+      ;;
+  esac
+  mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$current")
+}
+
+complete -F _handoverctl handoverctl

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "history.h"
+
+#include <algorithm>
+
+#include "format.h"
+#include "table.h"
+
+namespace handover::ctl {
+namespace {
+
+using nlohmann::json;
+
+const json& member(const json& object, const char* key) {
+  static const json nothing;
+  if (!object.is_object()) return nothing;
+  const auto found = object.find(key);
+  return found == object.end() ? nothing : *found;
+}
+
+std::string duration(const json& object, const char* key) {
+  const json& value = member(object, key);
+  return value.is_number_unsigned() ? format_duration(value.get<std::uint64_t>()) : "-";
+}
+
+std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
+
+/// "2026-05-01T10:00:00Z" reads better as "2026-05-01 10:00:00Z".
+std::string readable_time(std::string text) {
+  if (text.size() > 10 && text[10] == 'T') text[10] = ' ';
+  return text;
+}
+
+}  // namespace
+
+std::string json_text(const json& object, const char* key) {
+  const json& value = member(object, key);
+  return value.is_string() ? value.get<std::string>() : "";
+}
+
+std::uint64_t json_number(const json& object, const char* key) {
+  const json& value = member(object, key);
+  return value.is_number_unsigned() ? value.get<std::uint64_t>() : 0;
+}
+
+std::string blackout_text(const json& entry) {
+  const json& blackout = member(entry, "blackout_usec");
+  if (!blackout.is_number_unsigned()) return "no blackout";
+  return "blackout " + format_duration(blackout.get<std::uint64_t>());
+}
+
+std::string history_list(const json& entries, std::size_t width) {
+  Table table({{"ID", true, false},
+               {"FINISHED", false, false},
+               {"FROM → TO", false, true},
+               {"OUTCOME", false, true},
+               {"BLACKOUT", true, false}});
+  for (const auto& entry : entries) {
+    table.add({std::to_string(json_number(entry, "id")),
+               readable_time(json_text(entry, "finished_at")),
+               or_dash(json_text(entry, "from_release")) + " → " +
+                   or_dash(json_text(entry, "to_release")),
+               json_text(entry, "outcome"), duration(entry, "blackout_usec")});
+  }
+  return table.text(width);
+}
+
+std::string history_entry(const json& entry, std::size_t width) {
+  std::string out = "Update " + std::to_string(json_number(entry, "id")) + ": " +
+                    json_text(entry, "outcome") + ", " + blackout_text(entry) + "\n";
+  out += "  " + or_dash(json_text(entry, "from_release")) + " → " +
+         or_dash(json_text(entry, "to_release")) + ", " + json_text(entry, "mode") +
+         ", generation " + std::to_string(json_number(entry, "generation")) + "\n";
+  out += "  finished " + readable_time(json_text(entry, "finished_at")) + "\n";
+  if (const auto reason = json_text(entry, "reason"); !reason.empty()) {
+    out += "  reason: " + reason + "\n";
+  }
+
+  const json& phases = member(entry, "phases");
+  if (phases.is_array() && !phases.empty()) {
+    std::uint64_t longest = 0;
+    std::size_t name_width = 0;
+    std::size_t time_width = 0;
+    for (const auto& phase : phases) {
+      longest = std::max(longest, json_number(phase, "usec"));
+      name_width = std::max(name_width, text_width(json_text(phase, "name")));
+      time_width = std::max(time_width, text_width(duration(phase, "usec")));
+    }
+    const std::size_t used = 2 + name_width + 2 + time_width + 2;
+    const std::size_t bar_width = width > used + 10 ? width - used : 10;
+    out += "\n";
+    for (const auto& phase : phases) {
+      const std::string name = json_text(phase, "name");
+      const std::string time = duration(phase, "usec");
+      const std::string bar = format_bar(json_number(phase, "usec"), longest, bar_width);
+      out += "  ";
+      out += name;
+      out.append(name_width - text_width(name) + 2 + time_width - text_width(time), ' ');
+      out += time;
+      if (!bar.empty()) out += "  ";
+      out += bar;
+      out += "\n";
+    }
+  }
+
+  const json& clients = member(member(entry, "timeline"), "clients");
+  if (clients.is_object() && !clients.empty()) {
+    Table table({{"CLIENT", false, true},
+                 {"PREPARE", true, false},
+                 {"FREEZE", true, false},
+                 {"RESTORE", true, false},
+                 {"BLACKOUT", true, false}});
+    for (const auto& [name, times] : clients.items()) {
+      table.add({name, duration(times, "prepare_usec"), duration(times, "freeze_usec"),
+                 duration(times, "restore_usec"), duration(times, "blackout_usec")});
+    }
+    out += "\n" + table.text(width);
+  }
+
+  const json& losses = member(entry, "losses");
+  if (losses.is_array() && !losses.empty()) {
+    out += "\nLost:\n";
+    for (const auto& loss : losses) {
+      if (loss.is_string()) out += "  " + loss.get<std::string>() + "\n";
+    }
+  }
+  return out;
+}
+
+}  // namespace handover::ctl

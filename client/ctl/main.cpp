@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// handoverctl: handoverd on the command line.
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "commands.h"
+#include "options.h"
+
+namespace {
+
+using namespace handover::ctl;  // NOLINT(google-build-using-namespace): all of it is ours
+namespace client = handover::client;
+
+int complain(const std::string& message, ExitCode code) {
+  fprintf(stderr, "handoverctl: %s\n", message.c_str());
+  return static_cast<int>(code);
+}
+
+/// Runs the command parsed.
+struct Runner {
+  Context context;
+
+  Outcome operator()(const StatusCommand&) const { return show_status(context); }
+  Outcome operator()(const ClientsCommand&) const { return show_clients(context); }
+  Outcome operator()(const SessionsCommand& c) const { return show_sessions(context, c.name); }
+  Outcome operator()(const UpdateCommand& c) const { return update(context, c.request); }
+  Outcome operator()(const CancelCommand&) const { return cancel(context); }
+  Outcome operator()(const MonitorCommand&) const { return monitor(context); }
+  Outcome operator()(const HistoryCommand& c) const { return show_history(context, c.id, c.most); }
+  Outcome operator()(const CreateCommand& c) const {
+    return session_create(context, c.name, c.backend, c.client);
+  }
+  Outcome operator()(const PreserveCommand& c) const {
+    return session_preserve(context, c.name, c.token, c.source);
+  }
+  Outcome operator()(const UnpreserveCommand& c) const {
+    return session_unpreserve(context, c.name, c.token);
+  }
+  Outcome operator()(const RetrieveCommand& c) const {
+    return session_retrieve(context, c.name, c.token, c.target);
+  }
+  Outcome operator()(const FinishCommand& c) const { return session_finish(context, c.name); }
+  Outcome operator()(const DiscardCommand& c) const { return session_discard(context, c.name); }
+  Outcome operator()(const InformationCommand&) const { return ExitCode::ok; }
+};
+
+int run(const Options& options) {
+  const auto* retrieve = std::get_if<RetrieveCommand>(&options.command);
+  if (retrieve && retrieve->target.output.empty() && retrieve->target.command.empty() &&
+      isatty(STDOUT_FILENO) != 0) {
+    return complain("The contents would go to the terminal: give --output FILE or -- COMMAND.",
+                    ExitCode::usage);
+  }
+  // The bus first: unlike the private socket it stays when the daemon re-executes itself.
+  auto connection = client::Connection::open({HANDOVER_CONNECT_PREFER_BUS, 0, nullptr});
+  if (!connection) {
+    const auto code = exit_code_of(connection.error().name);
+    return complain(connection.error().message,
+                    code == ExitCode::access_denied ? code : ExitCode::unreachable);
+  }
+  // polkit may ask the person at the terminal. A bus that refuses this will refuse the call, too.
+  if (sd_bus_set_allow_interactive_authorization(connection->bus(), 1) < 0) {
+    return complain("Cannot set up the connection to the bus.", ExitCode::unreachable);
+  }
+  const auto outcome = std::visit(Runner{{*connection, options.json}}, options.command);
+  if (!outcome) return complain(outcome.error().message, exit_code_of(outcome.error().name));
+  if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+    return complain("Cannot write to standard output.", ExitCode::failed);
+  }
+  return static_cast<int>(outcome.value());
+}
+
+int parse_and_run(const std::vector<std::string>& arguments) {
+  auto options = parse_options(arguments);
+  if (!options) {
+    complain(options.error().message, ExitCode::usage);
+    fputs("Try 'handoverctl --help'.\n", stderr);
+    return static_cast<int>(ExitCode::usage);
+  }
+  if (const auto* information = std::get_if<InformationCommand>(&options->command)) {
+    return fputs(information->text.c_str(), stdout) < 0 || fflush(stdout) != 0 ? 1 : 0;
+  }
+  return run(*options);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return parse_and_run(std::vector<std::string>(argv + 1, argv + argc));
+  } catch (const std::exception& error) {  // no memory, say
+    fprintf(stderr, "handoverctl: %s\n", error.what());
+    return static_cast<int>(ExitCode::failed);
+  }
+}

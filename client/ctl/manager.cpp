@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "manager.h"
+
+#include <cerrno>
+
+namespace handover::ctl {
+namespace {
+
+constexpr const char* manager_path = "/org/handover1";
+constexpr const char* manager_interface = "org.handover1.Manager";
+
+struct OwnedError {
+  sd_bus_error value = SD_BUS_ERROR_NULL;
+  OwnedError() = default;
+  OwnedError(const OwnedError&) = delete;
+  OwnedError& operator=(const OwnedError&) = delete;
+  ~OwnedError() { sd_bus_error_free(&value); }
+};
+
+client::Result<Message> make_call(client::Connection& connection, const char* path,
+                                  const char* interface, const char* method) {
+  if (!connection.bus()) return bus_error(-ENOTCONN, nullptr);
+  sd_bus_message* message = nullptr;
+  int r = sd_bus_message_new_method_call(connection.bus(), &message, connection.destination(), path,
+                                         interface, method);
+  if (r < 0) return bus_error(r, nullptr);
+  Message owned(message);
+  return owned;
+}
+
+int append_option(sd_bus_message* message, const char* key,
+                  const std::optional<std::string>& value) {
+  return value ? sd_bus_message_append(message, "{sv}", key, "s", value->c_str()) : 0;
+}
+
+/// Each struct of an array; `read` returns what sd_bus_message_read() did.
+template <typename Row, typename Read>
+client::Result<std::vector<Row>> read_rows(sd_bus_message* message, const char* signature,
+                                           Read read) {
+  std::vector<Row> rows;
+  const std::string in_struct = std::string("(") + signature + ")";
+  int r = sd_bus_message_enter_container(message, SD_BUS_TYPE_ARRAY, in_struct.c_str());
+  while (r >= 0 &&
+         (r = sd_bus_message_enter_container(message, SD_BUS_TYPE_STRUCT, signature)) > 0) {
+    Row row;
+    r = read(&row);
+    if (r >= 0) r = sd_bus_message_exit_container(message);
+    rows.push_back(std::move(row));
+  }
+  if (r < 0) return bus_error(r, nullptr);
+  return rows;
+}
+
+}  // namespace
+
+client::Result<Message> Manager::new_call(const char* method) {
+  return make_call(connection_, manager_path, manager_interface, method);
+}
+
+client::Result<Message> Manager::call(const Message& message) {
+  if (!connection_.bus()) return bus_error(-ENOTCONN, nullptr);
+  OwnedError error;
+  sd_bus_message* reply = nullptr;
+  const int r = sd_bus_call(connection_.bus(), message.get(), 0, &error.value, &reply);
+  if (r < 0) return bus_error(r, &error.value);
+  return Message(reply);
+}
+
+client::Result<Properties> Manager::get_all(const char* path, const char* interface) {
+  auto message = make_call(connection_, path, "org.freedesktop.DBus.Properties", "GetAll");
+  if (!message) return message.error();
+  int r = sd_bus_message_append(message->get(), "s", interface);
+  if (r < 0) return bus_error(r, nullptr);
+  auto reply = call(*message);
+  if (!reply) return reply.error();
+  Properties properties;
+  r = read_properties(reply->get(), &properties);
+  if (r < 0) return bus_error(r, nullptr);
+  return properties;
+}
+
+client::Result<Status> Manager::status() {
+  auto all = get_all(manager_path, manager_interface);
+  if (!all) return all.error();
+  Status status;
+  status.version = property<std::string>(*all, "Version");
+  status.state = property<std::string>(*all, "State");
+  status.generation = property<std::uint64_t>(*all, "Generation");
+  status.backend = property<std::string>(*all, "Backend");
+  status.backends = property<std::vector<std::string>>(*all, "Backends");
+  status.emulated = property<bool>(*all, "Emulated");
+  status.current_job = property<std::string>(*all, "CurrentJob");
+  return status;
+}
+
+client::Result<JobStatus> Manager::job(const std::string& path) {
+  auto all = get_all(path.c_str(), "org.handover1.Job");
+  if (!all) return all.error();
+  JobStatus job;
+  job.type = property<std::string>(*all, "Type");
+  job.phase = property<std::string>(*all, "Phase");
+  job.detail = property<std::string>(*all, "Detail");
+  job.progress = property<std::uint64_t>(*all, "Progress");
+  return job;
+}
+
+client::Result<std::vector<ClientRow>> Manager::clients() {
+  auto message = new_call("ListClients");
+  if (!message) return message.error();
+  auto reply = call(*message);
+  if (!reply) return reply.error();
+  sd_bus_message* m = reply->get();
+  return read_rows<ClientRow>(m, "sosuasbs", [m](ClientRow* row) {
+    const char* name = nullptr;
+    const char* path = nullptr;
+    const char* bus_name = nullptr;
+    int r = sd_bus_message_read(m, "sosu", &name, &path, &bus_name, &row->uid);
+    if (r < 0) return r;
+    row->name = name;
+    row->path = path;
+    row->bus_name = bus_name;
+    r = sd_bus_message_enter_container(m, SD_BUS_TYPE_ARRAY, "s");
+    const char* need = nullptr;
+    while (r >= 0 && (r = sd_bus_message_read_basic(m, 's', &need)) > 0) {
+      row->needs.emplace_back(need);
+    }
+    if (r >= 0) r = sd_bus_message_exit_container(m);
+    int required = 0;
+    const char* phase = nullptr;
+    if (r >= 0) r = sd_bus_message_read(m, "bs", &required, &phase);
+    if (r < 0) return r;
+    row->required = required != 0;
+    row->phase = phase;
+    return r;
+  });
+}
+
+client::Result<std::vector<SessionRow>> Manager::sessions() {
+  auto message = new_call("ListSessions");
+  if (!message) return message.error();
+  auto reply = call(*message);
+  if (!reply) return reply.error();
+  sd_bus_message* m = reply->get();
+  return read_rows<SessionRow>(m, "sosusbut", [m](SessionRow* row) {
+    const char* name = nullptr;
+    const char* path = nullptr;
+    const char* backend = nullptr;
+    const char* client = nullptr;
+    int incoming = 0;
+    const int r = sd_bus_message_read(m, "sosusbut", &name, &path, &backend, &row->uid, &client,
+                                      &incoming, &row->descriptors, &row->bytes);
+    if (r < 0) return r;
+    row->name = name;
+    row->path = path;
+    row->backend = backend;
+    row->client = client;
+    row->incoming = incoming != 0;
+    return r;
+  });
+}
+
+client::Result<nlohmann::json> Manager::history(std::uint32_t most) {
+  auto message = new_call("GetHistory");
+  if (!message) return message.error();
+  int r = sd_bus_message_append(message->get(), "u", most);
+  if (r < 0) return bus_error(r, nullptr);
+  auto reply = call(*message);
+  if (!reply) return reply.error();
+  const char* text = nullptr;
+  r = sd_bus_message_read(reply->get(), "s", &text);
+  if (r < 0) return bus_error(r, nullptr);
+  auto json = nlohmann::json::parse(text, nullptr, false);
+  bool understood = json.is_array();
+  if (understood) {
+    for (const auto& entry : json) understood = understood && entry.is_object();
+  }
+  if (!understood) return client::Error{"", "The daemon's history is not as documented.", EBADMSG};
+  return json;
+}
+
+client::Result<void> Manager::cancel() {
+  auto message = new_call("Cancel");
+  if (!message) return message.error();
+  auto reply = call(*message);
+  if (!reply) return reply.error();
+  return {};
+}
+
+client::Result<Slot> Manager::request(const UpdateRequest& request,
+                                      std::function<void(client::Result<std::string>)>* done) {
+  auto message = new_call(request.whole ? "Update" : "Prepare");
+  if (!message) return message.error();
+  sd_bus_message* m = message->get();
+  int r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
+  if (r >= 0) r = append_option(m, "kernel", request.kernel);
+  if (r >= 0) r = append_option(m, "initrd", request.initrd);
+  if (r >= 0) r = append_option(m, "cmdline", request.cmdline);
+  if (r >= 0) r = append_option(m, "mode", request.mode);
+  if (r >= 0) r = sd_bus_message_close_container(m);
+  if (r < 0) return bus_error(r, nullptr);
+  const auto answered = [](sd_bus_message* reply, void* userdata, sd_bus_error*) {
+    auto& told = *static_cast<std::function<void(client::Result<std::string>)>*>(userdata);
+    const char* path = nullptr;
+    if (const sd_bus_error* error = sd_bus_message_get_error(reply)) {
+      told(bus_error(-sd_bus_message_get_errno(reply), error));
+    } else if (const int result = sd_bus_message_read(reply, "o", &path); result < 0) {
+      told(bus_error(result, nullptr));
+    } else {
+      told(std::string(path));
+    }
+    return 0;
+  };
+  sd_bus_slot* slot = nullptr;
+  r = sd_bus_call_async(connection_.bus(), &slot, m, answered, done, 0);
+  if (r < 0) return bus_error(r, nullptr);
+  return Slot(slot);
+}
+
+}  // namespace handover::ctl

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// org.handover1.Manager and .Job as typed calls (docs/dbus.md).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <handover/handover.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bus.h"
+
+namespace handover::ctl {
+
+struct Status {
+  std::string version, state, backend, current_job;  ///< current_job: "/" if none
+  std::vector<std::string> backends;
+  std::uint64_t generation = 0;
+  bool emulated = false;
+};
+
+struct ClientRow {
+  std::string name, path, bus_name, phase;
+  std::uint32_t uid = 0;
+  std::vector<std::string> needs;
+  bool required = false;
+};
+
+struct SessionRow {
+  std::string name, path, backend, client;
+  std::uint32_t uid = 0;
+  bool incoming = false;
+  std::uint32_t descriptors = 0;
+  std::uint64_t bytes = 0;
+};
+
+struct JobStatus {
+  std::string type, phase, detail;
+  std::uint64_t progress = 0;  ///< 0 to 100
+};
+
+struct UpdateRequest {
+  bool whole = true;  ///< Update, not only Prepare
+  std::optional<std::string> kernel, initrd, cmdline, mode;
+};
+
+class Manager {
+ public:
+  explicit Manager(client::Connection& connection) : connection_(connection) {}
+
+  client::Result<Status> status();
+  client::Result<std::vector<ClientRow>> clients();
+  client::Result<std::vector<SessionRow>> sessions();
+  client::Result<JobStatus> job(const std::string& path);
+  /// Newest first, at most so many. Checked to be an array of objects.
+  client::Result<nlohmann::json> history(std::uint32_t most);
+  client::Result<void> cancel();
+  /// Answered through `done` with the job's path, when preflight has passed.
+  client::Result<Slot> request(const UpdateRequest& request,
+                               std::function<void(client::Result<std::string>)>* done);
+
+ private:
+  client::Result<Message> new_call(const char* method);
+  client::Result<Message> call(const Message& message);
+  client::Result<Properties> get_all(const char* path, const char* interface);
+
+  client::Connection& connection_;
+};
+
+}  // namespace handover::ctl

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <limits>
+
+namespace handover::ctl {
+namespace {
+
+constexpr const char* footer =
+    R"(Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 access denied, 5 busy,
+6 update failed or vetoed, 7 cancelled, 8 daemon not reachable. See handoverctl(1).)";
+
+client::Error usage(std::string message) { return {"", std::move(message), EINVAL}; }
+
+/// The daemon's working directory is another one.
+std::optional<std::string> absolute(const std::string& path) {
+  if (path.empty()) return std::nullopt;
+  std::error_code error;
+  auto whole = std::filesystem::absolute(path, error);
+  return error ? path : whole.lexically_normal().string();
+}
+
+/// Plain decimal digits. CLI11 would take "-1" for the largest number there is.
+template <typename Number>
+client::Result<Number> number_of(const char* what, const std::string& text) {
+  Number number = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, status] = std::from_chars(text.data(), end, number);
+  if (status == std::errc() && rest == end) return number;
+  return usage(std::string(what) + " '" + text + "' is not a number from 0 to " +
+               std::to_string(std::numeric_limits<Number>::max()) + ".");
+}
+
+class Parser {
+ public:
+  Parser();
+  client::Result<Options> parse(std::vector<std::string> arguments,
+                                std::vector<std::string> behind_separator, bool separated);
+
+ private:
+  CLI::App* add(CLI::App& parent, const char* name, const char* what);
+  CLI::App* add_session(const char* name, const char* what, bool token);
+  void add_update_options(CLI::App* command);
+  client::Result<Command> command() const;
+
+  CLI::App app_{"Carries this host's workloads through kernel updates, with handoverd.",
+                "handoverctl"};
+  bool json_ = false;
+
+  CLI::App *status_, *clients_, *sessions_, *update_, *prepare_, *cancel_, *monitor_, *history_;
+  CLI::App *session_, *create_, *preserve_, *unpreserve_, *retrieve_, *finish_, *discard_;
+
+  std::string kernel_, initrd_, cmdline_;
+  bool immediate_ = false, orderly_ = false;
+  std::string name_, backend_, client_, output_;
+  std::string token_ = "0", id_ = "0", most_ = "20";  // parsed by command()
+  PreserveSource source_;
+  std::vector<std::string> behind_separator_;
+};
+
+CLI::App* Parser::add(CLI::App& parent, const char* name, const char* what) {
+  auto* command = parent.add_subcommand(name, what);
+  command->add_flag("--json", json_, "Print JSON, for programs");
+  return command;
+}
+
+CLI::App* Parser::add_session(const char* name, const char* what, bool token) {
+  auto* command = add(*session_, name, what);
+  command->add_option("NAME", name_, "The session")->required()->type_name("");
+  if (token) {
+    command->add_option("TOKEN", token_, "A number of your choice")->required()->type_name("");
+  }
+  return command;
+}
+
+void Parser::add_update_options(CLI::App* command) {
+  command->add_option("KERNEL", kernel_, "Kernel image to boot; else as configured")->type_name("");
+  command->add_option("--initrd", initrd_, "Its initial RAM disk")->type_name("FILE");
+  command->add_option("--cmdline", cmdline_, "Its command line; else the running one")
+      ->type_name("TEXT");
+  auto* immediate =
+      command->add_flag("--immediate", immediate_, "Reboot at once: the shortest blackout");
+  command->add_flag("--orderly", orderly_, "Stop all units in order first")->excludes(immediate);
+}
+
+Parser::Parser() {
+  app_.require_subcommand(1);
+  app_.set_version_flag("--version", "handoverctl " HANDOVER_VERSION);
+  app_.add_flag("--json", json_, "Print JSON, for programs");
+  app_.footer(footer);
+
+  status_ = add(app_, "status", "Show the daemon's state");
+  clients_ = add(app_, "clients", "List the registered clients");
+  sessions_ = add(app_, "sessions", "List the sessions, or what one of them holds");
+  sessions_->add_option("NAME", name_, "A session")->type_name("");
+  update_ = add(app_, "update", "Go into another kernel with all preserved state");
+  add_update_options(update_);
+  prepare_ = add(app_, "prepare", "Do all of an update that can be done before the freeze");
+  add_update_options(prepare_);
+  cancel_ = add(app_, "cancel", "End the running update and undo it");
+  monitor_ = add(app_, "monitor", "Print what happens, as it happens");
+  history_ = add(app_, "history", "List past updates, or show one of them");
+  history_->add_option("ID", id_, "An update")->type_name("");
+  history_->add_option("-n,--most", most_, "How many to list (20)")->type_name("N");
+
+  session_ = app_.add_subcommand("session", "Make and use sessions, for scripts");
+  session_->require_subcommand(1);
+  create_ = add_session("create", "Make a session", false);
+  create_->add_option("--backend", backend_, "Backend to use")->type_name("NAME");
+  create_->add_option("--client", client_, "Registered client it belongs to")->type_name("NAME");
+  preserve_ = add_session("preserve", "Preserve a descriptor under a token", true);
+  auto* sources = preserve_->add_option_group("what");
+  sources->add_option("--fd", source_.fd, "A descriptor that was inherited")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
+  sources->add_option("--file", source_.file, "A file, opened for reading and writing")
+      ->type_name("PATH");
+  sources->add_flag("--stdin", source_.standard_input,
+                    "The contents of standard input, as a memfd");
+  sources->require_option(1);
+  unpreserve_ = add_session("unpreserve", "Give up one token", true);
+  retrieve_ =
+      add_session("retrieve", "Get a descriptor back: contents, or -- COMMAND with fd 3", true);
+  retrieve_->add_option("--output", output_, "Write the contents there, not to standard output")
+      ->type_name("FILE");
+  finish_ = add_session("finish", "End a session that was retrieved", false);
+  discard_ = add_session("discard", "End a session and preserve nothing of it", false);
+}
+
+client::Result<Options> Parser::parse(std::vector<std::string> arguments,
+                                      std::vector<std::string> behind_separator, bool separated) {
+  behind_separator_ = std::move(behind_separator);
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes a vector
+  try {
+    app_.parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    const CLI::App* asked = &app_;
+    std::string words;
+    while (!asked->get_subcommands().empty()) {
+      words += (words.empty() ? "" : " ") + asked->get_name();
+      asked = asked->get_subcommands().front();
+    }
+    return Options{InformationCommand{asked->help(words)}, false};
+  } catch (const CLI::CallForVersion&) {
+    return Options{InformationCommand{"handoverctl " HANDOVER_VERSION "\n"}, false};
+  } catch (const CLI::ParseError& error) {
+    return usage(error.what());
+  }
+  if (separated && (!retrieve_->parsed() || behind_separator_.empty())) {
+    return usage("'--' and a command belong behind 'session retrieve NAME TOKEN'.");
+  }
+  auto chosen = command();
+  if (!chosen) return chosen.error();
+  return Options{std::move(*chosen), json_};
+}
+
+client::Result<Command> Parser::command() const {
+  if (status_->parsed()) return Command(StatusCommand{});
+  if (clients_->parsed()) return Command(ClientsCommand{});
+  if (sessions_->parsed()) return Command(SessionsCommand{name_});
+  if (update_->parsed() || prepare_->parsed()) {
+    UpdateRequest request;
+    request.whole = update_->parsed();
+    request.kernel = absolute(kernel_);
+    request.initrd = absolute(initrd_);
+    if (!cmdline_.empty()) request.cmdline = cmdline_;
+    if (immediate_) request.mode = "immediate";
+    if (orderly_) request.mode = "orderly";
+    return Command(UpdateCommand{std::move(request)});
+  }
+  if (cancel_->parsed()) return Command(CancelCommand{});
+  if (monitor_->parsed()) return Command(MonitorCommand{});
+  if (history_->parsed()) {
+    HistoryCommand history;
+    if (history_->get_option("ID")->count() > 0) {
+      auto id = number_of<std::uint64_t>("Update", id_);
+      if (!id) return id.error();
+      history.id = *id;
+    }
+    auto most = number_of<std::uint32_t>("--most", most_);
+    if (!most) return most.error();
+    history.most = *most;
+    return Command(history);
+  }
+  if (create_->parsed()) return Command(CreateCommand{name_, backend_, client_});
+  if (finish_->parsed()) return Command(FinishCommand{name_});
+  if (discard_->parsed()) return Command(DiscardCommand{name_});
+  auto token = number_of<std::uint64_t>("Token", token_);
+  if (!token) return token.error();
+  if (preserve_->parsed()) return Command(PreserveCommand{name_, *token, source_});
+  if (unpreserve_->parsed()) return Command(UnpreserveCommand{name_, *token});
+  if (!behind_separator_.empty() && !output_.empty()) {
+    return usage("Give --output or a command, not both.");
+  }
+  if (json_ && output_.empty() && behind_separator_.empty()) {
+    return usage("--json needs --output: the contents would go to standard output, too.");
+  }
+  return Command(RetrieveCommand{name_, *token, {output_, behind_separator_}});
+}
+
+}  // namespace
+
+client::Result<Options> parse_options(const std::vector<std::string>& arguments) {
+  // Cut off first, so that nothing in a command is ever taken for an option of ours.
+  const auto separator = std::find(arguments.begin(), arguments.end(), "--");
+  std::vector<std::string> behind;
+  const bool separated = separator != arguments.end();
+  if (separated) behind.assign(separator + 1, arguments.end());
+  return Parser().parse({arguments.begin(), separator}, std::move(behind), separated);
+}
+
+}  // namespace handover::ctl

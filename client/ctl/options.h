@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The command line of handoverctl as plain values.
+#pragma once
+
+#include <cstdint>
+#include <handover/handover.hpp>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "commands.h"
+
+namespace handover::ctl {
+
+struct StatusCommand {};
+struct ClientsCommand {};
+struct SessionsCommand {
+  std::string name;
+};
+struct UpdateCommand {
+  UpdateRequest request;
+};
+struct CancelCommand {};
+struct MonitorCommand {};
+struct HistoryCommand {
+  std::optional<std::uint64_t> id;
+  std::uint32_t most = 20;
+};
+struct CreateCommand {
+  std::string name, backend, client;
+};
+struct PreserveCommand {
+  std::string name;
+  std::uint64_t token = 0;
+  PreserveSource source;
+};
+struct UnpreserveCommand {
+  std::string name;
+  std::uint64_t token = 0;
+};
+struct RetrieveCommand {
+  std::string name;
+  std::uint64_t token = 0;
+  RetrieveTarget target;
+};
+struct FinishCommand {
+  std::string name;
+};
+struct DiscardCommand {
+  std::string name;
+};
+/// --help, --version: a text for stdout.
+struct InformationCommand {
+  std::string text;
+};
+
+using Command =
+    std::variant<StatusCommand, ClientsCommand, SessionsCommand, UpdateCommand, CancelCommand,
+                 MonitorCommand, HistoryCommand, CreateCommand, PreserveCommand, UnpreserveCommand,
+                 RetrieveCommand, FinishCommand, DiscardCommand, InformationCommand>;
+
+struct Options {
+  Command command;
+  bool json = false;
+};
+
+/// The arguments without argv[0].
+client::Result<Options> parse_options(const std::vector<std::string>& arguments);
+
+}  // namespace handover::ctl

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// session create, preserve, unpreserve, retrieve, finish, discard: for scripts.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "commands.h"
+
+namespace handover::ctl {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
+
+client::Error system_error(const std::string& what) {
+  return {"", what + ": " + strerror(errno), errno};  // NOLINT(concurrency-mt-unsafe): one thread
+}
+
+client::Result<void> write_all(int fd, const char* data, std::size_t size,
+                               const std::string& where) {
+  while (size > 0) {
+    const ssize_t n = write(fd, data, size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error("Cannot write to " + where);
+    data += n;
+    size -= static_cast<std::size_t>(n);
+  }
+  return {};
+}
+
+/// A memfd that holds all of stdin.
+client::Result<client::Fd> memory_of_stdin(const std::string& name) {
+  client::Fd memory(memfd_create(name.c_str(), MFD_CLOEXEC));
+  if (!memory) return system_error("Cannot make a memfd");
+  std::vector<char> buffer(chunk_bytes);
+  for (;;) {
+    const ssize_t n = read(STDIN_FILENO, buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error("Cannot read standard input");
+    if (n == 0) break;
+    auto written = write_all(memory.get(), buffer.data(), static_cast<std::size_t>(n), "the memfd");
+    if (!written) return written.error();
+  }
+  if (lseek(memory.get(), 0, SEEK_SET) < 0) return system_error("Cannot rewind the memfd");
+  return memory;
+}
+
+client::Result<client::Fd> open_source(const PreserveSource& source, const std::string& name) {
+  if (source.standard_input) return memory_of_stdin(name);
+  if (!source.file.empty()) {
+    client::Fd file(open(source.file.c_str(), O_RDWR | O_CLOEXEC));
+    if (!file) return system_error("Cannot open " + source.file);
+    return file;
+  }
+  client::Fd copy(fcntl(source.fd, F_DUPFD_CLOEXEC, 3));
+  if (!copy) return system_error("Cannot use descriptor " + std::to_string(source.fd));
+  return copy;
+}
+
+/// The whole file, wherever its position stands.
+client::Result<std::uint64_t> copy_contents(int from, int to, const std::string& where) {
+  std::vector<char> buffer(chunk_bytes);
+  std::uint64_t done = 0;
+  for (;;) {
+    const ssize_t n = pread(from, buffer.data(), buffer.size(), static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error("Cannot read what was retrieved");
+    if (n == 0) return done;
+    auto written = write_all(to, buffer.data(), static_cast<std::size_t>(n), where);
+    if (!written) return written.error();
+    done += static_cast<std::uint64_t>(n);
+  }
+}
+
+/// A token comes back once, so what can be seen to fail is looked at before.
+bool can_be_executed(const std::string& command) {
+  const auto runs = [](const std::string& path) { return access(path.c_str(), X_OK) == 0; };
+  if (command.find('/') != std::string::npos) return runs(command);
+  const char* path = getenv("PATH");  // NOLINT(concurrency-mt-unsafe): one thread
+  std::string rest = path ? path : "/usr/bin:/bin";
+  while (!rest.empty()) {
+    const auto colon = rest.find(':');
+    if (runs(rest.substr(0, colon) + "/" + command)) return true;
+    rest = colon == std::string::npos ? "" : rest.substr(colon + 1);
+  }
+  return false;
+}
+
+/// Only returns if it failed.
+client::Error become_command(client::Fd fd, const std::string& name,
+                             const std::vector<std::string>& command) {
+  constexpr int first_listen_fd = 3;  // SD_LISTEN_FDS_START
+  const bool there = fd.get() == first_listen_fd ? fcntl(fd.get(), F_SETFD, 0) == 0
+                                                 : dup2(fd.get(), first_listen_fd) >= 0;
+  if (!there) return system_error("Cannot pass the descriptor on");
+  // FDNAME must hold no colon (sd_listen_fds_with_names(3)); a session's name may.
+  std::string fd_name = name;
+  std::replace(fd_name.begin(), fd_name.end(), ':', '_');
+  setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
+  setenv("LISTEN_FDS", "1", 1);
+  setenv("LISTEN_FDNAMES", fd_name.c_str(), 1);
+  std::vector<std::string> copies = command;
+  std::vector<char*> arguments;
+  arguments.reserve(copies.size() + 1);
+  for (auto& argument : copies) arguments.push_back(argument.data());
+  arguments.push_back(nullptr);
+  execvp(arguments.front(), arguments.data());
+  return system_error("Cannot run " + command.front());
+}
+
+Outcome finish_with(Context context, const client::Result<void>& result, const json& document) {
+  if (!result) return result.error();
+  if (context.json) print_json(document);
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+Outcome session_create(Context context, const std::string& name, const std::string& backend,
+                       const std::string& client) {
+  auto session = context.connection.create_session(name, backend, client);
+  if (!session) return session.error();
+  if (context.json) print_json({{"session", name}});
+  return ExitCode::ok;
+}
+
+Outcome session_preserve(Context context, const std::string& name, std::uint64_t token,
+                         const PreserveSource& source) {
+  auto fd = open_source(source, name);
+  if (!fd) return fd.error();
+  auto session = context.connection.get_session(name);
+  if (!session) return session.error();
+  return finish_with(context, session->preserve(token, fd->get()),
+                     {{"session", name}, {"token", token}});
+}
+
+Outcome session_unpreserve(Context context, const std::string& name, std::uint64_t token) {
+  auto session = context.connection.get_session(name);
+  if (!session) return session.error();
+  return finish_with(context, session->unpreserve(token), {{"session", name}, {"token", token}});
+}
+
+Outcome session_retrieve(Context context, const std::string& name, std::uint64_t token,
+                         const RetrieveTarget& target) {
+  const bool to_command = !target.command.empty();
+  if (to_command && !can_be_executed(target.command.front())) {
+    return client::Error{"", "There is no command '" + target.command.front() + "'.", ENOENT};
+  }
+  auto session = context.connection.get_session(name);
+  if (!session) return session.error();
+  client::Fd output;
+  if (!to_command) {
+    auto tokens = session->tokens();
+    if (!tokens) return tokens.error();
+    const auto found = std::find_if(tokens->begin(), tokens->end(),
+                                    [&](const client::Token& t) { return t.token == token; });
+    if (found != tokens->end() && std::string_view(found->kind) == "fd") {
+      return client::Error{"",
+                           "Token " + std::to_string(token) +
+                               " is no memory that could be copied: give a command to hand it to.",
+                           EINVAL};
+    }
+    output.reset(target.output.empty()
+                     ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+                     : open(target.output.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    if (!output) {
+      return system_error("Cannot write to " +
+                          (target.output.empty() ? "standard output" : target.output));
+    }
+  }
+
+  auto fd = session->retrieve(token);
+  if (!fd) return fd.error();
+  if (to_command) return become_command(std::move(*fd), name, target.command);
+  auto copied = copy_contents(fd->get(), output.get(),
+                              target.output.empty() ? "standard output" : target.output);
+  if (!copied) return copied.error();
+  if (context.json) {
+    print_json(
+        {{"session", name}, {"token", token}, {"bytes", *copied}, {"output", target.output}});
+  }
+  return ExitCode::ok;
+}
+
+Outcome session_finish(Context context, const std::string& name) {
+  auto session = context.connection.get_session(name);
+  if (!session) return session.error();
+  return finish_with(context, session->finish(), {{"session", name}});
+}
+
+Outcome session_discard(Context context, const std::string& name) {
+  auto session = context.connection.get_session(name);
+  if (!session) return session.error();
+  return finish_with(context, session->discard(), {{"session", name}});
+}
+
+}  // namespace handover::ctl

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// status, clients, sessions, history.
+#include <sys/utsname.h>
+
+#include <cstdio>
+
+#include "commands.h"
+#include "format.h"
+#include "history.h"
+#include "table.h"
+
+namespace handover::ctl {
+namespace {
+
+using nlohmann::json;
+
+void print(const std::string& text) { fputs(text.c_str(), stdout); }
+
+void print_line(const char* name, const std::string& value) {
+  printf("%11s: %s\n", name, fit_text(value, output_width() - 13).c_str());
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+std::string count(std::size_t number, const char* what) {
+  return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
+}
+
+}  // namespace
+
+// Bytes that are not UTF-8 come out as U+FFFD: a name is never a reason to print nothing.
+void print_json(const json& document) {
+  print(document.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+}
+
+Outcome show_status(Context context) {
+  Manager manager(context.connection);
+  auto status = manager.status();
+  if (!status) return status.error();
+  auto clients = manager.clients();
+  if (!clients) return clients.error();
+  auto sessions = manager.sessions();
+  if (!sessions) return sessions.error();
+  auto history = manager.history(1);
+  if (!history) return history.error();
+  std::optional<JobStatus> job;
+  if (status->current_job != "/") {
+    // It may have ended since.
+    if (auto running = manager.job(status->current_job)) job = *running;
+  }
+  utsname kernel = {};
+  uname(&kernel);
+  std::uint64_t descriptors = 0;
+  std::uint64_t bytes = 0;
+  for (const auto& session : *sessions) {
+    descriptors += session.descriptors;
+    bytes += session.bytes;
+  }
+
+  if (context.json) {
+    json document = {{"version", status->version},
+                     {"state", status->state},
+                     {"generation", status->generation},
+                     {"backend", status->backend},
+                     {"backends", status->backends},
+                     {"emulated", status->emulated},
+                     {"kernel", kernel.release},
+                     {"clients", clients->size()},
+                     {"sessions", sessions->size()},
+                     {"descriptors", descriptors},
+                     {"bytes", bytes},
+                     {"job", nullptr},
+                     {"last_update", nullptr}};
+    if (job) {
+      document["job"] = {{"path", status->current_job},
+                         {"type", job->type},
+                         {"phase", job->phase},
+                         {"progress", job->progress},
+                         {"detail", job->detail}};
+    }
+    if (!history->empty()) document["last_update"] = history->front();
+    print_json(document);
+    return ExitCode::ok;
+  }
+
+  print_line("State", status->state);
+  print_line("Generation", std::to_string(status->generation));
+  print_line("Kernel", kernel.release);
+  print_line("Backend", status->backend +
+                            (status->emulated ? " (an update re-executes the daemon only)" : "") +
+                            "; available: " + joined(status->backends));
+  print_line("Clients", std::to_string(clients->size()));
+  print_line("Sessions", std::to_string(sessions->size()) + " with " +
+                             count(descriptors, "descriptor") + ", " + format_bytes(bytes));
+  if (job) {
+    print_line("Job", job->type + ", " + std::to_string(job->progress) + "%, " + job->phase + ": " +
+                          job->detail);
+  }
+  if (!history->empty()) {
+    const json& last = history->front();
+    print_line("Last update", std::to_string(json_number(last, "id")) + ", " +
+                                  json_text(last, "outcome") + ", " + blackout_text(last) + ", " +
+                                  json_text(last, "finished_at"));
+  }
+  print_line("Version", status->version);
+  return ExitCode::ok;
+}
+
+Outcome show_clients(Context context) {
+  auto clients = Manager(context.connection).clients();
+  if (!clients) return clients.error();
+  if (context.json) {
+    json document = json::array();
+    for (const auto& client : *clients) {
+      document.push_back({{"name", client.name},
+                          {"path", client.path},
+                          {"bus_name", client.bus_name},
+                          {"uid", client.uid},
+                          {"needs", client.needs},
+                          {"required", client.required},
+                          {"phase", client.phase}});
+    }
+    print_json(document);
+    return ExitCode::ok;
+  }
+  Table table({{"CLIENT", false, true},
+               {"PHASE", false, false},
+               {"REQUIRED", false, false},
+               {"UID", true, false},
+               {"BUS NAME", false, false},
+               {"NEEDS", false, true}});
+  for (const auto& client : *clients) {
+    table.add({client.name, client.phase, client.required ? "yes" : "no",
+               std::to_string(client.uid), client.bus_name.empty() ? "-" : client.bus_name,
+               client.needs.empty() ? "-" : joined(client.needs)});
+  }
+  if (table.empty()) {
+    fputs("No clients are registered.\n", stderr);
+  } else {
+    print(table.text(output_width()));
+  }
+  return ExitCode::ok;
+}
+
+namespace {
+
+Outcome show_tokens(Context context, const std::string& name) {
+  auto session = context.connection.get_session(name);
+  if (!session) return session.error();
+  auto tokens = session->tokens();
+  if (!tokens) return tokens.error();
+  if (context.json) {
+    json document = json::array();
+    for (const auto& token : *tokens) {
+      document.push_back({{"token", token.token},
+                          {"kind", token.kind},
+                          {"bytes", token.bytes},
+                          {"retrieved", token.retrieved != 0}});
+    }
+    print_json(document);
+    return ExitCode::ok;
+  }
+  Table table({{"TOKEN", true, false},
+               {"KIND", false, false},
+               {"SIZE", true, false},
+               {"RETRIEVED", false, false}});
+  for (const auto& token : *tokens) {
+    table.add({std::to_string(token.token), token.kind, format_bytes(token.bytes),
+               token.retrieved ? "yes" : "no"});
+  }
+  if (table.empty()) {
+    fputs("The session holds nothing.\n", stderr);
+  } else {
+    print(table.text(output_width()));
+  }
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+Outcome show_sessions(Context context, const std::string& name) {
+  if (!name.empty()) return show_tokens(context, name);
+  auto sessions = Manager(context.connection).sessions();
+  if (!sessions) return sessions.error();
+  if (context.json) {
+    json document = json::array();
+    for (const auto& session : *sessions) {
+      document.push_back({{"name", session.name},
+                          {"path", session.path},
+                          {"backend", session.backend},
+                          {"uid", session.uid},
+                          {"client", session.client},
+                          {"incoming", session.incoming},
+                          {"descriptors", session.descriptors},
+                          {"bytes", session.bytes}});
+    }
+    print_json(document);
+    return ExitCode::ok;
+  }
+  Table table({{"SESSION", false, true},
+               {"CLIENT", false, true},
+               {"BACKEND", false, false},
+               {"DIRECTION", false, false},
+               {"UID", true, false},
+               {"FDS", true, false},
+               {"SIZE", true, false}});
+  for (const auto& session : *sessions) {
+    table.add({session.name, session.client.empty() ? "-" : session.client, session.backend,
+               session.incoming ? "incoming" : "outgoing", std::to_string(session.uid),
+               std::to_string(session.descriptors), format_bytes(session.bytes)});
+  }
+  if (table.empty()) {
+    fputs("There are no sessions.\n", stderr);
+  } else {
+    print(table.text(output_width()));
+  }
+  return ExitCode::ok;
+}
+
+Outcome show_history(Context context, std::optional<std::uint64_t> id, std::uint32_t most) {
+  auto history = Manager(context.connection).history(id ? UINT32_MAX : most);
+  if (!history) return history.error();
+  if (id) {
+    for (const auto& entry : *history) {
+      if (json_number(entry, "id") != *id) continue;
+      if (context.json) {
+        print_json(entry);
+      } else {
+        print(history_entry(entry, output_width()));
+      }
+      return ExitCode::ok;
+    }
+    fprintf(stderr, "handoverctl: There is no record of an update %llu.\n",
+            static_cast<unsigned long long>(*id));
+    return ExitCode::not_found;
+  }
+  if (context.json) {
+    print_json(*history);
+  } else if (history->empty()) {
+    fputs("There was no update yet.\n", stderr);
+  } else {
+    print(history_list(*history, output_width()));
+  }
+  return ExitCode::ok;
+}
+
+}  // namespace handover::ctl

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// update, prepare, cancel: a job followed to its end, over a restart of the daemon's.
+#include <cstdio>
+#include <string_view>
+
+#include "commands.h"
+#include "history.h"
+#include "progress.h"
+#include "signals.h"
+#include "table.h"
+
+namespace handover::ctl {
+namespace {
+
+constexpr std::uint64_t poll_usec = 250'000;
+// How long a daemon may be away in the middle of an update before we stop waiting for it.
+constexpr std::uint64_t longest_absence_usec = 120'000'000;
+
+struct End {
+  std::string result;  ///< as JobRemoved has it: "done", "cancelled", "failed"
+  std::string reason;
+};
+
+class Follower {
+ public:
+  Follower(Context context, const UpdateRequest& request)
+      : context_(context),
+        request_(request),
+        manager_(context.connection),
+        progress_(context.json),
+        signals_(context.connection, [this](sd_bus_message* message) { on_signal(message); }) {}
+
+  client::Result<End> run();
+  /// The newest record before we began, to tell the new one from it.
+  [[nodiscard]] std::uint64_t last_id() const { return last_id_; }
+
+ private:
+  void on_signal(sd_bus_message* message);
+  void on_job_changed(sd_bus_message* message);
+  client::Result<void> look_again();
+  void pass_on_interrupts();
+
+  Context context_;
+  const UpdateRequest& request_;
+  Manager manager_;
+  Progress progress_;
+  Signals signals_;
+  std::uint64_t last_id_ = 0;
+  std::string job_;  ///< path, once the daemon has answered
+  JobStatus shown_;
+  std::optional<End> end_;
+  std::optional<client::Error> refused_;
+  int interrupts_passed_on_ = 0;
+};
+
+void Follower::on_signal(sd_bus_message* message) {
+  if (sd_bus_message_is_signal(message, "org.freedesktop.DBus.Properties", "PropertiesChanged")) {
+    on_job_changed(message);
+  } else if (sd_bus_message_is_signal(message, "org.handover1.Manager", "JobRemoved")) {
+    std::uint32_t id = 0;
+    const char* job = nullptr;
+    const char* result = nullptr;
+    const char* reason = nullptr;
+    if (sd_bus_message_read(message, "uoss", &id, &job, &result, &reason) < 0) return;
+    // Before the answer to our call there is no job of ours, and its error says all.
+    if (job_ == job) end_ = End{result, reason};
+  } else if (sd_bus_message_is_signal(message, "org.handover1.Manager", "StateLost")) {
+    const char* session = nullptr;
+    const char* client = nullptr;
+    const char* reason = nullptr;
+    if (sd_bus_message_read(message, "sss", &session, &client, &reason) < 0) return;
+    progress_.say("Lost: session '" + std::string(session) + "': " + reason);
+  }
+}
+
+void Follower::on_job_changed(sd_bus_message* message) {
+  const char* interface = nullptr;
+  if (sd_bus_message_read(message, "s", &interface) < 0) return;
+  if (std::string_view(interface) != "org.handover1.Job") return;
+  Properties changed;
+  if (read_properties(message, &changed) < 0) return;
+  if (changed.count("Phase") != 0) shown_.phase = property<std::string>(changed, "Phase");
+  if (changed.count("Detail") != 0) shown_.detail = property<std::string>(changed, "Detail");
+  if (changed.count("Progress") != 0)
+    shown_.progress = property<std::uint64_t>(changed, "Progress");
+  progress_.show(shown_.phase, shown_.progress, shown_.detail);
+}
+
+/// The daemon is another one: did the update end while nobody listened?
+client::Result<void> Follower::look_again() {
+  auto status = manager_.status();
+  if (!status) return status.error();
+  if (status->current_job != "/") {
+    job_ = status->current_job;
+    return {};
+  }
+  auto history = manager_.history(1);
+  if (!history) return history.error();
+  if (!history->empty() && json_number(history->front(), "id") > last_id_) {
+    const std::string outcome = json_text(history->front(), "outcome");
+    const bool done = outcome == "done" || outcome == "done-with-losses";
+    end_ = End{done ? "done" : outcome, json_text(history->front(), "reason")};
+  } else if (status->state == "prepared" && !request_.whole) {
+    end_ = End{"done", ""};
+  } else if (status->state == "normal") {
+    end_ = End{"failed", "handoverd was restarted and knows nothing of the update."};
+  }
+  return {};
+}
+
+void Follower::pass_on_interrupts() {
+  if (interrupts() == interrupts_passed_on_) return;
+  interrupts_passed_on_ = interrupts();
+  if (interrupts_passed_on_ > 1) {
+    end_ = End{"failed", "Interrupted; the update goes on without us."};
+    return;
+  }
+  progress_.say("Cancelling. Interrupt again to leave the update alone.");
+  if (auto cancelled = manager_.cancel(); !cancelled) progress_.say(cancelled.error().message);
+}
+
+client::Result<End> Follower::run() {
+  auto history = manager_.history(1);
+  if (!history) return history.error();
+  if (!history->empty()) last_id_ = json_number(history->front(), "id");
+  if (auto subscribed = signals_.subscribe(); !subscribed) return subscribed.error();
+  catch_interrupts();
+
+  bool answered = false;
+  std::function<void(client::Result<std::string>)> on_answer =
+      [&](const client::Result<std::string>& answer) {
+        answered = true;
+        if (answer) {
+          job_ = answer.value();
+        } else {
+          refused_ = answer.error();
+        }
+      };
+  auto slot = manager_.request(request_, &on_answer);
+  if (!slot) return slot.error();
+
+  std::uint64_t absent_usec = 0;
+  bool look = false;
+  while (!end_) {
+    auto back = signals_.wait(poll_usec);
+    if (!back) return back.error();
+    if (refused_) {
+      // A daemon that went away with our call unanswered may have been on its way already.
+      const bool gone =
+          refused_->is(SD_BUS_ERROR_NO_REPLY) || refused_->is(SD_BUS_ERROR_DISCONNECTED);
+      if (!gone) return *refused_;
+      refused_.reset();
+    }
+    look = look || *back;
+    if (!context_.connection.connected()) {
+      absent_usec += poll_usec;
+      if (absent_usec > longest_absence_usec) {
+        return client::Error{SD_BUS_ERROR_DISCONNECTED,
+                             "handoverd went away in the middle of the update.", 0};
+      }
+      continue;
+    }
+    absent_usec = 0;
+    if (look && !end_) {
+      if (auto looked = look_again()) look = false;
+    }
+    pass_on_interrupts();
+  }
+  progress_.clear();
+  return *end_;
+}
+
+}  // namespace
+
+Outcome update(Context context, const UpdateRequest& request) {
+  Follower follower(context, request);
+  auto end = follower.run();
+  if (!end) return end.error();
+
+  nlohmann::json entry;
+  if (auto history = Manager(context.connection).history(1)) {
+    if (!history->empty() && json_number(history->front(), "id") > follower.last_id()) {
+      entry = history->front();
+    }
+  }
+  const bool lossy = json_text(entry, "outcome") == "done-with-losses";
+  if (context.json) {
+    nlohmann::json document = {{"result", end->result}, {"reason", end->reason}};
+    if (entry.is_object()) document["update"] = entry;
+    print_json(document);
+  } else if (end->result == "done") {
+    if (entry.is_object()) {
+      fputs(history_entry(entry, output_width()).c_str(), stdout);
+    } else if (!request.whole) {
+      puts("Prepared. 'handoverctl update' goes on, 'handoverctl cancel' undoes it.");
+    }
+  }
+  if (end->result == "done" && !lossy) return ExitCode::ok;
+
+  const std::string what = request.whole ? "The update" : "Preparing the update";
+  if (lossy) {
+    fprintf(stderr, "handoverctl: The update is done, but state was lost: %s\n",
+            end->reason.c_str());
+    return ExitCode::failed;
+  }
+  if (end->result == "cancelled") {
+    fprintf(stderr, "handoverctl: %s was cancelled: %s\n", what.c_str(), end->reason.c_str());
+    return ExitCode::cancelled;
+  }
+  fprintf(stderr, "handoverctl: %s failed: %s\n", what.c_str(), end->reason.c_str());
+  return ExitCode::update_failed;
+}
+
+Outcome cancel(Context context) {
+  auto cancelled = Manager(context.connection).cancel();
+  if (!cancelled) return cancelled.error();
+  if (context.json) print_json(nlohmann::json::object());
+  return ExitCode::ok;
+}
+
+}  // namespace handover::ctl

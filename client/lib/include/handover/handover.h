@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The C interface of libhandover: carry a workload's state through a kernel update with handoverd.
+ *
+ * Units: every time is in microseconds, every size in bytes.
+ * Ownership: strings and arrays passed in are copied. What a function returns through a pointer
+ * argument belongs to the caller and is given back with the function named there. File descriptors
+ * passed in stay the caller's; descriptors returned are the caller's and have FD_CLOEXEC set.
+ * Errors: functions that can fail return 0 (or a number that their comment explains) on success and
+ * a negative errno otherwise, and fill in the handover_error if one is given; it then holds the
+ * D-Bus error name ("org.handover1.Error.NoSuchToken", see docs/dbus.md) and a sentence.
+ * Threads: a connection and all that was made from it is used by one thread at a time. Callbacks
+ * run inside handover_process(), handover_wait() or the sd-event loop given, never elsewhere.
+ * Functions that call the daemon block until it answers; they may be used in callbacks.
+ */
+#ifndef HANDOVER_HANDOVER_H
+#define HANDOVER_HANDOVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define HANDOVER_API __attribute__((visibility("default")))
+#else
+#define HANDOVER_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sd_bus;
+struct sd_event;
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+#define HANDOVER_ERROR_PREFIX "org.handover1.Error."
+
+typedef struct handover_error {
+  char* name;    /* D-Bus error name, NULL if there was no error */
+  char* message; /* one sentence for a person */
+  int code;      /* positive errno */
+} handover_error;
+
+#define HANDOVER_ERROR_NULL \
+  { NULL, NULL, 0 }
+
+/* Frees what a function put into `error` and makes it empty again. NULL is ignored. */
+HANDOVER_API void handover_error_free(handover_error* error);
+
+/* 1 if `error` has the D-Bus name `name`, or HANDOVER_ERROR_PREFIX followed by `name`. */
+HANDOVER_API int handover_error_is(const handover_error* error, const char* name);
+
+/* ---- connection ------------------------------------------------------------------------------ */
+
+typedef struct handover_connection handover_connection;
+
+enum {
+  /* Go by the system bus if it is there, and by the private socket only otherwise. Without this,
+   * root goes by the private socket first: it is there earlier in a new kernel. */
+  HANDOVER_CONNECT_PREFER_BUS = 1 << 0,
+};
+
+/* Connects to handoverd. Root uses the private socket /run/handover/private
+ * ($HANDOVER_PRIVATE_SOCKET overrides it for anyone; empty: never), else and for everybody else the
+ * system bus
+ * ($DBUS_SYSTEM_BUS_ADDRESS is honoured) is used, where the daemon is activated if need be.
+ *
+ * If neither is there yet, as in early boot, waits for up to `timeout_usec` (0: does not wait;
+ * UINT64_MAX: for ever). `event` is the sd-event loop to run on, or NULL: the connection then has
+ * a loop of its own, driven by handover_get_fd() and handover_process().
+ *
+ * Once connected it stays so: when the daemon or the bus restarts, the connection is made again
+ * with back-off, and every client is registered again. Calls made in between fail with -ENOTCONN.
+ * Give back with handover_unref(). -ETIMEDOUT, -ENOENT, -ECONNREFUSED: no daemon. */
+HANDOVER_API int handover_connect(unsigned flags, uint64_t timeout_usec, struct sd_event* event,
+                                  handover_connection** ret, handover_error* error);
+
+HANDOVER_API handover_connection* handover_ref(handover_connection* connection);
+/* Always returns NULL. Sessions and clients hold a reference of their own. */
+HANDOVER_API handover_connection* handover_unref(handover_connection* connection);
+
+/* For a loop of the caller's (connected with event NULL): wait until the descriptor is readable,
+ * then call handover_process(), which dispatches all there is and does not block. Call it once
+ * before the first wait. -EINVAL if the connection runs on the caller's sd-event. */
+HANDOVER_API int handover_get_fd(handover_connection* connection);
+HANDOVER_API int handover_process(handover_connection* connection);
+/* Waits for up to `timeout_usec` (UINT64_MAX: for ever) and dispatches. 1 if there was anything,
+ * 0 after the timeout. */
+HANDOVER_API int handover_wait(handover_connection* connection, uint64_t timeout_usec);
+
+/* 1 if the daemon can be called now. */
+HANDOVER_API int handover_is_connected(handover_connection* connection);
+
+/* How long a call may take before it fails with -ETIMEDOUT. The default is 5 minutes: preserving
+ * much memory takes long. */
+HANDOVER_API int handover_set_call_timeout(handover_connection* connection, uint64_t usec);
+
+/* The bus connection and the destination to address ("org.handover1", or NULL on the private
+ * socket), for calls that this library has no function for. Borrowed, and valid until the next
+ * handover_process() or handover_wait(): a reconnect replaces them. NULL while not connected. */
+HANDOVER_API struct sd_bus* handover_get_bus(handover_connection* connection);
+HANDOVER_API const char* handover_get_destination(handover_connection* connection);
+
+/* ---- client ---------------------------------------------------------------------------------- */
+
+typedef struct handover_client handover_client;
+
+/* A call of the daemon that waits for its answer. Exactly one of handover_call_done() and
+ * handover_call_fail() ends it, in the callback or at any later time; both free it. */
+typedef struct handover_call handover_call;
+
+/* Live updates since the cold boot; in Restore, the number of the one just made. */
+HANDOVER_API uint64_t handover_call_generation(const handover_call* call);
+/* The time within which the daemon wants the answer, from when it called; 0 if it did not say. */
+HANDOVER_API uint64_t handover_call_timeout_usec(const handover_call* call);
+/* Prepare: the kernel to come. "" elsewhere. Borrowed from the call. */
+HANDOVER_API const char* handover_call_kernel_release(const handover_call* call);
+/* Thaw, Cancel: why the update did not happen. "" elsewhere. Borrowed from the call. */
+HANDOVER_API const char* handover_call_reason(const handover_call* call);
+
+HANDOVER_API int handover_call_done(handover_call* call);
+/* `message` says why, in a sentence for a person. In Prepare and Freeze this is a veto: the update
+ * ends, and the message becomes its reason. */
+HANDOVER_API int handover_call_fail(handover_call* call, const char* message);
+
+typedef enum handover_client_state {
+  HANDOVER_CLIENT_NEW = 0,       /* nothing waits for this client */
+  HANDOVER_CLIENT_RESTORING = 1, /* state of the earlier kernel waits: restore will be called */
+  HANDOVER_CLIENT_THAWING = 2,   /* the daemon was restarted in a freeze: thaw will be called */
+} handover_client_state;
+
+/* What the daemon asks of a client (docs/dbus.md, org.handover1.Client). A callback that is NULL is
+ * answered with success at once. Only the daemon is listened to: others get AccessDenied. */
+typedef struct handover_client_callbacks {
+  size_t size; /* sizeof(handover_client_callbacks) */
+  void (*prepare)(handover_client* client, handover_call* call, void* userdata);
+  void (*cancel)(handover_client* client, handover_call* call, void* userdata);
+  void (*freeze)(handover_client* client, handover_call* call, void* userdata);
+  void (*thaw)(handover_client* client, handover_call* call, void* userdata);
+  void (*restore)(handover_client* client, handover_call* call, void* userdata);
+  /* Registered again after the daemon was away. Not called for the first registration. */
+  void (*registered)(handover_client* client, handover_client_state state, void* userdata);
+  /* The daemon went away, or refused to register the client again; it is tried again by itself.
+   * The error is borrowed. */
+  void (*disconnected)(handover_client* client, const handover_error* error, void* userdata);
+} handover_client_callbacks;
+
+typedef struct handover_client_options {
+  size_t size;                   /* sizeof(handover_client_options) */
+  const char* const* needs;      /* names of the clients this one needs first, NULL at the end */
+  int optional;                  /* the update may go on without this client */
+  uint64_t prepare_timeout_usec; /* 0: as the daemon is configured */
+  uint64_t freeze_timeout_usec;
+  uint64_t restore_timeout_usec;
+} handover_client_options;
+
+/* Registers a client; `options` may be NULL. The state says what to expect. `userdata` is handed to
+ * the callbacks, which may run until handover_client_unref(). */
+HANDOVER_API int handover_client_register(handover_connection* connection, const char* name,
+                                          const handover_client_options* options,
+                                          const handover_client_callbacks* callbacks,
+                                          void* userdata, handover_client** ret,
+                                          handover_error* error);
+HANDOVER_API const char* handover_client_get_name(const handover_client* client);
+/* What the latest registration said. */
+HANDOVER_API handover_client_state handover_client_get_state(const handover_client* client);
+/* Tells the daemon that the client is no more; its sessions stay. The object is still to be freed.
+ */
+HANDOVER_API int handover_client_unregister(handover_client* client, handover_error* error);
+/* Frees the client without a word to the daemon. Calls not yet answered can still be. Returns NULL.
+ */
+HANDOVER_API handover_client* handover_client_unref(handover_client* client);
+
+/* ---- session --------------------------------------------------------------------------------- */
+
+typedef struct handover_session handover_session;
+
+/* Makes a session. `backend` and `client` may be NULL: the daemon's choice, and no client. */
+HANDOVER_API int handover_session_create(handover_connection* connection, const char* name,
+                                         const char* backend, const char* client,
+                                         handover_session** ret, handover_error* error);
+/* A session that is there. Asks nobody: if it is not there, the first use says NoSuchSession. */
+HANDOVER_API int handover_session_get(handover_connection* connection, const char* name,
+                                      handover_session** ret, handover_error* error);
+HANDOVER_API const char* handover_session_get_name(const handover_session* session);
+/* Frees the object; the session in the daemon stays. Returns NULL. */
+HANDOVER_API handover_session* handover_session_unref(handover_session* session);
+
+/* Preserves what `fd` refers to under `token`, a number of the caller's choice. */
+HANDOVER_API int handover_session_preserve(handover_session* session, uint64_t token, int fd,
+                                           handover_error* error);
+/* Preserves up to 1 MiB of plain bytes; they come back as a memfd. */
+HANDOVER_API int handover_session_preserve_blob(handover_session* session, uint64_t token,
+                                                const void* data, size_t size,
+                                                handover_error* error);
+HANDOVER_API int handover_session_unpreserve(handover_session* session, uint64_t token,
+                                             handover_error* error);
+/* In the new kernel: the descriptor preserved under `token`, once. */
+HANDOVER_API int handover_session_retrieve(handover_session* session, uint64_t token, int* ret_fd,
+                                           handover_error* error);
+/* Ends an incoming session: what was not retrieved is freed. */
+HANDOVER_API int handover_session_finish(handover_session* session, handover_error* error);
+/* Ends an outgoing session: nothing of it is preserved any more. */
+HANDOVER_API int handover_session_discard(handover_session* session, handover_error* error);
+
+typedef struct handover_token {
+  uint64_t token;
+  uint64_t bytes;
+  int retrieved;
+  char kind[20]; /* "memfd", "blob", "fd" */
+} handover_token;
+
+/* What the session holds. Free the array with free(). */
+HANDOVER_API int handover_session_list_tokens(handover_session* session, handover_token** ret,
+                                              size_t* ret_count, handover_error* error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

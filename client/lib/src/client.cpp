@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "client.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "call.h"
+#include "error.h"
+
+using handover::client::manager_interface;
+using handover::client::manager_path;
+using handover::client::report_bus;
+using handover::client::report_errno;
+namespace sd = handover::client::sd;
+
+namespace {
+
+constexpr uint64_t first_retry_usec = 50'000;
+constexpr uint64_t longest_retry_usec = 5'000'000;
+
+/// A struct of the caller's, which may be older and shorter than ours, or newer and longer.
+template <typename T>
+T sized_copy(const T* given) {
+  T copy = {};
+  if (given) memcpy(&copy, given, std::min(given->size, sizeof(T)));
+  copy.size = sizeof(T);
+  return copy;
+}
+
+int append_timeout(sd_bus_message* message, const char* key, uint64_t usec) {
+  if (usec == 0) return 0;
+  return sd_bus_message_append(message, "{sv}", key, "t", usec);
+}
+
+}  // namespace
+
+/// The methods of org.handover1.Client, each handed to its callback.
+struct handover_client_vtable {
+  using Callback = void (*handover_client_callbacks::*)(handover_client*, handover_call*, void*);
+
+  template <Callback Member>
+  static int method(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+    auto* self = static_cast<handover_client*>(userdata);
+    if (!self->connection_->is_from_daemon(message)) {
+      return sd_bus_error_set(error, SD_BUS_ERROR_ACCESS_DENIED,
+                              "Only handoverd may call this client.");
+    }
+    std::unique_ptr<handover_call> call;
+    const int r = handover_call::parse(message, self->connection_, &call);
+    if (r < 0) return r;
+    const auto callback = self->callbacks_.*Member;
+    if (!callback) return call.release()->done();
+    callback(self, call.release(), self->userdata_);
+    return 1;
+  }
+
+  static const sd_bus_vtable table[];
+};
+
+// Unprivileged, since method() itself lets nobody but the daemon pass.
+const sd_bus_vtable handover_client_vtable::table[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_METHOD_WITH_ARGS("Prepare", SD_BUS_ARGS("a{sv}", context), SD_BUS_NO_RESULT,
+                            method<&handover_client_callbacks::prepare>,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_ARGS("a{sv}", context), SD_BUS_NO_RESULT,
+                            method<&handover_client_callbacks::cancel>, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Freeze", SD_BUS_ARGS("a{sv}", context), SD_BUS_NO_RESULT,
+                            method<&handover_client_callbacks::freeze>, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Thaw", SD_BUS_ARGS("a{sv}", context), SD_BUS_NO_RESULT,
+                            method<&handover_client_callbacks::thaw>, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Restore", SD_BUS_ARGS("a{sv}", context), SD_BUS_NO_RESULT,
+                            method<&handover_client_callbacks::restore>,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_VTABLE_END,
+};
+
+handover_client::handover_client(handover_connection* connection, std::string name,
+                                 const handover_client_options* options,
+                                 const handover_client_callbacks* callbacks, void* userdata)
+    : connection_(connection),
+      name_(std::move(name)),
+      options_(sized_copy(options)),
+      callbacks_(sized_copy(callbacks)),
+      userdata_(userdata) {
+  connection_->ref();
+  for (const char* const* need = options_.needs; need && *need; ++need) needs_.emplace_back(*need);
+  options_.needs = nullptr;  // the caller's; ours are in needs_
+}
+
+handover_client::~handover_client() {
+  connection_->remove(this);
+  registration_.reset();
+  object_.reset();
+  retry_.reset();
+  connection_->unref();
+}
+
+int handover_client::register_first(handover_error* error) {
+  char* path = nullptr;
+  int r = sd_bus_path_encode("/org/handover1/client", name_.c_str(), &path);
+  if (r < 0) return report_errno(error, r, "Making an object path");
+  path_ = path;
+  free(path);
+
+  sd_event_source* source = nullptr;
+  r = sd_event_add_time(
+      connection_->event(), &source, CLOCK_MONOTONIC, 0, 0,
+      [](sd_event_source*, uint64_t, void* userdata) {
+        static_cast<handover_client*>(userdata)->register_again();
+        return 0;
+      },
+      this);
+  if (r >= 0) {
+    retry_.reset(source);
+    r = sd_event_source_set_enabled(source, SD_EVENT_OFF);
+  }
+  if (r < 0) return report_errno(error, r, "Making a timer");
+
+  sd::Message call;
+  r = make_registration(&call, error);
+  if (r < 0) return r;
+  // The object first: Restore may come right behind the answer.
+  r = export_on(connection_->bus());
+  if (r < 0) return report_errno(error, r, "Making the client's object");
+  sd::Message reply;
+  r = connection_->call(call.get(), &reply, error);
+  if (r < 0) return r;
+  r = read_state(reply.get());
+  if (r < 0) return report_errno(error, r, "Reading the daemon's answer");
+  connection_->add(this);
+  return 0;
+}
+
+int handover_client::export_on(sd_bus* bus) {
+  sd_bus_slot* slot = nullptr;
+  const int r = sd_bus_add_object_vtable(bus, &slot, path_.c_str(), "org.handover1.Client",
+                                         handover_client_vtable::table, this);
+  if (r < 0) return r;
+  object_.reset(slot);
+  return 0;
+}
+
+int handover_client::make_registration(sd::Message* ret, handover_error* error) {
+  sd::Message call;
+  int r = connection_->new_call(manager_path, manager_interface, "RegisterClient", &call, error);
+  if (r < 0) return r;
+  sd_bus_message* m = call.get();
+  r = sd_bus_message_append(m, "so", name_.c_str(), path_.c_str());
+  if (r >= 0) r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "s");
+  for (const auto& need : needs_) {
+    if (r >= 0) r = sd_bus_message_append(m, "s", need.c_str());
+  }
+  if (r >= 0) r = sd_bus_message_close_container(m);
+  if (r >= 0) r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
+  if (r >= 0) r = sd_bus_message_append(m, "{sv}", "required", "b", options_.optional ? 0 : 1);
+  if (r >= 0) r = append_timeout(m, "prepare-timeout-usec", options_.prepare_timeout_usec);
+  if (r >= 0) r = append_timeout(m, "freeze-timeout-usec", options_.freeze_timeout_usec);
+  if (r >= 0) r = append_timeout(m, "restore-timeout-usec", options_.restore_timeout_usec);
+  if (r >= 0) r = sd_bus_message_close_container(m);
+  if (r < 0) return report_errno(error, r, "Making the registration of the client");
+  *ret = std::move(call);
+  return 0;
+}
+
+int handover_client::read_state(sd_bus_message* reply) {
+  const char* state = nullptr;
+  const int r = sd_bus_message_read(reply, "s", &state);
+  if (r < 0) return r;
+  // A state of a newer daemon's that we do not know asks nothing of us.
+  state_ = strcmp(state, "restoring") == 0 ? HANDOVER_CLIENT_RESTORING
+           : strcmp(state, "thawing") == 0 ? HANDOVER_CLIENT_THAWING
+                                           : HANDOVER_CLIENT_NEW;
+  return 0;
+}
+
+void handover_client::register_again() {
+  handover_error error = HANDOVER_ERROR_NULL;
+  sd::Message call;
+  int r = make_registration(&call, &error);
+  if (r >= 0) {
+    sd_bus_slot* slot = nullptr;
+    r = sd_bus_call_async(connection_->bus(), &slot, call.get(), on_registered, this, 0);
+    if (r >= 0) {
+      registration_.reset(slot);
+    } else {
+      report_errno(&error, r, "Registering again");
+    }
+  }
+  if (r < 0) registration_failed(error);
+  handover_error_free(&error);
+}
+
+int handover_client::on_registered(sd_bus_message* message, void* userdata, sd_bus_error*) {
+  auto* self = static_cast<handover_client*>(userdata);
+  handover_error error = HANDOVER_ERROR_NULL;
+  int r = 0;
+  if (const sd_bus_error* refused = sd_bus_message_get_error(message)) {
+    r = report_bus(&error, -sd_bus_message_get_errno(message), *refused);
+  } else {
+    r = self->read_state(message);
+    if (r < 0) report_errno(&error, r, "Reading the daemon's answer");
+  }
+  if (r < 0) {
+    self->registration_failed(error);
+  } else {
+    self->retry_usec_ = 0;
+    if (self->callbacks_.registered) {
+      self->callbacks_.registered(self, self->state_, self->userdata_);
+    }
+  }
+  handover_error_free(&error);
+  return 0;
+}
+
+void handover_client::registration_failed(const handover_error& error) {
+  // Without a connection there is nothing to retry: the next one registers again.
+  if (connection_->connected()) {
+    retry_usec_ =
+        retry_usec_ == 0 ? first_retry_usec : std::min(retry_usec_ * 2, longest_retry_usec);
+    sd_event_source_set_time_relative(retry_.get(), retry_usec_);
+    sd_event_source_set_enabled(retry_.get(), SD_EVENT_ONESHOT);
+  }
+  tell_disconnected(error);
+}
+
+void handover_client::tell_disconnected(const handover_error& error) {
+  if (callbacks_.disconnected) callbacks_.disconnected(this, &error, userdata_);
+}
+
+int handover_client::unregister(handover_error* error) {
+  sd::Message call;
+  int r = connection_->new_call(manager_path, manager_interface, "UnregisterClient", &call, error);
+  if (r < 0) return r;
+  r = sd_bus_message_append(call.get(), "s", name_.c_str());
+  if (r < 0) return report_errno(error, r, "Making a call to handoverd");
+  r = connection_->call(call.get(), nullptr, error);
+  if (r < 0) return r;
+  connection_->remove(this);  // not registered again after a reconnect
+  return 0;
+}
+
+int handover_client_register(handover_connection* connection, const char* name,
+                             const handover_client_options* options,
+                             const handover_client_callbacks* callbacks, void* userdata,
+                             handover_client** ret, handover_error* error) {
+  if (!connection || !name || !callbacks || callbacks->size == 0 || !ret ||
+      (options && options->size == 0)) {
+    return report_errno(error, -EINVAL, "handover_client_register");
+  }
+  auto client = std::make_unique<handover_client>(connection, name, options, callbacks, userdata);
+  const int r = client->register_first(error);
+  if (r < 0) return r;
+  *ret = client.release();
+  return 0;
+}
+
+const char* handover_client_get_name(const handover_client* client) {
+  return client->name().c_str();
+}
+
+handover_client_state handover_client_get_state(const handover_client* client) {
+  return client->state();
+}
+
+int handover_client_unregister(handover_client* client, handover_error* error) {
+  return client->unregister(error);
+}
+
+handover_client* handover_client_unref(handover_client* client) {
+  delete client;
+  return nullptr;
+}

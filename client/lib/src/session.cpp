@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "connection.h"
+#include "error.h"
+#include "handover/handover.h"
+#include "sd.h"
+
+using handover::client::manager_interface;
+using handover::client::manager_path;
+using handover::client::report_errno;
+namespace sd = handover::client::sd;
+
+/// A session of the daemon's, by its path: it outlives a reconnect.
+struct handover_session {
+ public:
+  handover_session(handover_connection* connection, std::string name, std::string path)
+      : connection_(handover_ref(connection)), name_(std::move(name)), path_(std::move(path)) {}
+  handover_session(const handover_session&) = delete;
+  handover_session& operator=(const handover_session&) = delete;
+  ~handover_session() { handover_unref(connection_); }
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+  int new_call(const char* method, sd::Message* ret, handover_error* error) {
+    return connection_->new_call(path_.c_str(), "org.handover1.Session", method, ret, error);
+  }
+  int call(const sd::Message& message, sd::Message* ret, handover_error* error) {
+    return connection_->call(message.get(), ret, error);
+  }
+  /// A method that takes nothing and gives nothing.
+  int call_plain(const char* method, handover_error* error) {
+    sd::Message message;
+    const int r = new_call(method, &message, error);
+    if (r < 0) return r;
+    return call(message, nullptr, error);
+  }
+  int list_tokens(handover_token** ret, size_t* ret_count, handover_error* error);
+
+ private:
+  handover_connection* connection_;
+  std::string name_;
+  std::string path_;
+};
+
+namespace {
+
+constexpr const char* making = "Making a call to handoverd";
+constexpr const char* reading = "Reading the daemon's answer";
+
+int append_option(sd_bus_message* message, const char* key, const char* value) {
+  if (!value) return 0;
+  return sd_bus_message_append(message, "{sv}", key, "s", value);
+}
+
+}  // namespace
+
+int handover_session_create(handover_connection* connection, const char* name, const char* backend,
+                            const char* client, handover_session** ret, handover_error* error) {
+  if (!connection || !name || !ret) return report_errno(error, -EINVAL, "handover_session_create");
+  sd::Message call;
+  int r = connection->new_call(manager_path, manager_interface, "CreateSession", &call, error);
+  if (r < 0) return r;
+  r = sd_bus_message_append(call.get(), "s", name);
+  if (r >= 0) r = sd_bus_message_open_container(call.get(), SD_BUS_TYPE_ARRAY, "{sv}");
+  if (r >= 0) r = append_option(call.get(), "backend", backend);
+  if (r >= 0) r = append_option(call.get(), "client", client);
+  if (r >= 0) r = sd_bus_message_close_container(call.get());
+  if (r < 0) return report_errno(error, r, making);
+  sd::Message reply;
+  r = connection->call(call.get(), &reply, error);
+  if (r < 0) return r;
+  const char* path = nullptr;
+  r = sd_bus_message_read(reply.get(), "o", &path);
+  if (r < 0) return report_errno(error, r, reading);
+  *ret = std::make_unique<handover_session>(connection, name, path).release();
+  return 0;
+}
+
+int handover_session_get(handover_connection* connection, const char* name, handover_session** ret,
+                         handover_error* error) {
+  if (!connection || !name || !ret) return report_errno(error, -EINVAL, "handover_session_get");
+  char* path = nullptr;
+  const int r = sd_bus_path_encode("/org/handover1/session", name, &path);
+  if (r < 0) return report_errno(error, r, "Making an object path");
+  const std::unique_ptr<char, sd::Unreferencer<&free>> owned(path);
+  *ret = std::make_unique<handover_session>(connection, name, path).release();
+  return 0;
+}
+
+const char* handover_session_get_name(const handover_session* session) {
+  return session->name().c_str();
+}
+
+handover_session* handover_session_unref(handover_session* session) {
+  delete session;
+  return nullptr;
+}
+
+int handover_session_preserve(handover_session* session, uint64_t token, int fd,
+                              handover_error* error) {
+  sd::Message call;
+  int r = session->new_call("Preserve", &call, error);
+  if (r < 0) return r;
+  r = sd_bus_message_append(call.get(), "tha{sv}", token, fd, 0);
+  if (r < 0) return report_errno(error, r, making);
+  return session->call(call, nullptr, error);
+}
+
+int handover_session_preserve_blob(handover_session* session, uint64_t token, const void* data,
+                                   size_t size, handover_error* error) {
+  sd::Message call;
+  int r = session->new_call("PreserveBlob", &call, error);
+  if (r < 0) return r;
+  r = sd_bus_message_append(call.get(), "t", token);
+  if (r >= 0) r = sd_bus_message_append_array(call.get(), 'y', data, size);
+  if (r < 0) return report_errno(error, r, making);
+  return session->call(call, nullptr, error);
+}
+
+int handover_session_unpreserve(handover_session* session, uint64_t token, handover_error* error) {
+  sd::Message call;
+  int r = session->new_call("Unpreserve", &call, error);
+  if (r < 0) return r;
+  r = sd_bus_message_append(call.get(), "t", token);
+  if (r < 0) return report_errno(error, r, making);
+  return session->call(call, nullptr, error);
+}
+
+int handover_session_retrieve(handover_session* session, uint64_t token, int* ret_fd,
+                              handover_error* error) {
+  if (!ret_fd) return report_errno(error, -EINVAL, "handover_session_retrieve");
+  sd::Message call;
+  int r = session->new_call("Retrieve", &call, error);
+  if (r < 0) return r;
+  r = sd_bus_message_append(call.get(), "t", token);
+  if (r < 0) return report_errno(error, r, making);
+  sd::Message reply;
+  r = session->call(call, &reply, error);
+  if (r < 0) return r;
+  int fd = -1;
+  r = sd_bus_message_read(reply.get(), "h", &fd);
+  if (r < 0) return report_errno(error, r, reading);
+  const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);  // the message closes its own
+  if (copy < 0) return report_errno(error, -errno, "Taking over the descriptor");
+  *ret_fd = copy;
+  return 0;
+}
+
+int handover_session_finish(handover_session* session, handover_error* error) {
+  return session->call_plain("Finish", error);
+}
+
+int handover_session_discard(handover_session* session, handover_error* error) {
+  return session->call_plain("Discard", error);
+}
+
+int handover_session_list_tokens(handover_session* session, handover_token** ret, size_t* ret_count,
+                                 handover_error* error) {
+  if (!ret || !ret_count) return report_errno(error, -EINVAL, "handover_session_list_tokens");
+  return session->list_tokens(ret, ret_count, error);
+}
+
+int handover_session::list_tokens(handover_token** ret, size_t* ret_count, handover_error* error) {
+  sd::Message message;
+  int r = connection_->new_call(path_.c_str(), "org.freedesktop.DBus.Properties", "Get", &message,
+                                error);
+  if (r < 0) return r;
+  r = sd_bus_message_append(message.get(), "ss", "org.handover1.Session", "Tokens");
+  if (r < 0) return report_errno(error, r, making);
+  sd::Message reply;
+  r = call(message, &reply, error);
+  if (r < 0) return r;
+
+  std::vector<handover_token> tokens;
+  r = sd_bus_message_enter_container(reply.get(), SD_BUS_TYPE_VARIANT, "a(tstb)");
+  if (r >= 0) r = sd_bus_message_enter_container(reply.get(), SD_BUS_TYPE_ARRAY, "(tstb)");
+  while (r >= 0) {
+    handover_token token = {};
+    const char* kind = nullptr;
+    r = sd_bus_message_read(reply.get(), "(tstb)", &token.token, &kind, &token.bytes,
+                            &token.retrieved);
+    if (r <= 0) break;
+    strncpy(token.kind, kind, sizeof(token.kind) - 1);
+    tokens.push_back(token);
+  }
+  if (r < 0) return report_errno(error, r, reading);
+
+  auto* list = static_cast<handover_token*>(
+      calloc(std::max<size_t>(tokens.size(), 1), sizeof(handover_token)));
+  if (!list) return report_errno(error, -ENOMEM, reading);
+  std::copy(tokens.begin(), tokens.end(), list);
+  *ret = list;
+  *ret_count = tokens.size();
+  return 0;
+}

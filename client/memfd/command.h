@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// COMMAND as a child process: its start with the memory as fd 3, and whether it stands still.
+#pragma once
+
+#include <sys/types.h>
+
+#include <handover/handover.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace handover::memfd {
+
+struct Start {
+  std::vector<std::string> arguments;  ///< the first is looked up in $PATH
+  int memory = -1;                     ///< becomes fd 3
+  std::string memory_name;             ///< LISTEN_FDNAMES
+  bool restored = false;               ///< HANDOVER_RESTORED
+  int cgroup_procs = -1;               ///< joined by writing "0"; -1: stays in ours
+};
+
+/// The new process, leader of its own process group. Returns once it executes COMMAND; an error
+/// carries the errno of execvp().
+client::Result<pid_t> start_command(const Start& start);
+
+/// One line of /proc/<pid>/stat.
+struct ProcessStat {
+  char state = '?';
+  pid_t group = 0;
+};
+client::Result<ProcessStat> parse_stat(std::string_view line);
+
+/// Are all threads of all processes in the group stopped (or dead)? True also for none left.
+client::Result<bool> group_is_stopped(pid_t group);
+
+}  // namespace handover::memfd

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "freezer.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <string>
+
+#include "cgroup.h"
+#include "command.h"
+#include "file.h"
+
+namespace handover::memfd {
+namespace {
+
+/// A process or group that has ended meanwhile needs no signal.
+client::Result<void> send_signal(pid_t target, int signal, const char* what) {
+  if (::kill(target, signal) < 0 && errno != ESRCH) return errno_error(what);
+  return {};
+}
+
+class CgroupFreezer : public Freezer {
+ public:
+  explicit CgroupFreezer(Cgroup cgroup) : cgroup_(std::move(cgroup)) {}
+
+  [[nodiscard]] int procs_fd() const override { return cgroup_.procs_fd(); }
+  client::Result<void> freeze(pid_t) override { return cgroup_.set_frozen(true); }
+  client::Result<bool> is_still(pid_t) override { return cgroup_.is_frozen(); }
+  client::Result<void> thaw(pid_t) override { return cgroup_.set_frozen(false); }
+  client::Result<void> kill(pid_t child) override {
+    if (cgroup_.kill()) return {};
+    // cgroup.kill is there since Linux 5.14; a frozen process can be killed one by one as well.
+    return send_signal(-child, SIGKILL, "Cannot kill the command");
+  }
+
+ private:
+  Cgroup cgroup_;
+};
+
+class StopFreezer : public Freezer {
+ public:
+  client::Result<void> freeze(pid_t child) override {
+    return send_signal(-child, SIGSTOP, "Cannot stop the command");
+  }
+  client::Result<bool> is_still(pid_t child) override { return group_is_stopped(child); }
+  client::Result<void> thaw(pid_t child) override {
+    return send_signal(-child, SIGCONT, "Cannot continue the command");
+  }
+  client::Result<void> kill(pid_t child) override {
+    return send_signal(-child, SIGKILL, "Cannot kill the command");
+  }
+};
+
+/// COMMAND acknowledges by stopping itself, when it has brought its memory into order.
+class SignalFreezer : public StopFreezer {
+ public:
+  SignalFreezer(int freeze_signal, int thaw_signal)
+      : freeze_signal_(freeze_signal), thaw_signal_(thaw_signal) {}
+
+  client::Result<void> freeze(pid_t child) override {
+    return send_signal(child, freeze_signal_, "Cannot signal the command");
+  }
+  client::Result<void> thaw(pid_t child) override {
+    if (thaw_signal_ != 0) {
+      // Waits until SIGCONT lets COMMAND run its handler.
+      auto sent = send_signal(child, thaw_signal_, "Cannot signal the command");
+      if (!sent) return sent;
+    }
+    return StopFreezer::thaw(child);
+  }
+
+ private:
+  int freeze_signal_;
+  int thaw_signal_;
+};
+
+client::Result<std::unique_ptr<Freezer>> make_cgroup_freezer(const std::string& parent) {
+  // The pid keeps two of us in one cgroup apart, as in a login session.
+  auto cgroup = Cgroup::make(parent + "/handover-memfd-" + std::to_string(getpid()));
+  if (!cgroup) return cgroup.error();
+  return std::unique_ptr<Freezer>(std::make_unique<CgroupFreezer>(std::move(*cgroup)));
+}
+
+}  // namespace
+
+client::Result<std::unique_ptr<Freezer>> make_freezer(const FreezeMethod& method) {
+  using Kind = FreezeMethod::Kind;
+  switch (method.kind) {
+    case Kind::cgroup: {
+      auto parent = own_cgroup();
+      if (!parent) return parent.error();
+      return make_cgroup_freezer(*parent);
+    }
+    case Kind::signal:
+      return std::unique_ptr<Freezer>(
+          std::make_unique<SignalFreezer>(method.freeze_signal, method.thaw_signal));
+    case Kind::automatic: {
+      auto parent = own_cgroup();
+      if (parent && is_delegated(*parent)) {
+        if (auto freezer = make_cgroup_freezer(*parent)) return freezer;
+      }
+      break;
+    }
+    case Kind::stop:
+      break;
+  }
+  return std::unique_ptr<Freezer>(std::make_unique<StopFreezer>());
+}
+
+}  // namespace handover::memfd

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Makes COMMAND stand still and go on, in the way chosen on the command line.
+#pragma once
+
+#include <sys/types.h>
+
+#include <handover/handover.hpp>
+#include <memory>
+
+#include "options.h"
+
+namespace handover::memfd {
+
+class Freezer {
+ public:
+  virtual ~Freezer() = default;
+
+  /// Where a child joins what is frozen: a descriptor to write "0" to, or -1.
+  [[nodiscard]] virtual int procs_fd() const { return -1; }
+  /// Asks `child` to stand still; is_still() tells when it does.
+  virtual client::Result<void> freeze(pid_t child) = 0;
+  virtual client::Result<bool> is_still(pid_t child) = 0;
+  /// Harmless to one that runs.
+  virtual client::Result<void> thaw(pid_t child) = 0;
+  /// SIGKILL to all of COMMAND, without letting it run once more.
+  virtual client::Result<void> kill(pid_t child) = 0;
+};
+
+client::Result<std::unique_ptr<Freezer>> make_freezer(const FreezeMethod& method);
+
+}  // namespace handover::memfd

@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "keeper.h"
+
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <iterator>
+#include <type_traits>
+
+#include "command.h"
+#include "file.h"
+
+namespace handover::memfd {
+namespace {
+
+constexpr std::uint64_t token = 1;  // a session of ours holds the memory and nothing else
+constexpr std::uint64_t still_poll_usec = 500;
+constexpr std::uint64_t default_freeze_timeout_usec = 5'000'000;
+constexpr std::uint64_t first_retry_usec = 20'000;
+constexpr std::uint64_t longest_retry_usec = 2'000'000;
+// A daemon that is gone for so long can neither finish the update nor thaw anyone.
+constexpr std::uint64_t orphan_usec = 60'000'000;
+
+std::uint64_t now_usec() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1000;
+}
+
+void say(const char* level, const std::string& message) {
+  fprintf(stderr, "%shandover-memfd: %s\n", getenv("JOURNAL_STREAM") ? level : "",
+          message.c_str());  // NOLINT(concurrency-mt-unsafe): one thread
+}
+
+/// May the same call succeed later?
+bool is_passing(const client::Error& error) {
+  for (const char* name :
+       {"Busy", "NameTaken", "Incoming", SD_BUS_ERROR_DISCONNECTED, SD_BUS_ERROR_NO_REPLY,
+        SD_BUS_ERROR_TIMEOUT, SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER}) {
+    if (error.is(name)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Keeper::Keeper(Options options, sd_event* event, client::Connection connection)
+    : options_(std::move(options)), event_(event), connection_(std::move(connection)) {}
+
+Keeper::~Keeper() = default;
+
+client::Result<void> Keeper::start(int* exit_code) {
+  *exit_code = own_failure;
+  // Registering goes first: in a new kernel, Restore waits for nothing but this.
+  client::Client::Options registration;
+  registration.needs = options_.needs;
+  registration.optional = options_.optional;
+  client::Client::Callbacks callbacks;
+  callbacks.prepare = [this](client::Call call) { on_prepare(std::move(call)); };
+  callbacks.freeze = [this](client::Call call) { on_freeze(std::move(call)); };
+  callbacks.thaw = [this](client::Call call) { on_thaw(std::move(call)); };
+  callbacks.restore = [this](client::Call call) { on_restore(std::move(call)); };
+  callbacks.registered = [this](client::Client::State state) { on_registered(state); };
+  callbacks.disconnected = [this](const client::Error& error) { on_disconnected(error); };
+  auto registered = client::Client::register_client(connection_, options_.name, registration,
+                                                    std::move(callbacks));
+  if (!registered) return registered.error();
+  client_.emplace(std::move(*registered));
+
+  if (auto watched = watch_signals(); !watched) return watched;
+  auto freezer = make_freezer(options_.freeze);
+  if (!freezer) return freezer.error();
+  freezer_ = std::move(*freezer);
+
+  if (client_->state() == HANDOVER_CLIENT_RESTORING) return {};  // on_restore() goes on
+  if (auto made = make_memory(); !made) return made;
+  auto started = run_command(false);
+  if (!started) {
+    *exit_code = started.error().code == ENOENT ? not_found : cannot_run;
+    forget();
+  }
+  return started;
+}
+
+client::Result<void> Keeper::watch_signals() {
+  const int wanted[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+  static_assert(std::size(wanted) == std::extent_v<decltype(signals_)>);
+  for (std::size_t i = 0; i < std::size(wanted); ++i) {
+    sd_event_source* source = nullptr;
+    const int r = sd_event_add_signal(
+        event_, &source, wanted[i],
+        [](sd_event_source*, const signalfd_siginfo* info, void* userdata) {
+          static_cast<Keeper*>(userdata)->on_signal(static_cast<int>(info->ssi_signo));
+          return 0;
+        },
+        this);
+    if (r < 0) return errno_error("Cannot watch for signals", -r);
+    signals_[i].reset(source);
+  }
+
+  const auto add_timer = [this](Source* timer, sd_event_time_handler_t handler) {
+    sd_event_source* source = nullptr;
+    int r = sd_event_add_time(event_, &source, CLOCK_MONOTONIC, 0, 1, handler, this);
+    if (r < 0) return r;
+    timer->reset(source);
+    return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+  };
+  int r = add_timer(&still_timer_, [](sd_event_source*, std::uint64_t, void* userdata) {
+    static_cast<Keeper*>(userdata)->look_whether_still();
+    return 0;
+  });
+  if (r >= 0) {
+    r = add_timer(&preserve_timer_, [](sd_event_source*, std::uint64_t, void* userdata) {
+      static_cast<Keeper*>(userdata)->try_to_preserve();
+      return 0;
+    });
+  }
+  if (r >= 0) {
+    r = add_timer(&orphan_timer_, [](sd_event_source*, std::uint64_t, void* userdata) {
+      auto* self = static_cast<Keeper*>(userdata);
+      say(SD_WARNING, "handoverd did not come back: the command goes on.");
+      if (auto thawed = self->thaw(); !thawed) say(SD_ERR, thawed.error().message);
+      return 0;
+    });
+  }
+  if (r < 0) return errno_error("Cannot make a timer", -r);
+  return {};
+}
+
+/// The first start: new memory, preserved before anybody uses it.
+client::Result<void> Keeper::make_memory() {
+  memory_.reset(memfd_create(options_.name.c_str(), MFD_CLOEXEC));
+  if (!memory_) return errno_error("Cannot make a memfd");
+  if (ftruncate(memory_.get(), static_cast<off_t>(options_.size)) < 0) {
+    return errno_error("Cannot give the memfd " + std::to_string(options_.size) + " bytes");
+  }
+  auto preserved = preserve();
+  if (!preserved) {
+    if (!is_passing(preserved.error())) return preserved;
+    // An update of others runs, say. COMMAND need not wait for its end; the next one must.
+    preserve_soon();
+  }
+  return {};
+}
+
+client::Result<void> Keeper::run_command(bool restored) {
+  Start start;
+  start.arguments = options_.command;
+  start.memory = memory_.get();
+  start.memory_name = options_.name;
+  start.restored = restored;
+  start.cgroup_procs = freezer_->procs_fd();
+  auto child = start_command(start);
+  if (!child) return child.error();
+  child_ = *child;
+  motion_ = Motion::running;
+
+  sd_event_source* source = nullptr;
+  const int r = sd_event_add_child(
+      event_, &source, child_, WEXITED,
+      [](sd_event_source*, const siginfo_t* info, void* userdata) {
+        static_cast<Keeper*>(userdata)->on_command_changed(*info);
+        return 0;
+      },
+      this);
+  if (r < 0) return errno_error("Cannot watch the command", -r);
+  child_source_.reset(source);
+  sd_notifyf(0, "READY=1\nSTATUS=%s: %s runs as process %d", options_.name.c_str(),
+             options_.command.front().c_str(), static_cast<int>(child_));
+  return {};
+}
+
+/// Makes the session and preserves the memory in it.
+client::Result<void> Keeper::preserve() {
+  auto session = connection_.create_session(options_.name, options_.backend, options_.name);
+  if (!session && session.error().is("NameTaken")) {
+    // Left by an earlier run of ours that died: its memory has no owner any more. If it is somebody
+    // else's, or still holds the earlier kernel's state, the daemon refuses this.
+    auto old = connection_.get_session(options_.name);
+    if (!old) return old.error();
+    if (auto discarded = old->discard(); !discarded && !discarded.error().is("NoSuchSession")) {
+      return discarded.error();
+    }
+    session = connection_.create_session(options_.name, options_.backend, options_.name);
+  }
+  if (!session) return session.error();
+  auto preserved = session->preserve(token, memory_.get());
+  if (!preserved) {
+    auto discarded = session->discard();
+    if (!discarded) say(SD_WARNING, discarded.error().message);
+    return preserved;
+  }
+  preserved_ = true;
+  unsure_ = false;
+  preserve_retry_usec_ = 0;
+  preserve_error_.clear();
+  return {};
+}
+
+void Keeper::preserve_soon() {
+  preserve_retry_usec_ = preserve_retry_usec_ == 0
+                             ? first_retry_usec
+                             : std::min(preserve_retry_usec_ * 2, longest_retry_usec);
+  sd_event_source_set_time_relative(preserve_timer_.get(), preserve_retry_usec_);
+  sd_event_source_set_enabled(preserve_timer_.get(), SD_EVENT_ONESHOT);
+}
+
+/// Another daemon may not hold what the earlier one did.
+void Keeper::check_session() {
+  if (!unsure_ || !preserved_) return;
+  auto session = connection_.get_session(options_.name);
+  auto tokens = session ? session->tokens() : session.error();
+  if (!tokens && !tokens.error().is("NoSuchSession")) return;  // asked again before the next freeze
+  unsure_ = false;
+  preserved_ = tokens && std::any_of(tokens->begin(), tokens->end(),
+                                     [](const client::Token& t) { return t.token == token; });
+}
+
+void Keeper::try_to_preserve() {
+  check_session();
+  if (preserved_ || !memory_ || refused_for_good_) return;
+  auto preserved = preserve();
+  if (preserved) return;
+  preserve_error_ = preserved.error().message;
+  if (is_passing(preserved.error())) {
+    // While there is no connection, on_registered() starts this again.
+    if (connection_.connected()) preserve_soon();
+    return;
+  }
+  refused_for_good_ = true;
+  say(SD_ERR, "The memory cannot be preserved; the next update would lose it: " + preserve_error_);
+}
+
+void Keeper::on_prepare(client::Call call) {
+  try_to_preserve();
+  if (preserved_) {
+    call.done();
+  } else {
+    call.fail("The memory of '" + options_.name + "' is not preserved: " + preserve_error_);
+  }
+}
+
+void Keeper::on_freeze(client::Call call) {
+  if (child_ == 0 || motion_ == Motion::still) {
+    call.done();
+    return;
+  }
+  if (freeze_call_) {
+    call.fail("The command is being stopped already.");
+    return;
+  }
+  if (motion_ == Motion::running) {
+    if (auto asked = freezer_->freeze(child_); !asked) {
+      call.fail(asked.error().message);
+      return;
+    }
+  }
+  motion_ = Motion::stopping;
+  // A tenth is left for the answer to arrive in time.
+  const std::uint64_t limit =
+      call.timeout_usec() ? call.timeout_usec() / 10 * 9 : default_freeze_timeout_usec;
+  freeze_deadline_ = now_usec() + limit;
+  freeze_call_.emplace(std::move(call));
+  look_whether_still();
+}
+
+void Keeper::look_whether_still() {
+  if (!freeze_call_) return;
+  // One that has just ended moves no more either, but on_command_changed() is to tell of it.
+  siginfo_t ended = {};
+  if (waitid(P_PID, static_cast<id_t>(child_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+      ended.si_pid == child_) {
+    return;
+  }
+  auto still = freezer_->is_still(child_);
+  if (still && *still) {
+    motion_ = Motion::still;
+    freeze_call_->done();
+    freeze_call_.reset();
+    return;
+  }
+  if (!still || now_usec() >= freeze_deadline_) {
+    const std::string reason =
+        still ? "The command of '" + options_.name + "' did not come to a standstill in time."
+              : still.error().message;
+    if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
+    if (freeze_call_) freeze_call_->fail(reason);
+    freeze_call_.reset();
+    return;
+  }
+  sd_event_source_set_time_relative(still_timer_.get(), still_poll_usec);
+  sd_event_source_set_enabled(still_timer_.get(), SD_EVENT_ONESHOT);
+}
+
+client::Result<void> Keeper::thaw() {
+  sd_event_source_set_enabled(orphan_timer_.get(), SD_EVENT_OFF);
+  if (child_ == 0 || motion_ == Motion::running) return {};
+  auto thawed = freezer_->thaw(child_);
+  if (thawed) motion_ = Motion::running;
+  return thawed;
+}
+
+void Keeper::on_thaw(client::Call call) {
+  auto thawed = thaw();
+  if (freeze_call_) {  // the daemon gave up waiting for it
+    freeze_call_->fail("The update was given up.");
+    freeze_call_.reset();
+  }
+  if (thawed) {
+    call.done();
+  } else {
+    call.fail(thawed.error().message);
+  }
+  if (unsure_) preserve_soon();
+}
+
+void Keeper::on_restore(client::Call call) {
+  auto restored = restore();
+  if (!restored) {
+    const auto& error = restored.error();
+    say(SD_ERR, "The memory of '" + options_.name + "' did not come back: " + error.message);
+    call.fail(error.message);
+    if (child_ == 0) {
+      // New memory in place of the old would be a silent loss: the next start is a fresh one.
+      leave(own_failure);
+      return;
+    }
+    // No kernel was booted, and COMMAND still has its memory, whatever the daemon lost.
+    if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
+    preserve_soon();
+    return;
+  }
+  call.done();
+  // For the next update. The daemon finishes the incoming session of this name upon the answer.
+  preserve_soon();
+}
+
+client::Result<void> Keeper::restore() {
+  preserved_ = false;
+  unsure_ = false;
+  refused_for_good_ = false;
+  auto session = connection_.get_session(options_.name);
+  if (!session) return session.error();
+  auto memory = session->retrieve(token);
+  if (!memory) return memory.error();
+
+  if (child_ == 0) {
+    memory_ = std::move(*memory);
+    return run_command(true);
+  }
+  // No kernel was booted (the emulated backend), so COMMAND is still there, and has its memory.
+  struct stat kept = {};
+  struct stat ours = {};
+  if (fstat(memory->get(), &kept) < 0 || fstat(memory_.get(), &ours) < 0) {
+    return errno_error("Cannot look at the memory");
+  }
+  if (kept.st_dev != ours.st_dev || kept.st_ino != ours.st_ino) {
+    return client::Error{"", "What came back is not the memory that the command has.", ESTALE};
+  }
+  return thaw();
+}
+
+void Keeper::on_registered(client::Client::State state) {
+  if (state != HANDOVER_CLIENT_NEW) return;  // Restore or Thaw comes; both see to everything
+  // The daemon is another one, and not in an update of ours.
+  sd_event_source_set_enabled(orphan_timer_.get(), SD_EVENT_OFF);
+  if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
+  try_to_preserve();
+}
+
+void Keeper::on_disconnected(const client::Error& error) {
+  say(SD_NOTICE, error.message);
+  unsure_ = true;
+  if (motion_ == Motion::running) return;
+  sd_event_source_set_time_relative(orphan_timer_.get(), orphan_usec);
+  sd_event_source_set_enabled(orphan_timer_.get(), SD_EVENT_ONESHOT);
+}
+
+void Keeper::on_signal(int signal) {
+  const bool ending = signal == SIGTERM || signal == SIGINT || signal == SIGQUIT;
+  if (child_ == 0) {
+    if (ending) leave(0);
+    return;
+  }
+  if (ending && motion_ == Motion::still) {
+    // The orderly way into the next kernel: the memory is the kernel's already, and COMMAND must
+    // not touch it again.
+    if (auto killed = freezer_->kill(child_); !killed) say(SD_ERR, killed.error().message);
+    leave(0);
+    return;
+  }
+  if (kill(-child_, signal) < 0 && errno != ESRCH) {
+    say(SD_ERR, errno_error("Cannot pass the signal on").message);
+  }
+  if (ending) {
+    if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
+  }
+}
+
+void Keeper::on_command_changed(const siginfo_t& info) {
+  const bool exited = info.si_code == CLD_EXITED;
+  const bool stood_still = motion_ == Motion::still;
+  child_ = 0;
+  if (freeze_call_) {
+    freeze_call_->fail("The command of '" + options_.name + "' has ended.");
+    freeze_call_.reset();
+  }
+  // Nobody needs the memory any more, unless an update has begun that may bring it back.
+  if (!stood_still) forget();
+  leave(exited ? info.si_status : 128 + info.si_status);
+}
+
+/// Gives up the session and the registration.
+void Keeper::forget() {
+  if (!connection_.connected()) return;
+  if (preserved_) {
+    auto session = connection_.get_session(options_.name);
+    auto discarded = session ? session->discard() : client::Result<void>(session.error());
+    if (!discarded) say(SD_NOTICE, discarded.error().message);
+  }
+  if (auto left = client_->unregister(); !left) say(SD_NOTICE, left.error().message);
+}
+
+void Keeper::leave(int exit_code) {
+  sd_notify(0, "STOPPING=1");
+  sd_event_exit(event_, exit_code);
+}
+
+}  // namespace handover::memfd

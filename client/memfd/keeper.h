@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Keeps COMMAND and its memory: registers with handoverd, preserves, freezes, thaws and restores.
+#pragma once
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include <cstdint>
+#include <handover/handover.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "freezer.h"
+#include "options.h"
+
+namespace handover::memfd {
+
+inline constexpr int own_failure = 125;  ///< as timeout(1), nohup(1) and env(1) have it
+inline constexpr int cannot_run = 126;
+inline constexpr int not_found = 127;
+
+class Keeper {
+ public:
+  /// The loop is the caller's and outlives the keeper; signals must be blocked before start().
+  Keeper(Options options, sd_event* event, client::Connection connection);
+  Keeper(const Keeper&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
+  ~Keeper();
+
+  /// Registers, and starts COMMAND unless it has to wait for Restore. Then run the loop: its exit
+  /// code is COMMAND's. `exit_code` tells what to exit with after an error.
+  client::Result<void> start(int* exit_code);
+
+ private:
+  using Source = std::unique_ptr<sd_event_source,
+                                 client::detail::Unreferencer<&sd_event_source_disable_unref>>;
+
+  client::Result<void> watch_signals();
+  client::Result<void> make_memory();
+  client::Result<void> run_command(bool restored);
+
+  client::Result<void> preserve();
+  void preserve_soon();
+  void try_to_preserve();
+  void check_session();
+
+  void on_prepare(client::Call call);
+  void on_freeze(client::Call call);
+  void on_thaw(client::Call call);
+  void on_restore(client::Call call);
+  client::Result<void> restore();
+  void on_registered(client::Client::State state);
+  void on_disconnected(const client::Error& error);
+
+  void look_whether_still();
+  client::Result<void> thaw();
+  void on_signal(int signal);
+  void on_command_changed(const siginfo_t& info);
+  void forget();
+  void leave(int exit_code);
+
+  Options options_;
+  sd_event* event_;
+  client::Connection connection_;
+  std::unique_ptr<Freezer> freezer_;
+  client::Fd memory_;
+  pid_t child_ = 0;  ///< 0: COMMAND does not run
+  bool preserved_ = false;
+  bool unsure_ = false;  ///< whether the daemon, which was away, still holds the session
+  bool refused_for_good_ =
+      false;  ///< the daemon will not preserve this memory, however often asked
+  std::string preserve_error_;
+  std::uint64_t preserve_retry_usec_ = 0;
+
+  enum class Motion { running, stopping, still };
+  Motion motion_ = Motion::running;
+  std::optional<client::Call> freeze_call_;
+  std::uint64_t freeze_deadline_ = 0;  ///< CLOCK_MONOTONIC
+
+  Source signals_[6];
+  Source child_source_, still_timer_, preserve_timer_, orphan_timer_;
+  std::optional<client::Client> client_;  // last: its callbacks use the rest
+};
+
+}  // namespace handover::memfd

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gtest/gtest.h>
+
+#include "ctl/format.h"
+#include "ctl/progress.h"
+
+namespace handover::ctl {
+namespace {
+
+TEST(Format, Durations) {
+  EXPECT_EQ(format_duration(0), "0 µs");
+  EXPECT_EQ(format_duration(999), "999 µs");
+  EXPECT_EQ(format_duration(1000), "1.0 ms");
+  EXPECT_EQ(format_duration(12'345), "12.3 ms");
+  EXPECT_EQ(format_duration(999'949), "999.9 ms");
+  EXPECT_EQ(format_duration(999'950), "1.000 s");
+  EXPECT_EQ(format_duration(1'432'100), "1.432 s");
+  EXPECT_EQ(format_duration(59'999'499), "59.999 s");
+  EXPECT_EQ(format_duration(59'999'500), "1 min 0 s");
+  EXPECT_EQ(format_duration(125'400'000), "2 min 5 s");
+}
+
+TEST(Format, Bytes) {
+  EXPECT_EQ(format_bytes(0), "0 B");
+  EXPECT_EQ(format_bytes(1023), "1023 B");
+  EXPECT_EQ(format_bytes(1024), "1.0 KiB");
+  EXPECT_EQ(format_bytes(UINT64_C(256) << 20), "256.0 MiB");
+  EXPECT_EQ(format_bytes((UINT64_C(1) << 30) - 1), "1.0 GiB");
+  EXPECT_EQ(format_bytes(UINT64_MAX), "16.0 EiB");
+}
+
+TEST(Format, Bars) {
+  EXPECT_EQ(format_bar(0, 100, 10), "");
+  EXPECT_EQ(format_bar(5, 0, 10), "");
+  EXPECT_EQ(format_bar(100, 100, 3), "███");
+  EXPECT_EQ(format_bar(50, 100, 3), "█▌");
+  EXPECT_EQ(format_bar(1, 1'000'000, 10), "▏");
+  EXPECT_EQ(format_bar(200, 100, 2), "██");
+}
+
+TEST(Format, TextIsCutByCharacters) {
+  EXPECT_EQ(text_width("größe"), 5U);
+  EXPECT_EQ(fit_text("größe", 5), "größe");
+  EXPECT_EQ(fit_text("größe", 4), "grö…");
+  EXPECT_EQ(fit_text("abc", 1), "…");
+  EXPECT_EQ(fit_text("abc", 0), "");
+  EXPECT_EQ(fit_text("", 3), "");
+  EXPECT_EQ(fit_text("a\033[31mb\n", 20), "a?[31mb?");
+}
+
+TEST(Format, ProgressFitsItsLine) {
+  const auto line = Progress::bar_line("collapse", 45, std::string(100, 'x'), 79);
+  EXPECT_EQ(text_width(line), 79U);
+  EXPECT_NE(line.find(" 45%  collapse: x"), std::string::npos) << line;
+  EXPECT_NE(Progress::bar_line("", 1000, "", 79).find("100%"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace handover::ctl

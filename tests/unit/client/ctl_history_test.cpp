@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gtest/gtest.h>
+
+#include "ctl/format.h"
+#include "ctl/history.h"
+
+namespace handover::ctl {
+namespace {
+
+const nlohmann::json entry = nlohmann::json::parse(R"({
+  "id": 4, "generation": 2, "outcome": "done-with-losses", "reason": "Session 'x' is lost.",
+  "mode": "immediate", "from_release": "7.2.13", "to_release": "7.3.4",
+  "finished_at": "2026-05-01T10:00:00Z", "losses": ["Session 'x' is lost."],
+  "blackout_usec": 1432100,
+  "phases": [{"name": "freeze", "usec": 12345}, {"name": "kernel", "usec": 1100000}],
+  "timeline": {"ticks_per_second": 1, "marks": {}, "clients": {
+    "db": {"prepare_usec": 5, "freeze_usec": 1000, "blackout_usec": 1400000}}}
+})");
+
+void expect_fits(const std::string& text) {
+  std::size_t start = 0;
+  for (std::size_t end = 0; (end = text.find('\n', start)) != std::string::npos; start = end + 1) {
+    EXPECT_LE(text_width(text.substr(start, end - start)), 80U);
+  }
+}
+
+TEST(History, List) {
+  const auto text = history_list(nlohmann::json::array({entry}), 80);
+  EXPECT_NE(text.find("4  2026-05-01 10:00:00Z  7.2.13 → 7.3.4  done-with-losses   1.432 s"),
+            std::string::npos)
+      << text;
+  expect_fits(text);
+}
+
+TEST(History, Entry) {
+  const auto text = history_entry(entry, 80);
+  EXPECT_NE(text.find("Update 4: done-with-losses, blackout 1.432 s"), std::string::npos) << text;
+  EXPECT_NE(text.find("  freeze  12.3 ms  ▋\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("  kernel  1.100 s  █"), std::string::npos) << text;
+  EXPECT_NE(text.find("db         5 µs  1.0 ms        -   1.400 s"), std::string::npos) << text;
+  EXPECT_NE(text.find("Lost:\n  Session 'x' is lost."), std::string::npos) << text;
+  expect_fits(text);
+}
+
+TEST(History, WhatIsNotThereIsNoCrash) {
+  EXPECT_NE(history_entry(nlohmann::json::object(), 80).find("no blackout"), std::string::npos);
+  const auto odd = nlohmann::json::parse(
+      R"({"id": "x", "phases": [1, {"name": 2}], "timeline": [], "losses": {"a": 1}})");
+  EXPECT_NE(history_entry(odd, 80).find("Update 0"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace handover::ctl

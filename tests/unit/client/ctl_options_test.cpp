@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "ctl/options.h"
+
+namespace handover::ctl {
+namespace {
+
+template <typename T>
+T parsed(const std::vector<std::string>& arguments) {
+  auto options = parse_options(arguments);
+  if (!options) {
+    ADD_FAILURE() << options.error().message;
+    return {};
+  }
+  const T* command = std::get_if<T>(&options->command);
+  if (!command) {
+    ADD_FAILURE() << "another command";
+    return {};
+  }
+  return *command;
+}
+
+bool is_refused(const std::vector<std::string>& arguments) { return !parse_options(arguments); }
+
+TEST(CtlOptions, JsonBeforeAndBehind) {
+  EXPECT_TRUE(parse_options({"--json", "status"})->json);
+  EXPECT_TRUE(parse_options({"status", "--json"})->json);
+  EXPECT_FALSE(parse_options({"status"})->json);
+}
+
+TEST(CtlOptions, Update) {
+  const auto update = parsed<UpdateCommand>(
+      {"update", "vmlinuz", "--initrd", "/boot/initrd", "--cmdline", "quiet", "--orderly"});
+  EXPECT_TRUE(update.request.whole);
+  EXPECT_EQ(update.request.kernel, (std::filesystem::current_path() / "vmlinuz").string());
+  EXPECT_EQ(update.request.initrd, "/boot/initrd");
+  EXPECT_EQ(update.request.cmdline, "quiet");
+  EXPECT_EQ(update.request.mode, "orderly");
+
+  const auto plain = parsed<UpdateCommand>({"prepare"});
+  EXPECT_FALSE(plain.request.whole);
+  EXPECT_FALSE(plain.request.kernel || plain.request.initrd || plain.request.cmdline ||
+               plain.request.mode);
+  EXPECT_TRUE(is_refused({"update", "--immediate", "--orderly"}));
+}
+
+TEST(CtlOptions, Sessions) {
+  const auto preserve = parsed<PreserveCommand>({"session", "preserve", "s", "7", "--fd", "4"});
+  EXPECT_EQ(preserve.name, "s");
+  EXPECT_EQ(preserve.token, 7U);
+  EXPECT_EQ(preserve.source.fd, 4);
+  EXPECT_TRUE(is_refused({"session", "preserve", "s", "7"}));
+  EXPECT_TRUE(is_refused({"session", "preserve", "s", "7", "--stdin", "--file", "x"}));
+  EXPECT_TRUE(is_refused({"session", "preserve", "s", "7", "--fd", "-1"}));
+
+  const auto retrieve = parsed<RetrieveCommand>(
+      {"session", "retrieve", "s", "18446744073709551615", "--", "cmd", "--output", "x"});
+  EXPECT_EQ(retrieve.token, UINT64_MAX);
+  EXPECT_EQ(retrieve.target.output, "");
+  EXPECT_EQ(retrieve.target.command, (std::vector<std::string>{"cmd", "--output", "x"}));
+  EXPECT_TRUE(is_refused({"session", "retrieve", "s", "1", "--"}));
+  EXPECT_TRUE(is_refused({"session", "retrieve", "s", "1", "--output", "x", "--", "cmd"}));
+  EXPECT_TRUE(is_refused({"session", "retrieve", "s", "1", "--json"}));
+  EXPECT_TRUE(is_refused({"status", "--", "cmd"}));
+}
+
+TEST(CtlOptions, Numbers) {
+  for (const char* token : {"-1", "1.5", "x", "", "0x1", "18446744073709551616", "1 "}) {
+    EXPECT_TRUE(is_refused({"session", "unpreserve", "s", token})) << token;
+  }
+  const auto history = parsed<HistoryCommand>({"history", "0"});
+  EXPECT_EQ(history.id, 0U);
+  EXPECT_FALSE(parsed<HistoryCommand>({"history"}).id);
+  EXPECT_EQ(parsed<HistoryCommand>({"history", "-n", "3"}).most, 3U);
+}
+
+TEST(CtlOptions, HelpIsInformation) {
+  EXPECT_NE(parsed<InformationCommand>({"--help"}).text.find("Exit status:"), std::string::npos);
+  EXPECT_NE(parsed<InformationCommand>({"session", "retrieve", "--help"})
+                .text.find("handoverctl session retrieve"),
+            std::string::npos);
+  EXPECT_TRUE(is_refused({}));
+  EXPECT_TRUE(is_refused({"bogus"}));
+}
+
+}  // namespace
+}  // namespace handover::ctl

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "fake_daemon.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-bus.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+namespace handover::client::test {
+namespace {
+
+constexpr std::chrono::seconds patience(10);
+
+int check(int result, const char* what) {
+  if (result < 0) throw std::runtime_error(std::string(what) + " failed in the fake daemon");
+  return result;
+}
+
+}  // namespace
+
+/// One peer, and the sessions' state that it made.
+struct FakeDaemon::Connection {
+  FakeDaemon* daemon = nullptr;
+  std::string state;
+  sd_bus* bus = nullptr;
+  std::string client_path;
+  std::map<std::string, std::map<std::uint64_t, int>> sessions;
+
+  ~Connection() {
+    for (auto& [name, tokens] : sessions) {
+      for (auto& [token, fd] : tokens) close(fd);
+    }
+    sd_bus_close_unref(bus);
+  }
+
+  static int on_register(sd_bus_message* message, void* userdata, sd_bus_error*) {
+    auto* self = static_cast<Connection*>(userdata);
+    const char* name = nullptr;
+    const char* path = nullptr;
+    const int r = sd_bus_message_read(message, "so", &name, &path);
+    if (r < 0) return r;
+    self->client_path = path;
+    const int sent = sd_bus_reply_method_return(message, "s", self->state.c_str());
+    const std::lock_guard lock(self->daemon->mutex_);
+    ++self->daemon->registrations_;
+    self->daemon->changed_.notify_all();
+    return sent;
+  }
+
+  static int on_create(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+    auto* self = static_cast<Connection*>(userdata);
+    const char* name = nullptr;
+    int r = sd_bus_message_read(message, "s", &name);
+    if (r < 0) return r;
+    if (self->sessions.count(name) != 0) {
+      return sd_bus_error_setf(error, "org.handover1.Error.NameTaken", "A session '%s' exists.",
+                               name);
+    }
+    self->sessions[name];
+    char* path = nullptr;
+    r = sd_bus_path_encode("/org/handover1/session", name, &path);
+    if (r < 0) return r;
+    r = sd_bus_reply_method_return(message, "o", path);
+    free(path);
+    return r;
+  }
+
+  static int find_session(sd_bus*, const char* path, const char*, void* userdata, void** found,
+                          sd_bus_error*) {
+    auto* self = static_cast<Connection*>(userdata);
+    *found = self->tokens_at(path) ? self : nullptr;
+    return *found ? 1 : 0;
+  }
+
+  std::map<std::uint64_t, int>* tokens_at(const char* path) {
+    char* name = nullptr;
+    if (sd_bus_path_decode(path, "/org/handover1/session", &name) <= 0) return nullptr;
+    const auto session = sessions.find(name);
+    free(name);
+    return session == sessions.end() ? nullptr : &session->second;
+  }
+
+  static int on_preserve(sd_bus_message* message, void* userdata, sd_bus_error*) {
+    auto* tokens = static_cast<Connection*>(userdata)->tokens_at(sd_bus_message_get_path(message));
+    std::uint64_t token = 0;
+    int fd = -1;
+    const int r = sd_bus_message_read(message, "th", &token, &fd);
+    if (r < 0) return r;
+    (*tokens)[token] = dup(fd);
+    return sd_bus_reply_method_return(message, nullptr);
+  }
+
+  static int on_retrieve(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+    auto* tokens = static_cast<Connection*>(userdata)->tokens_at(sd_bus_message_get_path(message));
+    std::uint64_t token = 0;
+    const int r = sd_bus_message_read(message, "t", &token);
+    if (r < 0) return r;
+    const auto found = tokens->find(token);
+    if (found == tokens->end()) {
+      return sd_bus_error_set(error, "org.handover1.Error.NoSuchToken", "There is no such token.");
+    }
+    return sd_bus_reply_method_return(message, "h", found->second);
+  }
+
+  static int get_tokens(sd_bus*, const char* path, const char*, const char*, sd_bus_message* reply,
+                        void* userdata, sd_bus_error*) {
+    auto* tokens = static_cast<Connection*>(userdata)->tokens_at(path);
+    int r = sd_bus_message_open_container(reply, 'a', "(tstb)");
+    for (const auto& [token, fd] : *tokens) {
+      if (r >= 0) {
+        r = sd_bus_message_append(reply, "(tstb)", token, "memfd", std::uint64_t{4096}, 0);
+      }
+    }
+    return r < 0 ? r : sd_bus_message_close_container(reply);
+  }
+
+  static int on_answer(sd_bus_message* message, void* userdata, sd_bus_error*) {
+    auto* self = static_cast<Connection*>(userdata);
+    const sd_bus_error* error = sd_bus_message_get_error(message);
+    const std::lock_guard lock(self->daemon->mutex_);
+    self->daemon->answer_ = Answer{error ? error->name : "", error ? error->message : ""};
+    self->daemon->changed_.notify_all();
+    return 0;
+  }
+
+  void serve(int fd) {
+    static const sd_bus_vtable manager[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("RegisterClient", "soasa{sv}", "s", on_register, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("CreateSession", "sa{sv}", "o", on_create, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END};
+    static const sd_bus_vtable session[] = {
+        SD_BUS_VTABLE_START(0), SD_BUS_PROPERTY("Tokens", "a(tstb)", get_tokens, 0, 0),
+        SD_BUS_METHOD("Preserve", "tha{sv}", "", on_preserve, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Retrieve", "t", "h", on_retrieve, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END};
+    sd_id128_t id = {};
+    check(sd_id128_randomize(&id), "sd_id128_randomize");
+    check(sd_bus_new(&bus), "sd_bus_new");
+    check(sd_bus_set_fd(bus, fd, fd), "sd_bus_set_fd");
+    check(sd_bus_set_server(bus, 1, id), "sd_bus_set_server");
+    check(sd_bus_negotiate_fds(bus, 1), "sd_bus_negotiate_fds");
+    check(sd_bus_start(bus), "sd_bus_start");
+    check(sd_bus_add_object_vtable(bus, nullptr, "/org/handover1", "org.handover1.Manager", manager,
+                                   this),
+          "sd_bus_add_object_vtable");
+    check(sd_bus_add_fallback_vtable(bus, nullptr, "/org/handover1/session",
+                                     "org.handover1.Session", session, find_session, this),
+          "sd_bus_add_fallback_vtable");
+  }
+};
+
+FakeDaemon::FakeDaemon(std::string path) : path_(std::move(path)) {}
+
+void FakeDaemon::start(const std::string& state) {
+  unlink(path_.c_str());
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  std::copy(path_.begin(), path_.end(), std::begin(address.sun_path));
+  const int listener = check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+  check(bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), "bind");
+  check(listen(listener, 16), "listen");
+  wake_ = check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
+  stopping_ = false;
+  thread_ = std::thread([this, listener, state] { run(listener, state); });
+}
+
+void FakeDaemon::stop() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  eventfd_write(wake_, 1);
+  thread_.join();
+  close(wake_);
+  unlink(path_.c_str());
+}
+
+bool FakeDaemon::wait_for_registrations(int count) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, patience, [&] { return registrations_ >= count; });
+}
+
+void FakeDaemon::call_client(const std::string& method) {
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_method_ = method;
+    answer_.reset();
+  }
+  eventfd_write(wake_, 1);
+}
+
+std::optional<FakeDaemon::Answer> FakeDaemon::wait_for_answer() {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, patience, [&] { return answer_.has_value(); });
+  return answer_;
+}
+
+void FakeDaemon::run(int listener, std::string state) {
+  std::vector<std::unique_ptr<Connection>> connections;
+  for (;;) {
+    std::string method;
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_) break;
+      method = std::exchange(wanted_method_, "");
+    }
+    std::vector<pollfd> waits = {{listener, POLLIN, 0}, {wake_, POLLIN, 0}};
+    for (auto& connection : connections) {
+      if (!method.empty() && !connection->client_path.empty()) {
+        check(sd_bus_call_method_async(
+                  connection->bus, nullptr, nullptr, connection->client_path.c_str(),
+                  "org.handover1.Client", method.c_str(), Connection::on_answer, connection.get(),
+                  "a{sv}", 3, "generation", "t", std::uint64_t{4}, "timeout-usec", "t",
+                  std::uint64_t{2'000'000}, "a-new-field", "as", 1, "of a newer daemon"),
+              "sd_bus_call_method_async");
+      }
+      while (sd_bus_process(connection->bus, nullptr) > 0) {
+      }
+      const int events = sd_bus_get_events(connection->bus);
+      if (events >= 0) {
+        waits.push_back({sd_bus_get_fd(connection->bus), static_cast<short>(events), 0});
+      }
+    }
+    poll(waits.data(), waits.size(), 1000);
+    eventfd_t count = 0;
+    eventfd_read(wake_, &count);
+    if ((waits[0].revents & POLLIN) != 0) {
+      auto connection = std::make_unique<Connection>();
+      connection->daemon = this;
+      connection->state = state;
+      connection->serve(check(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC), "accept4"));
+      connections.push_back(std::move(connection));
+    }
+  }
+  close(listener);
+}
+
+}  // namespace handover::client::test

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A handoverd that behaves as docs/dbus.md says, on a private socket, in a thread of its own.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+namespace handover::client::test {
+
+class FakeDaemon {
+ public:
+  struct Answer {
+    std::string error;  ///< D-Bus error name, "" for success
+    std::string message;
+  };
+
+  /// Listens at `path` once started; `state` is what RegisterClient answers.
+  explicit FakeDaemon(std::string path);
+  FakeDaemon(const FakeDaemon&) = delete;
+  FakeDaemon& operator=(const FakeDaemon&) = delete;
+  ~FakeDaemon() { stop(); }
+
+  void start(const std::string& state);
+  /// Closes the socket and every connection, as a daemon that dies.
+  void stop();
+
+  /// Registrations since it was made, over all starts.
+  [[nodiscard]] int registrations() const { return registrations_; }
+  /// Waits until there were so many; false after ten seconds.
+  bool wait_for_registrations(int count);
+
+  /// Calls a method of the registered client. The answer is waited for by wait_for_answer().
+  void call_client(const std::string& method);
+  std::optional<Answer> wait_for_answer();
+
+ private:
+  struct Connection;
+  void run(int listener, std::string state);
+
+  std::string path_;
+  std::thread thread_;
+  int wake_ = -1;
+  std::atomic<int> registrations_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;
+  std::string wanted_method_;
+  std::optional<Answer> answer_;
+};
+
+}  // namespace handover::client::test

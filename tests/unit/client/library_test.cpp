@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// libhandover against a daemon on a private socket.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <handover/handover.hpp>
+#include <thread>
+
+#include "fake_daemon.h"
+
+extern "C" int c_sees_error(const char* name, const char* wanted);
+
+namespace handover::client {
+namespace {
+
+using std::chrono::steady_clock;
+
+class Library : public testing::Test {
+ protected:
+  void SetUp() override {
+    char made[] = "/tmp/handover-test-XXXXXX";
+    ASSERT_NE(mkdtemp(made), nullptr);
+    directory_ = made;
+    path_ = directory_ + "/private";
+    setenv("HANDOVER_PRIVATE_SOCKET", path_.c_str(), 1);
+    setenv("DBUS_SYSTEM_BUS_ADDRESS", ("unix:path=" + directory_ + "/no-bus").c_str(), 1);
+    daemon_ = std::make_unique<test::FakeDaemon>(path_);
+  }
+  void TearDown() override {
+    daemon_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  Result<Connection> connect(std::uint64_t timeout_usec = 5'000'000) {
+    return Connection::open({0, timeout_usec, nullptr});
+  }
+  /// Runs the connection until `until` holds, for at most ten seconds.
+  template <typename Until>
+  static bool run(Connection& connection, Until until) {
+    const auto deadline = steady_clock::now() + std::chrono::seconds(10);
+    while (!until()) {
+      if (steady_clock::now() > deadline || connection.wait(20'000) < 0) return false;
+    }
+    return true;
+  }
+
+  /// The client's answer to `method`, with the connection running until it is there.
+  std::optional<test::FakeDaemon::Answer> answer_to(Connection& connection,
+                                                    const std::string& method) {
+    daemon_->call_client(method);
+    std::optional<test::FakeDaemon::Answer> answer;
+    std::atomic<bool> over = false;
+    std::thread waiter([&] {
+      answer = daemon_->wait_for_answer();
+      over = true;
+    });
+    run(connection, [&] { return over.load(); });
+    waiter.join();
+    return answer;
+  }
+
+  std::string directory_, path_;
+  std::unique_ptr<test::FakeDaemon> daemon_;
+};
+
+TEST(LibraryError, NamesWithAndWithoutPrefix) {
+  EXPECT_EQ(c_sees_error("org.handover1.Error.Busy", "Busy"), 1);
+  EXPECT_EQ(c_sees_error("org.handover1.Error.Busy", "org.handover1.Error.Busy"), 1);
+  EXPECT_EQ(c_sees_error("org.handover1.Error.Busy", "Bus"), 0);
+  EXPECT_EQ(c_sees_error("org.example.Busy", "Busy"), 0);
+  const Error error{"org.handover1.Error.Busy", "", 0};
+  EXPECT_TRUE(error.is("Busy"));
+  EXPECT_TRUE(error.is("org.handover1.Error.Busy"));
+  EXPECT_FALSE(error.is("usy"));
+}
+
+TEST_F(Library, SaysAtOnceThatThereIsNoDaemon) {
+  auto connection = connect(0);
+  ASSERT_FALSE(connection);
+  EXPECT_NE(connection.error().message.find(path_), std::string::npos)
+      << connection.error().message;
+  EXPECT_NE(connection.error().code, 0);
+}
+
+TEST_F(Library, GivesUpWhenTheTimeIsOver) {
+  const auto before = steady_clock::now();
+  auto connection = connect(100'000);
+  const auto took = steady_clock::now() - before;
+  ASSERT_FALSE(connection);
+  EXPECT_EQ(connection.error().code, ETIMEDOUT);
+  EXPECT_GE(took, std::chrono::milliseconds(90));
+}
+
+TEST_F(Library, WaitsForADaemonThatComesLater) {
+  std::thread later([this] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    daemon_->start("new");
+  });
+  auto connection = connect();
+  later.join();
+  ASSERT_TRUE(connection) << connection.error().message;
+  EXPECT_TRUE(connection->connected());
+  EXPECT_EQ(connection->destination(), nullptr);
+}
+
+TEST_F(Library, WaitsForADirectoryThatComesLater) {
+  const std::string deeper = directory_ + "/run/private";
+  setenv("HANDOVER_PRIVATE_SOCKET", deeper.c_str(), 1);
+  test::FakeDaemon daemon(deeper);
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    std::filesystem::create_directory(directory_ + "/run");
+    daemon.start("new");
+  });
+  auto connection = connect();
+  later.join();
+  EXPECT_TRUE(connection) << connection.error().message;
+}
+
+TEST_F(Library, AnEmptySocketPathMeansNone) {
+  daemon_->start("new");
+  setenv("HANDOVER_PRIVATE_SOCKET", "", 1);
+  EXPECT_FALSE(connect(0));
+}
+
+TEST_F(Library, RegistersAndLearnsTheState) {
+  daemon_->start("restoring");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  auto client = Client::register_client(*connection, "näme/1", {}, {});
+  ASSERT_TRUE(client) << client.error().message;
+  EXPECT_EQ(client->state(), HANDOVER_CLIENT_RESTORING);
+  EXPECT_EQ(daemon_->registrations(), 1);
+}
+
+TEST_F(Library, CallbackSeesTheContextAndVetoes) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  std::uint64_t generation = 0;
+  std::uint64_t timeout = 0;
+  Client::Callbacks callbacks;
+  callbacks.prepare = [&](Call call) {
+    generation = call.generation();
+    timeout = call.timeout_usec();
+    call.fail("The database is in a backup; try again in an hour.");
+  };
+  auto client = Client::register_client(*connection, "db", {}, std::move(callbacks));
+  ASSERT_TRUE(client);
+  daemon_->call_client("Prepare");
+  ASSERT_TRUE(run(*connection, [&] { return generation != 0; }));
+  const auto answer = daemon_->wait_for_answer();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->error, "org.handover1.Error.Vetoed");
+  EXPECT_EQ(answer->message, "The database is in a backup; try again in an hour.");
+  EXPECT_EQ(generation, 4U);
+  EXPECT_EQ(timeout, 2'000'000U);
+}
+
+TEST_F(Library, AMissingCallbackIsASuccess) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  auto client = Client::register_client(*connection, "db", {}, {});
+  ASSERT_TRUE(client);
+  const auto answer = answer_to(*connection, "Freeze");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->error, "");
+}
+
+TEST_F(Library, AnswersLaterAndFromAForeignLoop) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  std::optional<Call> held;
+  Client::Callbacks callbacks;
+  callbacks.freeze = [&](Call call) { held.emplace(std::move(call)); };
+  auto client = Client::register_client(*connection, "vm", {}, std::move(callbacks));
+  ASSERT_TRUE(client);
+  daemon_->call_client("Freeze");
+  connection->process();
+  for (int i = 0; i < 200 && !held; ++i) {
+    pollfd wait = {connection->fd(), POLLIN, 0};
+    if (poll(&wait, 1, 50) > 0) connection->process();
+  }
+  ASSERT_TRUE(held);
+  held->done();
+  const auto answer = daemon_->wait_for_answer();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->error, "");
+}
+
+TEST_F(Library, ADroppedCallIsAnsweredByAnError) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  bool called = false;
+  Client::Callbacks callbacks;
+  callbacks.restore = [&](const Call&) { called = true; };
+  auto client = Client::register_client(*connection, "vm", {}, std::move(callbacks));
+  ASSERT_TRUE(client);
+  daemon_->call_client("Restore");
+  ASSERT_TRUE(run(*connection, [&] { return called; }));
+  const auto answer = daemon_->wait_for_answer();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->error, "org.handover1.Error.StateLost");
+}
+
+TEST_F(Library, RegistersAgainWithADaemonThatIsBack) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  std::string lost;
+  std::optional<Client::State> again;
+  Client::Callbacks callbacks;
+  callbacks.disconnected = [&](const Error& error) { lost = error.message; };
+  callbacks.registered = [&](Client::State state) { again = state; };
+  auto client = Client::register_client(*connection, "vm", {}, std::move(callbacks));
+  ASSERT_TRUE(client);
+
+  daemon_->stop();
+  ASSERT_TRUE(run(*connection, [&] { return !lost.empty(); }));
+  EXPECT_FALSE(connection->connected());
+  auto session = connection->create_session("s");
+  ASSERT_FALSE(session);
+  EXPECT_EQ(session.error().code, ENOTCONN);
+
+  daemon_->start("thawing");
+  ASSERT_TRUE(run(*connection, [&] { return again.has_value(); }));
+  EXPECT_EQ(*again, HANDOVER_CLIENT_THAWING);
+  EXPECT_EQ(client->state(), HANDOVER_CLIENT_THAWING);
+  EXPECT_EQ(daemon_->registrations(), 2);
+  EXPECT_TRUE(connection->connected());
+
+  // And the new daemon reaches it.
+  EXPECT_TRUE(answer_to(*connection, "Thaw"));
+}
+
+TEST_F(Library, PassesDescriptorsBothWays) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  auto session = connection->create_session("s 1");
+  ASSERT_TRUE(session) << session.error().message;
+  const Fd memory(memfd_create("m", MFD_CLOEXEC));
+  ASSERT_TRUE(session->preserve(7, memory.get()));
+  auto tokens = session->tokens();
+  ASSERT_TRUE(tokens) << tokens.error().message;
+  ASSERT_EQ(tokens->size(), 1U);
+  EXPECT_EQ(tokens->front().token, 7U);
+  EXPECT_STREQ(tokens->front().kind, "memfd");
+
+  auto same = connection->get_session("s 1");
+  ASSERT_TRUE(same);
+  auto back = same->retrieve(7);
+  ASSERT_TRUE(back) << back.error().message;
+  struct stat sent = {};
+  struct stat received = {};
+  ASSERT_EQ(fstat(memory.get(), &sent), 0);
+  ASSERT_EQ(fstat(back->get(), &received), 0);
+  EXPECT_EQ(sent.st_ino, received.st_ino);
+  EXPECT_NE(fcntl(back->get(), F_GETFD) & FD_CLOEXEC, 0);
+}
+
+TEST_F(Library, ErrorsOfTheDaemonKeepTheirNames) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  ASSERT_TRUE(connection->create_session("s"));
+  auto taken = connection->create_session("s");
+  ASSERT_FALSE(taken);
+  EXPECT_TRUE(taken.error().is("NameTaken"));
+  EXPECT_EQ(taken.error().message, "A session 's' exists.");
+  auto session = connection->get_session("s");
+  ASSERT_TRUE(session);
+  auto token = session->retrieve(1);
+  ASSERT_FALSE(token);
+  EXPECT_TRUE(token.error().is("NoSuchToken"));
+  auto absent = connection->get_session("absent");
+  ASSERT_TRUE(absent);  // nobody was asked yet
+  auto nothing = absent->retrieve(1);
+  ASSERT_FALSE(nothing);
+  EXPECT_TRUE(nothing.error().is("NoSuchSession")) << nothing.error().name;
+}
+
+}  // namespace
+}  // namespace handover::client

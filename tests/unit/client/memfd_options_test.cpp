@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "memfd/options.h"
+
+namespace handover::memfd {
+namespace {
+
+Options parsed(const std::vector<std::string>& arguments) {
+  auto result = parse_options(arguments);
+  if (!result) {
+    ADD_FAILURE() << result.error().message;
+    return {};
+  }
+  return std::get<Options>(*result);
+}
+
+std::string refused(const std::vector<std::string>& arguments) {
+  auto result = parse_options(arguments);
+  return result ? "" : result.error().message;
+}
+
+TEST(MemfdOptions, AllOfThem) {
+  const auto options = parsed({"run",
+                               "--name",
+                               "db",
+                               "--size",
+                               "2G",
+                               "--needs",
+                               "a",
+                               "--needs",
+                               "b",
+                               "--freeze",
+                               "signal:USR1,USR2",
+                               "--optional",
+                               "--backend",
+                               "luo",
+                               "--wait",
+                               "1.5",
+                               "--",
+                               "prog",
+                               "--name",
+                               "--",
+                               "x"});
+  EXPECT_EQ(options.name, "db");
+  EXPECT_EQ(options.size, UINT64_C(2) << 30);
+  EXPECT_EQ(options.needs, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(options.freeze.kind, FreezeMethod::Kind::signal);
+  EXPECT_EQ(options.freeze.freeze_signal, SIGUSR1);
+  EXPECT_EQ(options.freeze.thaw_signal, SIGUSR2);
+  EXPECT_TRUE(options.optional);
+  EXPECT_EQ(options.backend, "luo");
+  EXPECT_EQ(options.wait_usec, 1'500'000U);
+  // What stands behind the first "--" is COMMAND's alone.
+  EXPECT_EQ(options.command, (std::vector<std::string>{"prog", "--name", "--", "x"}));
+}
+
+TEST(MemfdOptions, Defaults) {
+  const auto options = parsed({"run", "--name", "db", "--size", "1M", "--", "prog"});
+  EXPECT_EQ(options.freeze.kind, FreezeMethod::Kind::automatic);
+  EXPECT_FALSE(options.optional);
+  EXPECT_EQ(options.wait_usec, 90'000'000U);
+}
+
+TEST(MemfdOptions, WhatIsWrongIsNamed) {
+  EXPECT_NE(refused({}).find("subcommand"), std::string::npos);
+  EXPECT_NE(refused({"run", "--size", "1", "--", "a"}).find("--name"), std::string::npos);
+  EXPECT_NE(refused({"run", "--name", "x", "--", "a"}).find("--size"), std::string::npos);
+  EXPECT_NE(refused({"run", "--name", "x", "--size", "0", "--", "a"}).find("zero"),
+            std::string::npos);
+  EXPECT_NE(refused({"run", "--name", "x", "--size", "1"}).find("command"), std::string::npos);
+  EXPECT_NE(refused({"run", "--name", "x", "--size", "1", "--"}).find("command"),
+            std::string::npos);
+  EXPECT_NE(refused({"run", "--name", "x", "--size", "1", "--bogus", "--", "a"}).find("--bogus"),
+            std::string::npos);
+  EXPECT_NE(
+      refused({"run", "--name", "x", "--size", "1", "--wait", "-1", "--", "a"}).find("--wait"),
+      std::string::npos);
+}
+
+TEST(MemfdOptions, HelpFitsAScreen) {
+  auto result = parse_options({"run", "--help"});
+  ASSERT_TRUE(result);
+  const auto& text = std::get<Information>(*result).text;
+  EXPECT_NE(text.find("LISTEN_FDNAMES"), std::string::npos);
+  EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 24);
+  std::size_t start = 0;
+  for (std::size_t end = 0; (end = text.find('\n', start)) != std::string::npos; start = end + 1) {
+    EXPECT_LE(end - start, 80U) << text.substr(start, end - start);
+  }
+}
+
+TEST(FreezeMethods, KnownOnes) {
+  EXPECT_EQ(parse_freeze_method("auto")->kind, FreezeMethod::Kind::automatic);
+  EXPECT_EQ(parse_freeze_method("cgroup")->kind, FreezeMethod::Kind::cgroup);
+  EXPECT_EQ(parse_freeze_method("sigstop")->kind, FreezeMethod::Kind::stop);
+  EXPECT_EQ(parse_freeze_method("signal:SIGUSR1")->freeze_signal, SIGUSR1);
+  EXPECT_EQ(parse_freeze_method("signal:12")->freeze_signal, 12);
+  EXPECT_EQ(parse_freeze_method("signal:USR1,CONT")->thaw_signal, 0);  // SIGCONT is sent anyway
+}
+
+TEST(FreezeMethods, UnknownOnes) {
+  for (const char* text :
+       {"", "freeze", "signal", "signal:", "signal:KILL", "signal:STOP", "signal:NOPE",
+        "signal:USR1,", "signal:USR1,KILL", "signal:0", "signal:65", "signal:10x"}) {
+    EXPECT_FALSE(parse_freeze_method(text)) << text;
+  }
+}
+
+TEST(MemfdNames, WhatMayNameAClient) {
+  EXPECT_TRUE(check_name("a"));
+  EXPECT_TRUE(check_name("größe 1"));
+  EXPECT_TRUE(check_name(std::string(63, 'x')));
+  for (const std::string& name :
+       {std::string(), std::string(64, 'x'), std::string("."), std::string(".."),
+        std::string("a/b"), std::string("a:b"), std::string("a\nb"), std::string("a\0b", 3)}) {
+    EXPECT_FALSE(check_name(name)) << name;
+  }
+}
+
+}  // namespace
+}  // namespace handover::memfd

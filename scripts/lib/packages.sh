@@ -1,0 +1,43 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck disable=SC2034  # the lists are used by the scripts that source this
+# The Debian packages that building, testing and the test machine need, and their installation.
+
+# To build handoverd and its tests (Debian 12 and 13 know all of these names).
+PACKAGES_BUILD=(
+    build-essential ca-certificates ccache cmake dbus libarchive-dev libcli11-dev libexpected-dev
+    libgtest-dev libspdlog-dev libsystemd-dev ninja-build nlohmann-json3-dev pkg-config python3
+    zlib1g-dev
+)
+# To build kernels and root file systems and to run them.
+PACKAGES_MACHINE=(
+    bc bison debian-archive-keyring e2fsprogs flex kmod libelf-dev libssl-dev mmdebstrap
+    qemu-system-x86 rsync xz-utils zstd
+)
+# To look for mistakes in the sources.
+PACKAGES_LINT=(clang-format clang-tidy shellcheck)
+
+installed() {
+    [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# install_packages PACKAGE…: installs what is missing; the package lists are fetched only then.
+install_packages() {
+    local package missing=()
+    for package in "$@"; do
+        installed "$package" || missing+=("$package")
+    done
+    if [ ${#missing[@]} -eq 0 ]; then
+        return 0
+    fi
+    say "installing ${#missing[@]} packages: ${missing[*]}"
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get install --yes
+        --no-install-recommends "${missing[@]}")
+    # Lists may be missing (fresh container) or name versions that are gone from the mirror.
+    if apt-cache show "${missing[@]}" >/dev/null 2>&1 &&
+        logged apt-install as_root "${install[@]}" 2>/dev/null; then
+        return 0
+    fi
+    logged apt-update as_root apt-get update || note "apt-get update had errors; going on"
+    logged apt-install as_root "${install[@]}"
+}

@@ -1,0 +1,19 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Builds of handoverd itself, by the presets of CMakePresets.json.
+
+project_build_steps() {
+    local preset=$1
+    shift
+    export CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache}
+    cd "$REPO" || return
+    cmake --preset "$preset" -DCMAKE_CXX_COMPILER_LAUNCHER=ccache \
+        -DCMAKE_C_COMPILER_LAUNCHER=ccache "$@"
+    cmake --build --preset "$preset" --parallel "$(nproc)"
+}
+
+# project_build PRESET [CMAKE-OPTION…]
+project_build() {
+    say "building handoverd ($1)"
+    logged "build-$1" project_build_steps "$@"
+}

@@ -1,0 +1,99 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Root file systems of the test machines: a suite's packages as a tar in the cache, and the disk
+# image made of it with our build, the kernels and the guest's own files.
+
+# What a guest needs beyond minbase: systemd as PID 1, a bus, polkit, and the libraries that our
+# binaries link (spdlog and fmt are header-only in our build).
+ROOTFS_PACKAGES=(systemd systemd-sysv dbus udev kmod polkitd libarchive13t64 zlib1g)
+ROOTFS_RECIPE=1
+# An archive older than this is made anew, so that tests meet the suite's present state.
+ROOTFS_DAYS=14
+
+rootfs_tar() {
+    printf '%s/rootfs/%s-%s.tar.zst\n' "$CACHE" "$1" \
+        "$(digest "$ROOTFS_RECIPE" "$1" "${ROOTFS_PACKAGES[@]}")"
+}
+
+rootfs_bootstrap() {
+    local suite=$1 tar=$2 mirror include
+    mirror=$(archive_mirror)
+    include=$(IFS=,; printf '%s' "${ROOTFS_PACKAGES[*]}")
+    as_root mmdebstrap --variant=minbase --format=tar --include="$include" \
+        --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Languages "none"' \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --keyring=/usr/share/keyrings "$suite" - "deb $mirror $suite main" |
+        zstd --quiet --force -T0 -3 -o "$tar.new"
+    mv "$tar.new" "$tar"
+}
+
+# rootfs_build SUITE: makes that suite's archive unless a young one is in the cache.
+rootfs_build() {
+    local suite=$1 tar
+    tar=$(rootfs_tar "$suite")
+    mkdir -p "$(dirname "$tar")"
+    if [ -z "${HANDOVER_REFRESH:-}" ] && fresh "$tar" "$ROOTFS_DAYS"; then
+        note "root file system $suite is in the cache"
+        return 0
+    fi
+    say "making a root file system of $suite"
+    if logged "rootfs-$suite" rootfs_bootstrap "$suite" "$tar"; then
+        return 0
+    fi
+    rm -f "$tar.new"
+    [ -e "$tar" ] || return 1
+    note "could not make a new one: staying with the one of $(date -r "$tar" +%F)"
+}
+
+# Runs as root (sudo bash): unpacks, adds, and writes an ext4 image. $1 is the work directory.
+rootfs_image_steps() {
+    set -euo pipefail
+    local work=$1 tar=$2 image=$3 overlay=$4 owner=$5 kernel release unit
+    shift 5
+    rm -rf "$work"
+    mkdir -p "$work"
+    zstd --quiet --decompress --stdout "$tar" | tar -x -C "$work" --numeric-owner
+    # Our files, with root as owner. --keep-directory-symlink: /lib is a link into /usr.
+    tar -C "$overlay" -c . --owner=0 --group=0 --numeric-owner |
+        tar -x -C "$work" --keep-directory-symlink --no-overwrite-dir
+    for kernel in "$@"; do
+        release=$(cat "$kernel/release")
+        install -D -m 0644 "$kernel/bzImage" "$work/boot/vmlinuz-$release"
+        install -D -m 0644 "$kernel/config" "$work/boot/config-$release"
+        mkdir -p "$work/usr/lib/modules"
+        cp -a "$kernel/modules/lib/modules/$release" "$work/usr/lib/modules/"
+        chown -R 0:0 "$work/usr/lib/modules/$release"
+    done
+    # An installed machine: it has an identity, and its caches are newer than /usr, so that no
+    # first-boot or update service (ConditionFirstBoot=, ConditionNeedsUpdate=) runs.
+    tr -d - </proc/sys/kernel/random/uuid >"$work/etc/machine-id"
+    mkdir -p "$work/var/lib/dbus" "$work/var/log/journal"
+    # What installing a package does to the units in it; templates have no instance yet.
+    for unit in "$overlay"/usr/lib/systemd/system/*.*; do
+        if [[ $unit != *@.* ]] && grep -q '^\[Install\]' "$unit"; then
+            chroot "$work" systemctl preset "${unit##*/}"
+        fi
+    done
+    touch "$work/usr" "$work/etc/.updated" "$work/var/.updated"
+    rm -f "$image.new"
+    truncate --size=2G "$image.new"
+    # The journal is kept: a real host's root has one, and an immediate kexec replays it.
+    mke2fs -q -t ext4 -L handover-root -d "$work" -E lazy_itable_init=1,nodiscard -m 0 "$image.new"
+    chown "$owner" "$image.new"
+    mv "$image.new" "$image"
+    rm -rf "$work"
+}
+
+# rootfs_image SUITE IMAGE OVERLAY KERNEL…: writes IMAGE out of the suite's archive, the files
+# under OVERLAY and the kernels (directories of the cache).
+rootfs_image() {
+    local suite=$1 image=$2 overlay=$3 tar
+    shift 3
+    tar=$(rootfs_tar "$suite")
+    mkdir -p "$(dirname "$image")"
+    # Unpacked files carry set-uid bits and devices: they stay where only root can look.
+    # shellcheck disable=SC2016  # expanded by the inner shell
+    as_root bash -c "$(declare -f rootfs_image_steps)"'; umask 022; work=$(mktemp -d); rootfs_image_steps "$work/root" "$@"; status=$?; rm -rf "$work"; exit $status' \
+        rootfs-image "$tar" "$image" "$overlay" "$(id -u):$(id -g)" "$@"
+}

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Finds complaints of the kernel in its log: what of it fails a test, and what is let pass."""
+
+import re
+
+# A line that matches one of these fails the test in which it appeared.
+COMPLAINTS = [
+    r"\bWARNING: ",
+    r"------------\[ cut here \]------------",
+    r"\bBUG: ",
+    r"kernel BUG at ",
+    r"\bOops: ",
+    r"Kernel panic",
+    r"general protection fault",
+    r"\bKASAN\b: ",
+    r"\bUBSAN: ",
+    r"possible (recursive|circular) locking",
+    r"inconsistent lock state",
+    r"suspicious RCU usage",
+    r"INFO: task .* blocked for more than",
+    r"rcu: INFO: .*(stall|detected)",
+    r"soft lockup",
+    r"hard LOCKUP",
+    r"unreferenced object",
+    r"[Mm]emory leak|\bleaked\b",
+    r"Bad page state",
+    r"BUG \S+ \(.*\): ",
+    r"EXT4-fs error",
+    r"\bsegfault at\b",
+    r"Out of memory: Killed",
+]
+
+# (pattern, reason). Software emulation runs many times slower than the hardware for which the
+# kernel's time limits were chosen, so a limit on time alone is no fault of ours.
+ALLOWED = [
+    (r"clocksource: .*(unstable|skew|WARNING)", "two emulated CPUs drift apart under host load"),
+    (r"workqueue: .* hogged CPU", "an emulated CPU is slow; the work itself is the kernel's"),
+    (r"hrtimer: interrupt took", "the host took the CPU away"),
+]
+
+_COMPLAINTS = re.compile("|".join(f"(?:{pattern})" for pattern in COMPLAINTS))
+_ALLOWED = re.compile("|".join(f"(?:{pattern})" for pattern, _ in ALLOWED))
+
+
+def complaints(text, allowed=()):
+    """The lines of text that complain; allowed is a list of further patterns let pass."""
+    also = [re.compile(pattern) for pattern in allowed]
+    return [
+        line
+        for line in text.splitlines()
+        if _COMPLAINTS.search(line)
+        and not _ALLOWED.search(line)
+        and not any(pattern.search(line) for pattern in also)
+    ]

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the vm tests keep alive through updates, and how they look at it."""
+
+import json
+
+
+class Ticker:
+    """tests/vm/guest/ticker.c under handover-memfd, as a service of the machine."""
+
+    def __init__(self, machine, name="ticker"):
+        self.machine = machine
+        self.name = name
+
+    @classmethod
+    def start(cls, machine, name="ticker", size_mib=256):
+        machine.put(
+            f"/etc/handover/memfd/{name}.conf",
+            f"SIZE={size_mib}M\nCOMMAND=/usr/lib/handover-test/ticker {name}\n",
+        )
+        machine.sh(f"systemctl enable --now handover-memfd@{name}", timeout=120)
+        machine.until(f"test -e /run/ticker/{name}")
+        return cls(machine, name)
+
+    def status(self):
+        text = self.machine.until(f"cat /run/ticker/{self.name}")
+        pairs = dict(line.split(" ", 1) for line in text.splitlines())
+        return {key: int(value) if value.isdigit() else value for key, value in pairs.items()}
+
+    def wait_verified(self):
+        self.machine.until(f"! grep -q pending /run/ticker/{self.name}", timeout=120)
+        return self.status()
+
+    def check_continued(self, before):
+        """The same memory, a counter that went on, one start more."""
+        self.machine.until(f"test -e /run/ticker/{self.name}", timeout=120)
+        now = self.wait_verified()
+        assert now["verified"] == "yes", now
+        assert now["counter"] > before["counter"], (before, now)
+        assert now["starts"] == before["starts"] + 1, (before, now)
+        assert now["first_release"] == before["first_release"], (before, now)
+        assert now["memory"] == before["memory"], (before, now)
+        assert now["release"] == self.machine.sh("uname -r")
+        return now
+
+
+def ctl(machine, arguments, timeout=60):
+    """handoverctl --json, parsed."""
+    return json.loads(machine.sh(f"handoverctl --json {arguments}", timeout=timeout))
+
+
+def image(machine, which):
+    return f"/boot/vmlinuz-{machine.release(which)}"
+
+
+def other(machine):
+    """The kernel of the two that does not run."""
+    return "from" if machine.sh("uname -r") == machine.release("to") else "to"
+
+
+def update(machine, which=None, *options):
+    """A whole live update into the kernel "from" or "to" (default: the other one); its record."""
+    which = which or other(machine)
+    generation = ctl(machine, "status")["generation"]
+    command = " ".join(["handoverctl", "update", image(machine, which), *options])
+    _, release = machine.kexec(command, timeout=240)
+    assert release == machine.release(which), release
+    wait_normal(machine)
+    entry = newest_record(machine)
+    assert entry["outcome"] == "done", entry
+    assert entry["generation"] == generation + 1, entry
+    assert entry["to_release"] == release, entry
+    return entry
+
+
+def wait_normal(machine, timeout=120):
+    machine.until("handoverctl status --json | grep -Eq '\"state\": *\"normal\"'", timeout=timeout)
+
+
+def newest_record(machine):
+    return ctl(machine, "history -n 1")[0]
+
+
+def phases(entry):
+    """One readable line: every phase in milliseconds, and the blackout."""
+    parts = [f"{phase['name']} {phase['usec'] / 1000:.0f}" for phase in entry["phases"]]
+    blackout = entry.get("blackout_usec")
+    total = f"; blackout {blackout / 1000:.0f} ms" if blackout else ""
+    return ", ".join(parts) + total

@@ -100,7 +100,18 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
 
   system::Loop loop;
   loop.exit_on_signals();
+  const auto tell_ready = [&name] {
+    system::notify_ready("Backend " + name +
+                         (name == "emulated" ? ": nothing survives a real kexec." : "."));
+  };
   const auto limits = setup.config;
+  // Units ordered after us wait until the clients are restored, or the gate is over: in the new
+  // kernel's first seconds the workloads have the machine to themselves.
+  auto gate = loop.after(setup.config.boot_gate_usec, tell_ready);
+  setup.settled = [&gate, tell_ready] {
+    gate.cancel();
+    tell_ready();
+  };
   bus::Server server(loop);
   engine::Engine engine(loop, server, engine::Sessions(std::move(backends), name, limits),
                         std::move(setup));
@@ -111,8 +122,6 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
   if (auto connected = server.connect(); !connected) return fail(connected.error());
   engine.start(std::move(fds));
   server.look_for_lost_clients();
-  system::notify_ready("Generation " + std::to_string(engine.generation()) + ", backend " + name +
-                       (engine.emulated() ? " (nothing survives a real kexec)" : "") + ".");
   return loop.run();
 }
 

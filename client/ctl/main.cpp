@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,15 @@ namespace client = handover::client;
 
 int complain(const std::string& message, ExitCode code) {
   fprintf(stderr, "handoverctl: %s\n", message.c_str());
+  return static_cast<int>(code);
+}
+
+/// An error of the daemon's or the bus's: a sentence for people, an object for programs.
+int complain(const client::Error& error, ExitCode code, bool json) {
+  if (!json) return complain(error.message, code);
+  const nlohmann::json object = {{"error", error.name}, {"message", error.message}};
+  using Text = nlohmann::json::error_handler_t;
+  fprintf(stderr, "%s\n", object.dump(-1, ' ', false, Text::replace).c_str());
   return static_cast<int>(code);
 }
 
@@ -59,15 +69,17 @@ int run(const Options& options) {
   auto connection = client::Connection::open({HANDOVER_CONNECT_PREFER_BUS, 0, nullptr});
   if (!connection) {
     const auto code = exit_code_of(connection.error().name);
-    return complain(connection.error().message,
-                    code == ExitCode::access_denied ? code : ExitCode::unreachable);
+    return complain(connection.error(),
+                    code == ExitCode::access_denied ? code : ExitCode::unreachable, options.json);
   }
   // polkit may ask the person at the terminal. A bus that refuses this will refuse the call, too.
   if (sd_bus_set_allow_interactive_authorization(connection->bus(), 1) < 0) {
     return complain("Cannot set up the connection to the bus.", ExitCode::unreachable);
   }
   const auto outcome = std::visit(Runner{{*connection, options.json}}, options.command);
-  if (!outcome) return complain(outcome.error().message, exit_code_of(outcome.error().name));
+  if (!outcome) {
+    return complain(outcome.error(), exit_code_of(outcome.error().name), options.json);
+  }
   if (fflush(stdout) != 0 || ferror(stdout) != 0) {
     return complain("Cannot write to standard output.", ExitCode::failed);
   }

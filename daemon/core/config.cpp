@@ -264,6 +264,7 @@ Result<Config> parse_config(std::string_view text) {
   read_duration(reader, "freeze_timeout", config.freeze_timeout_usec);
   read_duration(reader, "thaw_timeout", config.thaw_timeout_usec);
   read_duration(reader, "restore_timeout", config.restore_timeout_usec);
+  read_duration(reader, "boot_gate", config.boot_gate_usec);
   read_duration(reader, "claim_timeout", config.claim_timeout_usec);
   read_number(reader, "max_sessions_per_user", 1, most_sessions, config.max_sessions_per_user);
   read_number(reader, "max_descriptors_per_user", 1, most_descriptors,

@@ -55,6 +55,7 @@ nlohmann::json to_json(const SessionRecord& session) {
   json["uid"] = session.owner.uid;
   json["unit"] = session.owner.unit;
   json["incoming"] = session.incoming;
+  if (session.ending) json["ending"] = true;
   nlohmann::json& tokens = json["tokens"] = nlohmann::json::array();
   for (const TokenRecord& token : session.tokens) tokens.push_back(to_json(token));
   return json;
@@ -85,6 +86,7 @@ nlohmann::json to_json(const UpdateRecord& update) {
   json["from_release"] = update.from_release;
   json["requested_by"] = update.requested_by;
   json["timeline"] = to_json(update.timeline);
+  if (!update.losses.empty()) json["losses"] = update.losses;
   return json;
 }
 
@@ -141,6 +143,7 @@ SessionRecord session_from(FieldReader& reader) {
   reader.required("uid", session.owner.uid);
   reader.required("unit", session.owner.unit);
   reader.required("incoming", session.incoming);
+  reader.optional("ending", session.ending);
   read_list(reader, "tokens", session.tokens, token_from,
             [](const TokenRecord& token) { return token.token; });
   check_field_name(reader, "name", session.name);
@@ -188,6 +191,7 @@ UpdateRecord update_from(FieldReader& reader) {
   } else {
     update.timeline = std::move(*timeline);
   }
+  reader.optional("losses", update.losses);
   update.extra = reader.rest();
   return update;
 }

@@ -43,6 +43,8 @@ struct SessionRecord {
   std::string client;  ///< the client it belongs to, "" if none
   Owner owner;
   bool incoming = false;  ///< holds state from the earlier kernel, not finished yet
+  /// Its end was begun: a daemon that comes back ends it, and misses nothing that is gone already.
+  bool ending = false;
   std::vector<TokenRecord> tokens;
   nlohmann::json extra = nlohmann::json::object();
   bool operator==(const SessionRecord&) const = default;
@@ -85,6 +87,7 @@ struct UpdateRecord {
   std::string from_release;
   std::string requested_by;  ///< "uid 0 (unit x.service)" for the history
   Timeline timeline;
+  std::vector<std::string> losses;  ///< one sentence each, for the history
   nlohmann::json extra = nlohmann::json::object();
   bool operator==(const UpdateRecord&) const = default;
 };

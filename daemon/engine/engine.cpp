@@ -82,7 +82,8 @@ void Engine::start(std::vector<system::NamedFd> fds) {
     }
     failure_ = Error{ErrorCode::state_lost,
                      "The manifest from the earlier kernel is unusable, so no session can be "
-                     "given back: " + manifest.error().message};
+                     "given back: " +
+                         manifest.error().message};
   } else if (!sealed) {
     failure_ = sealed.error();
   }
@@ -94,6 +95,7 @@ void Engine::start(std::vector<system::NamedFd> fds) {
     finish_update();
   }
   persist_or_log();
+  tell_settled();
 }
 
 void Engine::start_restarted(Manifest manifest, std::map<std::string, system::NamedFd> fds) {
@@ -106,17 +108,23 @@ void Engine::start_restarted(Manifest manifest, std::map<std::string, system::Na
   state_ = manifest.state;
   // A call may have been sent after the manifest was written: every client counts as called.
   const bool may_be_frozen = is_blackout(state_) && state_ != State::restoring;
-  const bool may_be_prepared = state_ == State::preparing || state_ == State::prepared ||
-                               state_ == State::cancelling;
+  const bool may_be_prepared =
+      state_ == State::preparing || state_ == State::prepared || state_ == State::cancelling;
   for (auto& client : manifest.clients) {
     if (may_be_frozen) client.phase = ClientPhase::freezing;
     if (may_be_prepared) client.phase = ClientPhase::preparing;
-    // A unique bus name outlives us; a direct connection ended with our earlier process.
-    if (client.bus_name.starts_with(':')) connections_.insert(client.bus_name);
+    // A unique bus name outlives us; a direct connection ended with our earlier process, and its
+    // number will soon be another's.
+    if (client.bus_name.starts_with(':')) {
+      connections_.insert(client.bus_name);
+    } else {
+      client.bus_name.clear();
+    }
     clients_.emplace(client.name, std::move(client));
   }
   adopt_sessions(manifest.sessions, fds);
   forget_unknown(fds);
+  end_begun_sessions();
   if (update_) {
     job_ = Job{update_->id, JobType::update, "thaw", 0, "The daemon was restarted."};
     outside_.job_added(job_->id);
@@ -126,9 +134,7 @@ void Engine::start_restarted(Manifest manifest, std::map<std::string, system::Na
                            std::string(to_string(state_)) + "); everything was undone."};
     }
   }
-  if (state_ == State::restoring) {
-    claim_timer_ = loop_.after(setup_.config.claim_timeout_usec, [this] { claim_time_over(); });
-  }
+  if (state_ == State::restoring || !sessions_.incoming().empty()) await_claims();
   target_loaded_ = state_ != State::normal && state_ != State::restoring;
   post(Event::restarted);
 }
@@ -173,7 +179,7 @@ void Engine::start_booted(const Manifest& manifest, std::map<std::string, system
   mark(Mark::sessions_found);
   spdlog::info("Generation {}: {} of {} sessions came back; {} clients to restore.", generation_,
                sessions_.all().size(), records.size(), clients_.size());
-  claim_timer_ = loop_.after(setup_.config.claim_timeout_usec, [this] { claim_time_over(); });
+  await_claims();
   post(Event::booted);
 }
 
@@ -183,9 +189,9 @@ void Engine::adopt_sessions(const std::vector<SessionRecord>& records,
   std::map<std::string, system::NamedFd> unknown;
   for (auto& [name, fd] : fds) {
     const auto parsed = parse_stored_name(name);
-    const bool ours = parsed && std::any_of(records.begin(), records.end(), [&](const auto& record) {
-                        return record.id == parsed->first;
-                      });
+    const bool ours =
+        parsed && std::any_of(records.begin(), records.end(),
+                              [&](const auto& record) { return record.id == parsed->first; });
     if (ours) {
       parts[parsed->first].push_back({parsed->second, std::move(fd.fd)});
     } else {
@@ -195,10 +201,27 @@ void Engine::adopt_sessions(const std::vector<SessionRecord>& records,
   fds = std::move(unknown);
   for (const auto& record : records) {
     if (auto adopted = sessions_.adopt(record, std::move(parts[record.id])); !adopted) {
+      if (record.ending) continue;  // it was on its way out, and is gone
       report_loss(record.name, record.client,
                   "Session '" + record.name + "' is lost: " + adopted.error().message);
     }
   }
+}
+
+void Engine::end_begun_sessions() {
+  std::vector<std::string> incoming;
+  std::vector<std::string> outgoing;
+  for (const auto& [name, held] : sessions_.all()) {
+    if (held.record.ending) (held.record.incoming ? incoming : outgoing).push_back(name);
+  }
+  for (const auto& name : incoming) finish_session(name, "was not retrieved");
+  for (const auto& name : outgoing) {
+    if (auto done = sessions_.discard(name); !done) spdlog::error("{}", done.error().message);
+  }
+}
+
+void Engine::await_claims() {
+  claim_timer_ = loop_.after(setup_.config.claim_timeout_usec, [this] { claim_time_over(); });
 }
 
 void Engine::forget_unknown(const std::map<std::string, system::NamedFd>& fds) {
@@ -243,14 +266,14 @@ Result<std::string> Engine::register_client(ClientRecord client, const Caller& c
   const auto known = clients_.find(client.name);
   if (known != clients_.end()) {
     if (!may_use(known->second.owner, caller.owner)) {
-      return fail(ErrorCode::access_denied,
-                  "Client '" + client.name + "' belongs to uid " +
-                      std::to_string(known->second.owner.uid) + " " + known->second.owner.unit +
-                      "; choose another name.");
+      return fail(ErrorCode::access_denied, "Client '" + client.name + "' belongs to uid " +
+                                                std::to_string(known->second.owner.uid) + " " +
+                                                known->second.owner.unit +
+                                                "; choose another name.");
     }
     if (connected(known->second) && known->second.bus_name != caller.connection) {
-      return fail(ErrorCode::name_taken, "A client '" + client.name +
-                                             "' is connected already; choose another name.");
+      return fail(ErrorCode::name_taken,
+                  "A client '" + client.name + "' is connected already; choose another name.");
     }
   }
   const bool stands_still = is_blackout(state_) && state_ != State::restoring;
@@ -297,8 +320,9 @@ Result<void> Engine::unregister_client(const std::string& name, const Caller& ca
   }
   if (!may_use(client->second.owner, caller.owner)) {
     return fail(ErrorCode::access_denied,
-                "Client '" + name + "' belongs to somebody else; only its owner or root may "
-                "unregister it.");
+                "Client '" + name +
+                    "' belongs to somebody else; only its owner or root may "
+                    "unregister it.");
   }
   if (state_ != State::normal) {
     return fail(ErrorCode::busy, "An update is in state " + std::string(to_string(state_)) +
@@ -418,7 +442,8 @@ Result<UniqueFd> Engine::retrieve(const std::string& session, std::uint64_t toke
   if (!held) return fail(held.error());
   auto fd = sessions_.retrieve(**held, token);
   if (!fd) return fd;
-  persist_or_log();
+  // After the reply is on its way: a daemon that dies in between must give it once more.
+  loop_.post([this] { persist_or_log(); });
   session_touched(session, "Tokens");
   return fd;
 }
@@ -426,7 +451,12 @@ Result<UniqueFd> Engine::retrieve(const std::string& session, std::uint64_t toke
 Result<void> Engine::finish(const std::string& session, const Caller& caller) {
   auto held = sessions_.find(session, caller.owner);
   if (!held) return fail(held.error());
-  const auto client = (*held)->record.client;
+  if (auto begun = Sessions::begin_finish(**held); !begun) return begun;
+  // Written before it is done: a daemon that dies half-way must not call the rest lost.
+  if (auto persisted = persist(); !persisted) {
+    (*held)->record.ending = false;
+    return persisted;
+  }
   auto unclaimed = sessions_.finish(session);
   if (!unclaimed) return fail(unclaimed.error());
   for (const auto token : *unclaimed) {
@@ -441,6 +471,11 @@ Result<void> Engine::discard(const std::string& session, const Caller& caller) {
   if (auto may = may_change_sessions(); !may) return may;
   auto held = sessions_.find(session, caller.owner);
   if (!held) return fail(held.error());
+  if (auto begun = Sessions::begin_discard(**held); !begun) return begun;
+  if (auto persisted = persist(); !persisted) {
+    (*held)->record.ending = false;
+    return persisted;
+  }
   if (auto done = sessions_.discard(session); !done) return done;
   if (state_ == State::prepared) stale_ = true;
   persist_or_log();

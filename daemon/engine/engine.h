@@ -36,7 +36,8 @@ struct Caller {
 /// Empty: the configured default.
 struct UpdateOptions {
   std::string kernel;
-  std::optional<std::string> initrd;  ///< "" means none; absent: /boot/initrd.img-RELEASE if it is there
+  std::optional<std::string>
+      initrd;  ///< "" means none; absent: /boot/initrd.img-RELEASE if it is there
   std::string cmdline;
   std::string mode;
 };
@@ -58,6 +59,7 @@ struct Setup {
   std::vector<std::string> argv;  ///< to execute ourselves again (emulated)
   bool emulated_kexec = false;    ///< this process is such an execution
   Ticks started_at = 0;           ///< counter when main() began
+  std::function<void()> settled;  ///< called once, when nothing is left to restore
 };
 
 class Engine {
@@ -118,6 +120,8 @@ class Engine {
   void adopt_sessions(const std::vector<SessionRecord>& records,
                       std::map<std::string, system::NamedFd>& fds);
   void forget_unknown(const std::map<std::string, system::NamedFd>& fds);
+  void end_begun_sessions();
+  void await_claims();
   [[nodiscard]] Result<void> may_change_sessions() const;
   [[nodiscard]] Result<void> check_cycles(const ClientRecord& with) const;
   [[nodiscard]] bool connected(const ClientRecord& client) const;
@@ -137,6 +141,7 @@ class Engine {
   void take(Event event);
   void fail_update(Error error);
   void tell_started(const Result<std::uint64_t>& result);
+  void tell_settled();
   void new_update(JobType type, const UpdateOptions& options, const Caller& caller);
   [[nodiscard]] HistoryEntry outcome() const;
   Result<void> perform(Action action);
@@ -167,8 +172,10 @@ class Engine {
   void give_up(ClientRecord& client, const std::string& reason);
   void claim_time_over();
   void pass_over_absent();
+  /// Ends incoming sessions; what was not retrieved is reported: it `why` and is freed.
+  void finish_sessions(const std::vector<std::string>& names, const std::string& why);
   void finish_session(const std::string& session, const std::string& why);
-  void finish_sessions_of(const std::string& client, const std::string& why);
+  [[nodiscard]] std::vector<std::string> incoming_sessions_of(const std::string& client) const;
   void report_loss(const std::string& session, const std::string& client, std::string reason);
   [[nodiscard]] std::set<std::string> clients_in(std::initializer_list<ClientPhase> phases) const;
   [[nodiscard]] std::uint64_t timeout_of(const ClientRecord& client, ClientCall call) const;
@@ -193,12 +200,11 @@ class Engine {
   UpdateOptions options_;
   Started started_;
   std::string target_cmdline_;
-  std::optional<Error> failure_;   ///< the first one: the update's reason
-  bool stale_ = false;             ///< prepared, but clients or sessions changed since
+  std::optional<Error> failure_;  ///< the first one: the update's reason
+  bool stale_ = false;            ///< prepared, but clients or sessions changed since
   bool target_loaded_ = false;
   bool worker_busy_ = false;
   std::atomic<bool> stop_worker_{false};
-  std::vector<std::string> losses_;
 
   std::deque<Event> events_;
   bool stepping_ = false;

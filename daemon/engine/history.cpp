@@ -48,15 +48,25 @@ Result<void> History::load() {
   if (!wrong.empty()) {
     const auto aside = path_ + ".bad";
     if (std::rename(path_.c_str(), aside.c_str()) != 0) return fail_errno("rename " + path_);
-    return fail(ErrorCode::manifest_invalid,
-                "The history " + path_ + " cannot be read (" + wrong + "); it is now " + aside +
-                    " and a new one begins.");
+    return fail(ErrorCode::manifest_invalid, "The history " + path_ + " cannot be read (" + wrong +
+                                                 "); it is now " + aside +
+                                                 " and a new one begins.");
   }
   entries_ = std::move(entries);
   return {};
 }
 
 void History::add(HistoryEntry entry) {
+  // A daemon that died between writing this and going back to normal ends the same update again.
+  const auto began = [](const HistoryEntry& of) {
+    const auto mark = of.timeline.marks.find(Mark::requested);
+    return mark == of.timeline.marks.end() ? Ticks{0} : mark->second;
+  };
+  if (!entries_.empty() && entries_.front().id == entry.id &&
+      began(entries_.front()) == began(entry)) {
+    entries_.front() = std::move(entry);
+    return;
+  }
   // The daemon may die between writing this and its manifest, and then ends the update once more.
   std::erase_if(entries_, [&](const HistoryEntry& have) {
     return have.id == entry.id && have.generation == entry.generation;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What the engine knows, as a manifest; and the two places where it is kept.
+#include "core/manifest.h"
+
 #include <spdlog/spdlog.h>
 
-#include "core/manifest.h"
 #include "engine/engine.h"
 #include "system/boot.h"
 #include "system/files.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What the engine asks of the world beyond it: clients to call, watchers to tell. bus/ implements it.
+// What the engine asks of the world beyond it: clients to call, watchers to tell. bus/ implements
+// it.
 #pragma once
 
 #include <cstdint>

@@ -73,11 +73,12 @@ void Engine::start_pass(ClientCall call, Event then, const std::set<std::string>
   ++pass_epoch_;
   pass_.emplace(Pass{call == ClientCall::prepare ? Wave(*graph, direction_of(call))
                                                  : Wave(*graph, direction_of(call), only),
-                     call, then, {}});
+                     call,
+                     then,
+                     {}});
   if (call == ClientCall::thaw || call == ClientCall::cancel) {
     // A client that is not here (direct connection of an earlier daemon) has this long to return.
-    absent_timer_ =
-        loop_.after(setup_.config.thaw_timeout_usec, [this] { pass_over_absent(); });
+    absent_timer_ = loop_.after(setup_.config.thaw_timeout_usec, [this] { pass_over_absent(); });
   }
   advance_pass();
 }
@@ -108,8 +109,13 @@ void Engine::deliver(const std::string& name) {
         return fail_update(Error{ErrorCode::client_gone, "Client '" + name + "' is not here."});
       }
       pass_->wave.done(name);
+    } else if (call == ClientCall::cancel && !client.bus_name.empty()) {
+      // It left: with the process went what it had prepared.
+      set_phase(client, ClientPhase::idle);
+      pass_->wave.done(name);
     }
-    // Thaw and Cancel wait for absent_timer_, Restore for claim_timer_.
+    // Thaw waits for absent_timer_ (its successor may have to thaw what it froze), Cancel too for
+    // a direct connection of an earlier daemon; Restore for claim_timer_.
     return;
   }
   switch (call) {
@@ -129,20 +135,19 @@ void Engine::deliver(const std::string& name) {
     case ClientCall::restore:
       break;
   }
-  const auto sent_call = call == ClientCall::thaw && client.phase != ClientPhase::thawing
-                             ? ClientCall::cancel
-                             : call;
+  const auto sent_call =
+      call == ClientCall::thaw && client.phase != ClientPhase::thawing ? ClientCall::cancel : call;
   ClientCallArguments arguments;
   arguments.generation = generation_;
   arguments.timeout_usec = timeout_of(client, call);
   if (call == ClientCall::prepare && update_) arguments.kernel_release = update_->kernel_release;
   if (failure_) arguments.reason = failure_->message;
   pass_->called.insert(name);
-  outside_.call_client(client, sent_call, arguments,
-                       [this, epoch = pass_epoch_, name,
-                        sent = system::counter_now()](Result<void> result) {
-                         answered(epoch, name, sent, std::move(result));
-                       });
+  outside_.call_client(
+      client, sent_call, arguments,
+      [this, epoch = pass_epoch_, name, sent = system::counter_now()](Result<void> result) {
+        answered(epoch, name, sent, std::move(result));
+      });
 }
 
 void Engine::answered(std::uint64_t epoch, const std::string& name, Ticks sent,
@@ -249,16 +254,28 @@ void Engine::restored(ClientRecord& client) {
     mark(Mark::first_restored);
   }
   mark(Mark::clients_restored);
-  finish_sessions_of(client.name, "was not retrieved by client '" + client.name + "'");
-  persist_or_log();
+  finish_sessions(incoming_sessions_of(client.name),
+                  "was not retrieved by client '" + client.name + "'");
 }
 
-void Engine::finish_sessions_of(const std::string& client, const std::string& why) {
-  std::vector<std::string> names;
-  for (const auto& [name, held] : sessions_.all()) {
-    if (held.record.client == client && held.record.incoming) names.push_back(name);
+std::vector<std::string> Engine::incoming_sessions_of(const std::string& client) const {
+  auto names = sessions_.incoming();
+  std::erase_if(names, [&](const std::string& name) {
+    return sessions_.find(name)->record.client != client;
+  });
+  return names;
+}
+
+void Engine::finish_sessions(const std::vector<std::string>& names, const std::string& why) {
+  for (const auto& name : names) {
+    if (auto held = sessions_.find(name, Owner{}); held) {
+      if (auto begun = Sessions::begin_finish(**held); !begun)
+        spdlog::error("{}", begun.error().message);
+    }
   }
+  persist_or_log();
   for (const auto& name : names) finish_session(name, why);
+  if (!names.empty()) persist_or_log();
 }
 
 void Engine::finish_session(const std::string& session, const std::string& why) {
@@ -267,16 +284,16 @@ void Engine::finish_session(const std::string& session, const std::string& why) 
   if (!unclaimed) return report_loss(session, client, unclaimed.error().message);
   outside_.session_removed(session);
   for (const auto token : *unclaimed) {
-    report_loss(session, client,
-                "Session '" + session + "', token " + std::to_string(token) + " " + why +
-                    " and is freed.");
+    report_loss(
+        session, client,
+        "Session '" + session + "', token " + std::to_string(token) + " " + why + " and is freed.");
   }
 }
 
 void Engine::give_up(ClientRecord& client, const std::string& reason) {
   report_loss("", client.name, "Client '" + client.name + "' is given up: " + reason);
   set_phase(client, ClientPhase::given_up);
-  finish_sessions_of(client.name, "was not claimed");
+  finish_sessions(incoming_sessions_of(client.name), "was not claimed");
 }
 
 void Engine::claim_time_over() {
@@ -285,8 +302,8 @@ void Engine::claim_time_over() {
     give_up(client, "it did not come back and restore within the claim time.");
     if (pass_) pass_->wave.done(name);
   }
-  finish_sessions_of("", "was not claimed within the claim time");
-  persist_or_log();
+  // Also those of clients that are no longer registered.
+  finish_sessions(sessions_.incoming(), "was not claimed within the claim time");
   if (pass_) advance_pass();
 }
 
@@ -296,9 +313,11 @@ void Engine::pass_over_absent() {
   for (const auto& name : waiting) {
     if (pass_->called.contains(name)) continue;
     auto& client = clients_.at(name);
-    const auto sentence = "Client '" + name + "' is gone and could not be thawed.";
-    spdlog::error("{}", sentence);
-    if (failure_) failure_->message += " " + sentence;
+    if (pass_->call == ClientCall::thaw) {
+      const auto sentence = "Client '" + name + "' is gone and could not be thawed.";
+      spdlog::error("{}", sentence);
+      if (failure_) failure_->message += " " + sentence;
+    }
     set_phase(client, ClientPhase::idle);
     pass_->wave.done(name);
   }
@@ -310,7 +329,7 @@ void Engine::report_loss(const std::string& session, const std::string& client,
   spdlog::error("{}", reason);
   outside_.state_lost(session, client, reason);
   if (update_) {
-    losses_.push_back(std::move(reason));
+    update_->losses.push_back(std::move(reason));
     return;
   }
   // After the update was over (claim time): its record tells of it all the same.

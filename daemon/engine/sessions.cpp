@@ -15,10 +15,9 @@ namespace {
 constexpr std::uint64_t barrier_usec = 5'000'000;
 
 std::vector<TokenRecord>::iterator token_at(SessionRecord& record, std::uint64_t token) {
-  return std::lower_bound(record.tokens.begin(), record.tokens.end(), token,
-                          [](const TokenRecord& have, std::uint64_t want) {
-                            return have.token < want;
-                          });
+  return std::lower_bound(
+      record.tokens.begin(), record.tokens.end(), token,
+      [](const TokenRecord& have, std::uint64_t want) { return have.token < want; });
 }
 
 bool holds(SessionRecord& record, std::uint64_t token) {
@@ -98,10 +97,10 @@ Result<Sessions::Held*> Sessions::find(const std::string& name, const Owner& cal
   }
   if (!may_use(it->second.record.owner, caller)) {
     const auto& owner = it->second.record.owner;
-    return fail(ErrorCode::access_denied,
-                "Session '" + name + "' belongs to uid " + std::to_string(owner.uid) +
-                    (owner.unit.empty() ? "" : ", unit " + owner.unit) +
-                    "; only its owner or root may use it.");
+    return fail(ErrorCode::access_denied, "Session '" + name + "' belongs to uid " +
+                                              std::to_string(owner.uid) +
+                                              (owner.unit.empty() ? "" : ", unit " + owner.unit) +
+                                              "; only its owner or root may use it.");
   }
   return &it->second;
 }
@@ -179,12 +178,12 @@ Result<void> Sessions::preserve(Held& held, std::uint64_t token, int fd, bool bl
                     " descriptors preserved, the limit; raise max-descriptors-per-user.");
   }
   const auto bytes = size_of(fd);
-  if (record.owner.uid != 0 && (bytes > config_.max_bytes_per_user ||
-                                used.bytes > config_.max_bytes_per_user - bytes)) {
-    return fail(ErrorCode::limit_exceeded,
-                "Uid " + std::to_string(record.owner.uid) + " may preserve " +
-                    std::to_string(config_.max_bytes_per_user) +
-                    " bytes; raise max-bytes-per-user.");
+  if (record.owner.uid != 0 &&
+      (bytes > config_.max_bytes_per_user || used.bytes > config_.max_bytes_per_user - bytes)) {
+    return fail(ErrorCode::limit_exceeded, "Uid " + std::to_string(record.owner.uid) +
+                                               " may preserve " +
+                                               std::to_string(config_.max_bytes_per_user) +
+                                               " bytes; raise max-bytes-per-user.");
   }
   auto descriptor = held.kernel->preserve(token, fd);
   if (!descriptor) return fail(descriptor.error());
@@ -244,15 +243,42 @@ Result<UniqueFd> Sessions::retrieve(Held& held, std::uint64_t token) {
   return fd;
 }
 
-Result<std::vector<std::uint64_t>> Sessions::finish(const std::string& name) {
-  auto& held = sessions_.at(name);
+Result<void> Sessions::begin_finish(Held& held) {
   if (!held.record.incoming) {
     return fail(ErrorCode::not_incoming,
-                "Session '" + name +
+                "Session '" + held.record.name +
                     "' holds nothing from an earlier kernel, so there is nothing to finish; "
                     "'discard' ends it.");
   }
-  if (auto done = held.kernel->finish(); !done) return fail(done.error());
+  held.record.ending = true;
+  return {};
+}
+
+Result<void> Sessions::begin_discard(Held& held) {
+  if (held.record.incoming) {
+    return fail(ErrorCode::incoming, "Session '" + held.record.name +
+                                         "' holds state from the earlier kernel; 'finish' ends "
+                                         "it.");
+  }
+  held.record.ending = true;
+  return {};
+}
+
+std::vector<std::string> Sessions::incoming() const {
+  std::vector<std::string> names;
+  for (const auto& [name, held] : sessions_) {
+    if (held.record.incoming) names.push_back(name);
+  }
+  return names;
+}
+
+Result<std::vector<std::uint64_t>> Sessions::finish(const std::string& name) {
+  auto& held = sessions_.at(name);
+  if (auto begun = begin_finish(held); !begun) return fail(begun.error());
+  if (auto done = held.kernel->finish(); !done) {
+    held.record.ending = false;
+    return fail(done.error());
+  }
   std::vector<std::uint64_t> unclaimed;
   for (const auto& token : held.record.tokens) {
     if (!token.retrieved) unclaimed.push_back(token.token);
@@ -265,11 +291,7 @@ Result<std::vector<std::uint64_t>> Sessions::finish(const std::string& name) {
 
 Result<void> Sessions::discard(const std::string& name) {
   auto& held = sessions_.at(name);
-  if (held.record.incoming) {
-    return fail(ErrorCode::incoming, "Session '" + name +
-                                         "' holds state from the earlier kernel; 'finish' ends "
-                                         "it.");
-  }
+  if (auto begun = begin_discard(held); !begun) return begun;
   const auto prefix = store_prefix(held.record.id);
   if (auto gone = fd_store_.forget_all(prefix); !gone) return gone;
   sessions_.erase(name);
@@ -292,8 +314,10 @@ Result<void> Sessions::adopt(const SessionRecord& record,
     return fail(ErrorCode::state_lost, "Session '" + record.name + "' was kept by backend '" +
                                            record.backend + "', which is not here any more.");
   }
-  const bool has_session = std::any_of(parts.begin(), parts.end(),
-                                       [](const auto& part) { return part.part == "s"; });
+  const bool has_session =
+      std::any_of(parts.begin(), parts.end(), [](const auto& part) { return part.part == "s"; });
+  std::vector<std::string> came_back;
+  for (const auto& part : parts) came_back.push_back(part.part);
   Held held;
   held.record = record;
   if (record.incoming && !has_session) {
@@ -315,6 +339,15 @@ Result<void> Sessions::adopt(const SessionRecord& record,
   // The kernel knows best: a crash may have come between its change and our record of it.
   held.record.incoming = held.kernel->incoming();
   if (auto kept = keep(held); !kept) return kept;
+  // Stored just before the daemon died, and never promised: under the same name another descriptor
+  // may be stored later, and nobody could tell which of the two comes back.
+  const auto stored = held.kernel->stored_fds();
+  for (const auto& part : came_back) {
+    const bool used = std::any_of(stored.begin(), stored.end(),
+                                  [&](const auto& have) { return have.part == part; });
+    if (used) continue;
+    if (auto gone = system::forget_fd(store_prefix(record.id) + "-" + part); !gone) return gone;
+  }
   sessions_.insert_or_assign(record.name, std::move(held));
   return {};
 }
@@ -344,9 +377,9 @@ void Sessions::reconcile(Held& held) {
   auto& tokens = held.record.tokens;
   tokens.erase(std::remove_if(tokens.begin(), tokens.end(),
                               [&](const TokenRecord& token) {
-                                return std::none_of(left.begin(), left.end(), [&](const auto& have) {
-                                  return have.token == token.token;
-                                });
+                                return std::none_of(
+                                    left.begin(), left.end(),
+                                    [&](const auto& have) { return have.token == token.token; });
                               }),
                tokens.end());
 }

@@ -59,6 +59,12 @@ class Sessions {
   Result<void> preserve(Held& held, std::uint64_t token, int fd, bool blob);
   Result<void> unpreserve(Held& held, std::uint64_t token);
   Result<UniqueFd> retrieve(Held& held, std::uint64_t token);
+  /// Notes that a session is about to be ended, to be persisted before it is: finish() follows.
+  /// not_incoming.
+  static Result<void> begin_finish(Held& held);
+  /// The same before discard(). incoming.
+  static Result<void> begin_discard(Held& held);
+  [[nodiscard]] std::vector<std::string> incoming() const;
   /// Ends an incoming session. Returns the tokens that nobody retrieved: they are freed.
   Result<std::vector<std::uint64_t>> finish(const std::string& name);
   /// Ends an outgoing session.

@@ -54,9 +54,9 @@ void Engine::request(JobType type, const UpdateOptions& options, const Caller& c
   }
   const bool go_on = state_ == State::prepared && type == JobType::update && !job_;
   if (state_ != State::normal && !go_on) {
-    return started(fail(ErrorCode::busy,
-                        "An update is already in state " + std::string(to_string(state_)) +
-                            "; wait for it, or cancel it with 'handoverctl cancel'."));
+    return started(
+        fail(ErrorCode::busy, "An update is already in state " + std::string(to_string(state_)) +
+                                  "; wait for it, or cancel it with 'handoverctl cancel'."));
   }
   if (go_on && !stale_ && !asks_for_another_target(options, options_)) {
     job_ = Job{update_->id, type, "freeze", 80, "Going on from prepared."};
@@ -74,7 +74,6 @@ void Engine::new_update(JobType type, const UpdateOptions& options, const Caller
   options_ = options;
   if (options_.mode.empty()) options_.mode = setup_.config.mode;
   failure_.reset();
-  losses_.clear();
   stale_ = false;
   stop_worker_ = false;
   update_ = UpdateRecord{};
@@ -91,11 +90,11 @@ void Engine::new_update(JobType type, const UpdateOptions& options, const Caller
 
 Result<void> Engine::cancel() {
   if (!is_cancellable(state_)) {
-    return fail(ErrorCode::nothing_to_cancel,
-                state_ == State::normal
-                    ? "No update runs."
-                    : "The update is in state " + std::string(to_string(state_)) +
-                          ", where it cannot be cancelled any more.");
+    return fail(ErrorCode::nothing_to_cancel, state_ == State::normal
+                                                  ? "No update runs."
+                                                  : "The update is in state " +
+                                                        std::string(to_string(state_)) +
+                                                        ", where it cannot be cancelled any more.");
   }
   if (!failure_) failure_ = Error{ErrorCode::cancelled, "Cancelled on request."};
   pass_.reset();
@@ -128,11 +127,11 @@ void Engine::take(Event event) {
     return;
   }
   if (transition->next != state_) {
-    spdlog::info("{} -> {} ({})", to_string(state_), to_string(transition->next),
-                 to_string(event));
+    spdlog::info("{} -> {} ({})", to_string(state_), to_string(transition->next), to_string(event));
     state_ = transition->next;
     outside_.manager_changed("State");
   }
+  if (state_ == State::normal) tell_settled();
   for (const auto action : transition->actions) {
     auto done = perform(action);
     if (done) continue;
@@ -154,6 +153,10 @@ void Engine::fail_update(Error error) {
   } else {
     post(Event::failed);
   }
+}
+
+void Engine::tell_settled() {
+  if (auto settled = std::exchange(setup_.settled, nullptr)) settled();
 }
 
 void Engine::tell_started(const Result<std::uint64_t>& result) {
@@ -290,8 +293,8 @@ void Engine::run_preflight() {
       if (!findings.empty()) return fail_update(findings.front());
       options_ = found->options;
       update_->kernel = options_.kernel;
-      update_->kernel_release = found->input.target ? found->input.target->release
-                                                    : system::kernel_release();
+      update_->kernel_release =
+          found->input.target ? found->input.target->release : system::kernel_release();
       mark(Mark::preflight_done);
       post(Event::preflight_passed);
     };
@@ -449,13 +452,13 @@ HistoryEntry Engine::outcome() const {
   entry.to_release = update_->kernel_release;
   entry.finished_at = system::now_rfc3339();
   entry.timeline = update_->timeline;
-  entry.losses = losses_;
+  entry.losses = update_->losses;
   if (failure_) {
     entry.outcome = failure_->code == ErrorCode::cancelled ? "cancelled" : "failed";
     entry.reason = failure_->message;
-  } else if (!losses_.empty()) {
+  } else if (!entry.losses.empty()) {
     entry.outcome = "done-with-losses";
-    entry.reason = losses_.front();
+    entry.reason = entry.losses.front();
   } else {
     entry.outcome = "done";
   }
@@ -474,8 +477,8 @@ void Engine::finish_update() {
     history_.add(entry);
     write_history(history_tries);
   }
-  spdlog::info("Update {} is over: {}{}{}", entry.id, entry.outcome, entry.reason.empty() ? "" : ": ",
-               entry.reason);
+  spdlog::info("Update {} is over: {}{}{}", entry.id, entry.outcome,
+               entry.reason.empty() ? "" : ": ", entry.reason);
   update_.reset();
   if (const auto job = std::exchange(job_, std::nullopt)) {
     outside_.manager_changed("CurrentJob");
@@ -484,14 +487,14 @@ void Engine::finish_update() {
   outside_.manager_changed("Generation");
   if (!refused) outside_.update_finished(entry.outcome, entry.reason, generation_);
   failure_.reset();
-  losses_.clear();
   stale_ = false;
 }
 
 void Engine::write_history(unsigned tries) {
   const auto written = history_.write();
   if (written) return;
-  if (tries == 0) return spdlog::error("The history cannot be written: {}", written.error().message);
+  if (tries == 0)
+    return spdlog::error("The history cannot be written: {}", written.error().message);
   // Early in a boot /var may not be writable yet.
   history_timer_ = loop_.after(history_retry_usec, [this, tries] { write_history(tries - 1); });
 }

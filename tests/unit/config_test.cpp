@@ -108,7 +108,7 @@ TEST(Config, EveryFieldIsRead) {
     "backend": "luo", "collapse": false, "mode": "orderly",
     "kernel": "/boot/vmlinuz", "cmdline": "quiet kho=on",
     "prepare_timeout": "2min", "freeze_timeout": "750ms", "thaw_timeout": 7,
-    "restore_timeout": "8s", "claim_timeout": "1h",
+    "restore_timeout": "8s", "boot_gate": "4s", "claim_timeout": "1h",
     "max_sessions_per_user": 2, "max_descriptors_per_user": 3, "max_bytes_per_user": 4096,
     "history_entries": 5,
     "clients": {
@@ -128,6 +128,7 @@ TEST(Config, EveryFieldIsRead) {
   expected.freeze_timeout_usec = 750'000;
   expected.thaw_timeout_usec = 7'000'000;
   expected.restore_timeout_usec = 8'000'000;
+  expected.boot_gate_usec = 4'000'000;
   expected.claim_timeout_usec = 3'600'000'000;
   expected.max_sessions_per_user = 2;
   expected.max_descriptors_per_user = 3;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backend/emulated_session.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -14,16 +15,22 @@ std::string marker_text(const std::string& name) {
   return "handover-emulated-session 1\n" + name + "\n";
 }
 
+Result<UniqueFd> make_marker(const std::string& name) {
+  const std::string text = marker_text(name);
+  auto marker = make_memory_file("handoverd-session", text.size());
+  if (!marker) return marker;
+  if (auto written = write_memory_file(marker->get(), text); !written) {
+    return fail(written.error());
+  }
+  return marker;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<EmulatedSession>> EmulatedSession::create(
     std::shared_ptr<EmulatedKernel> kernel, const std::string& name) {
-  const std::string text = marker_text(name);
-  auto marker = make_memory_file("handoverd-session", text.size());
+  auto marker = make_marker(name);
   if (!marker) return fail(marker.error());
-  if (auto written = write_memory_file(marker->get(), text); !written) {
-    return fail(written.error());
-  }
   if (!kernel->claim_name(name)) return fail(session_name_taken(name));
   std::unique_ptr<EmulatedSession> session(new EmulatedSession(std::move(kernel), name, false));
   session->marker_ = std::move(*marker);
@@ -35,6 +42,16 @@ Result<std::unique_ptr<EmulatedSession>> EmulatedSession::adopt(
   std::map<std::string, UniqueFd> parts;
   for (Adopted::Part& part : adopted.parts) parts[part.part] = std::move(part.fd);
   UniqueFd marker = std::move(parts["s"]);
+  const bool complete =
+      std::all_of(adopted.tokens.begin(), adopted.tokens.end(), [&](const Descriptor& descriptor) {
+        return static_cast<bool>(parts["t" + std::to_string(descriptor.token)]);
+      });
+  if (!marker && !adopted.incoming && complete) {
+    // The daemon died while it was being made anew (unpreserve(), preserve_again()).
+    auto made = make_marker(adopted.name);
+    if (!made) return fail(made.error());
+    marker = std::move(*made);
+  }
   if (!marker) {
     return fail(ErrorCode::io, "nothing came back for session \"" + adopted.name + "\"");
   }

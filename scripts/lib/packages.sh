@@ -24,6 +24,8 @@ installed() {
 # install_packages PACKAGE…: installs what is missing; the package lists are fetched only then.
 install_packages() {
     local package missing=()
+    # sudo asks for the password now, not in the middle of a step whose output goes to a log.
+    as_root true
     for package in "$@"; do
         installed "$package" || missing+=("$package")
     done

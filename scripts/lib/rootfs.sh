@@ -94,6 +94,6 @@ rootfs_image() {
     mkdir -p "$(dirname "$image")"
     # Unpacked files carry set-uid bits and devices: they stay where only root can look.
     # shellcheck disable=SC2016  # expanded by the inner shell
-    as_root bash -c "$(declare -f rootfs_image_steps)"'; umask 022; work=$(mktemp -d); rootfs_image_steps "$work/root" "$@"; status=$?; rm -rf "$work"; exit $status' \
+    as_root bash -c "$(declare -f rootfs_image_steps)"'; umask 022; work=$(mktemp -d); trap "rm -rf \"$work\"" EXIT; rootfs_image_steps "$work/root" "$@"' \
         rootfs-image "$tar" "$image" "$overlay" "$(id -u):$(id -g)" "$@"
 }

@@ -36,7 +36,8 @@ struct Arguments {
 void set_up_log(bool debug) {
   // systemd sets JOURNAL_STREAM where stderr goes to the journal: then with levels and fields.
   const bool journal = std::getenv("JOURNAL_STREAM") != nullptr;
-  auto logger = journal ? spdlog::systemd_logger_mt("handoverd") : spdlog::stderr_color_mt("handoverd");
+  auto logger =
+      journal ? spdlog::systemd_logger_mt("handoverd") : spdlog::stderr_color_mt("handoverd");
   if (!journal) logger->set_pattern("handoverd: %l: %v");
   spdlog::set_default_logger(logger);
   spdlog::set_level(debug ? spdlog::level::debug : spdlog::level::info);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// May this caller do that? Asks polkit without blocking; the message is handled again once answered.
+// May this caller do that? Asks polkit without blocking; the message is handled again once
+// answered.
 #pragma once
 
 #include <cstdint>

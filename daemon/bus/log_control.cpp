@@ -44,16 +44,15 @@ int set_level(sd_bus* bus, const char*, const char*, const char*, sd_bus_message
   const CredsPtr creds(found);
   const bool known = creds && sd_bus_creds_get_euid(creds.get(), &uid) >= 0;
   if (!known || (uid != 0 && uid != geteuid())) {
-    return reply_error(error,
-                       Error{ErrorCode::access_denied, "Only root may set the log level."});
+    return reply_error(error, Error{ErrorCode::access_denied, "Only root may set the log level."});
   }
   for (const auto& [text, level] : levels) {
     if (text != wanted) continue;
     spdlog::set_level(level);
     return 0;
   }
-  return reply_error(error, Error{ErrorCode::invalid_argument, "There is no log level '" +
-                                                                   std::string(wanted) + "'."});
+  return reply_error(error, Error{ErrorCode::invalid_argument,
+                                  "There is no log level '" + std::string(wanted) + "'."});
 }
 
 int get_target(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void*,
@@ -78,9 +77,8 @@ const sd_bus_vtable vtable[] = {
 
 Result<void> add_log_control(Link& link) {
   sd_bus_slot* slot = nullptr;
-  const int result =
-      sd_bus_add_object_vtable(link.bus.get(), &slot, "/org/freedesktop/LogControl1",
-                               "org.freedesktop.LogControl1", vtable, nullptr);
+  const int result = sd_bus_add_object_vtable(link.bus.get(), &slot, "/org/freedesktop/LogControl1",
+                                              "org.freedesktop.LogControl1", vtable, nullptr);
   if (result >= 0) link.slots.emplace_back(slot);
   return check(result, "serving org.freedesktop.LogControl1");
 }

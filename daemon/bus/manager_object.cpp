@@ -18,8 +18,8 @@ int get_version(sd_bus*, const char*, const char*, const char*, sd_bus_message* 
   return sd_bus_message_append(reply, "s", HANDOVER_VERSION);
 }
 
-int get_state(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply,
-              void* userdata, sd_bus_error*) {
+int get_state(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void* userdata,
+              sd_bus_error*) {
   const std::string state(to_string(server_of(userdata).engine().state()));
   return sd_bus_message_append(reply, "s", state.c_str());
 }
@@ -31,8 +31,8 @@ int get_generation(sd_bus*, const char*, const char*, const char*, sd_bus_messag
 
 int get_backend(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply,
                 void* userdata, sd_bus_error*) {
-  return sd_bus_message_append(
-      reply, "s", server_of(userdata).engine().sessions().default_backend().c_str());
+  return sd_bus_message_append(reply, "s",
+                               server_of(userdata).engine().sessions().default_backend().c_str());
 }
 
 int get_backends(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply,
@@ -98,11 +98,11 @@ int register_client(sd_bus_message* message, void* userdata, sd_bus_error* error
     if (auto read = check(sd_bus_message_exit_container(message), "needs"); !read) return read;
     auto options = Options::read(message);
     if (!options) return fail(options.error());
-    for (auto taken : {options->take("required", client.required),
-                       options->take("prepare-timeout-usec", client.prepare_timeout_usec),
-                       options->take("freeze-timeout-usec", client.freeze_timeout_usec),
-                       options->take("restore-timeout-usec", client.restore_timeout_usec),
-                       options->finish()}) {
+    for (auto taken :
+         {options->take("required", client.required),
+          options->take("prepare-timeout-usec", client.prepare_timeout_usec),
+          options->take("freeze-timeout-usec", client.freeze_timeout_usec),
+          options->take("restore-timeout-usec", client.restore_timeout_usec), options->finish()}) {
       if (!taken) return taken;
     }
     const auto state = engine.register_client(std::move(client), caller);
@@ -158,8 +158,8 @@ int create_session(sd_bus_message* message, void* userdata, sd_bus_error* error)
     if (auto read = check(sd_bus_message_read(message, "s", &name), "name"); !read) return read;
     auto options = Options::read(message);
     if (!options) return fail(options.error());
-    for (auto taken : {options->take("backend", backend), options->take("client", client),
-                       options->finish()}) {
+    for (auto taken :
+         {options->take("backend", backend), options->take("client", client), options->finish()}) {
       if (!taken) return taken;
     }
     if (auto made = engine.create_session(name, backend, client, caller); !made) return made;
@@ -173,9 +173,9 @@ int get_session(sd_bus_message* message, void* userdata, sd_bus_error* error) {
   const int result = sd_bus_message_read(message, "s", &name);
   if (result < 0) return result;
   if (server_of(userdata).engine().sessions().find(name) == nullptr) {
-    return reply_error(error, Error{ErrorCode::no_such_session,
-                                    "There is no session '" + std::string(name) +
-                                        "'; list them with 'handoverctl sessions'."});
+    return reply_error(
+        error, Error{ErrorCode::no_such_session, "There is no session '" + std::string(name) +
+                                                     "'; list them with 'handoverctl sessions'."});
   }
   return sd_bus_reply_method_return(message, "o", session_path(name).c_str());
 }
@@ -207,18 +207,18 @@ int request(sd_bus_message* message, void* userdata, sd_bus_error* error, engine
     if (options->has("initrd")) wanted.initrd = "";
     for (auto taken : {options->take("kernel", wanted.kernel),
                        wanted.initrd ? options->take("initrd", *wanted.initrd) : Result<void>{},
-                       options->take("cmdline", wanted.cmdline),
-                       options->take("mode", wanted.mode), options->finish()}) {
+                       options->take("cmdline", wanted.cmdline), options->take("mode", wanted.mode),
+                       options->finish()}) {
       if (!taken) return taken;
     }
     // Answered when preflight has passed, so that its errors are this call's errors.
-    engine.request(type, wanted, caller,
-                   [held = std::shared_ptr<sd_bus_message>(sd_bus_message_ref(message),
-                                                           sd_bus_message_unref)](
-                       const Result<std::uint64_t>& job) {
-                     if (!job) return reply_error(held.get(), job.error());
-                     sd_bus_reply_method_return(held.get(), "o", job_path(*job).c_str());
-                   });
+    engine.request(
+        type, wanted, caller,
+        [held = std::shared_ptr<sd_bus_message>(sd_bus_message_ref(message), sd_bus_message_unref)](
+            const Result<std::uint64_t>& job) {
+          if (!job) return reply_error(held.get(), job.error());
+          sd_bus_reply_method_return(held.get(), "o", job_path(*job).c_str());
+        });
     return {};
   };
   return guarded(message, userdata, error, update_action, act);
@@ -259,8 +259,7 @@ const sd_bus_vtable vtable[] = {
     SD_BUS_PROPERTY("CurrentJob", "o", get_current_job, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_METHOD_WITH_ARGS("RegisterClient",
                             SD_BUS_ARGS("s", name, "o", path, "as", needs, "a{sv}", options),
-                            SD_BUS_RESULT("s", state), register_client,
-                            SD_BUS_VTABLE_UNPRIVILEGED),
+                            SD_BUS_RESULT("s", state), register_client, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("UnregisterClient", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT,
                             unregister_client, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("ListClients", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sosuasbs)", clients),
@@ -281,8 +280,8 @@ const sd_bus_vtable vtable[] = {
     SD_BUS_METHOD_WITH_ARGS("GetHistory", SD_BUS_ARGS("u", most), SD_BUS_RESULT("s", json),
                             get_history, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("u", id, "o", job), 0),
-    SD_BUS_SIGNAL_WITH_ARGS("JobRemoved",
-                            SD_BUS_ARGS("u", id, "o", job, "s", result, "s", reason), 0),
+    SD_BUS_SIGNAL_WITH_ARGS("JobRemoved", SD_BUS_ARGS("u", id, "o", job, "s", result, "s", reason),
+                            0),
     SD_BUS_SIGNAL_WITH_ARGS("ClientAdded", SD_BUS_ARGS("s", name), 0),
     SD_BUS_SIGNAL_WITH_ARGS("ClientRemoved", SD_BUS_ARGS("s", name), 0),
     SD_BUS_SIGNAL_WITH_ARGS("ClientChanged", SD_BUS_ARGS("s", name, "s", phase), 0),

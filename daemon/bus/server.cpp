@@ -46,9 +46,8 @@ Result<void> Server::listen(const std::string& path) {
   if (bound < 0) return fail_errno("bind " + path);
   if (::listen(fd.get(), SOMAXCONN) < 0) return fail_errno("listen " + path);
   listener_ = std::move(fd);
-  return check(
-      sd_event_add_io(loop_.get(), nullptr, listener_.get(), EPOLLIN, on_peer, this),
-      "sd_event_add_io");
+  return check(sd_event_add_io(loop_.get(), nullptr, listener_.get(), EPOLLIN, on_peer, this),
+               "sd_event_add_io");
 }
 
 int Server::on_peer(sd_event_source*, int fd, std::uint32_t, void* userdata) {
@@ -63,7 +62,8 @@ int Server::on_peer(sd_event_source*, int fd, std::uint32_t, void* userdata) {
   int result = sd_bus_new(&bus);
   link->bus.reset(bus);
   if (result >= 0) result = sd_bus_set_fd(bus, peer.get(), peer.get());
-  if (result >= 0) [[maybe_unused]] const int taken = peer.release();
+  if (result >= 0) [[maybe_unused]]
+    const int taken = peer.release();
   if (result >= 0) result = sd_id128_randomize(&id);
   if (result >= 0) result = sd_bus_set_server(bus, 1, id);
   if (result >= 0) result = sd_bus_negotiate_fds(bus, 1);
@@ -195,10 +195,9 @@ Result<void> Server::add_objects(Link& link) {
   if (auto added = add_log_control(link); !added) return added;
   sd_bus_slot* slot = nullptr;
   // sd-bus makes this signal itself when the connection ends.
-  const int result = sd_bus_match_signal_async(link.bus.get(), &slot, nullptr,
-                                               "/org/freedesktop/DBus/Local",
-                                               "org.freedesktop.DBus.Local", "Disconnected",
-                                               on_disconnected, nullptr, this);
+  const int result = sd_bus_match_signal_async(
+      link.bus.get(), &slot, nullptr, "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
+      "Disconnected", on_disconnected, nullptr, this);
   if (result >= 0) link.slots.emplace_back(slot);
   return check(result, "watching a connection");
 }
@@ -267,8 +266,8 @@ void Server::job_changed(std::uint64_t id) {
   }
 }
 void Server::job_removed(std::uint64_t id, const std::string& result, const std::string& reason) {
-  signal("JobRemoved", "uoss", static_cast<std::uint32_t>(id), job_path(id).c_str(),
-         result.c_str(), reason.c_str());
+  signal("JobRemoved", "uoss", static_cast<std::uint32_t>(id), job_path(id).c_str(), result.c_str(),
+         reason.c_str());
 }
 void Server::update_finished(const std::string& outcome, const std::string& reason,
                              std::uint64_t generation) {

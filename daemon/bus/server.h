@@ -61,8 +61,7 @@ class Server final : public engine::Outside {
   void client_changed(const ClientRecord& client) override;
   void job_added(std::uint64_t id) override;
   void job_changed(std::uint64_t id) override;
-  void job_removed(std::uint64_t id, const std::string& result,
-                   const std::string& reason) override;
+  void job_removed(std::uint64_t id, const std::string& result, const std::string& reason) override;
   void update_finished(const std::string& outcome, const std::string& reason,
                        std::uint64_t generation) override;
   void state_lost(const std::string& session, const std::string& client,

@@ -137,8 +137,8 @@ int preserve_blob(sd_bus_message* message, void* userdata, sd_bus_error* error) 
       return fail(ErrorCode::invalid_argument,
                   "A blob has at most 1 MiB; preserve a memfd for more.");
     }
-    const auto memfd = system::memfd_with(
-        "handover-blob", std::string_view(static_cast<const char*>(data), size));
+    const auto memfd =
+        system::memfd_with("handover-blob", std::string_view(static_cast<const char*>(data), size));
     if (!memfd) return fail(memfd.error());
     if (auto done = engine.preserve(name, token, memfd->get(), /*blob=*/true, caller); !done) {
       return done;
@@ -198,8 +198,7 @@ const sd_bus_vtable vtable[] = {
     SD_BUS_PROPERTY("OwnerUnit", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Incoming", "b", get_incoming, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Tokens", "a(tstb)", get_tokens, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_METHOD_WITH_ARGS("Preserve",
-                            SD_BUS_ARGS("t", token, "h", descriptor, "a{sv}", options),
+    SD_BUS_METHOD_WITH_ARGS("Preserve", SD_BUS_ARGS("t", token, "h", descriptor, "a{sv}", options),
                             SD_BUS_NO_RESULT, preserve, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("PreserveBlob", SD_BUS_ARGS("t", token, "ay", data), SD_BUS_NO_RESULT,
                             preserve_blob, SD_BUS_VTABLE_UNPRIVILEGED),

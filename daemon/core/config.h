@@ -31,7 +31,7 @@ struct Config {
   std::uint64_t thaw_timeout_usec = 5'000'000;
   std::uint64_t restore_timeout_usec = 30'000'000;  ///< per client, once it is called
   std::uint64_t boot_gate_usec = 3'000'000;  ///< the rest of the boot waits so long for the restore
-  std::uint64_t claim_timeout_usec = 300'000'000;   ///< until what nobody claims is freed
+  std::uint64_t claim_timeout_usec = 300'000'000;  ///< until what nobody claims is freed
   std::uint64_t max_sessions_per_user = 256;
   std::uint64_t max_descriptors_per_user = 4096;
   std::uint64_t max_bytes_per_user = UINT64_C(1) << 50;  ///< root is not limited by bytes

@@ -52,8 +52,8 @@ auto timed(const char* what, const char* kind, Act act) {
 UniqueFd small_pages(const char* name, std::size_t size) {
   UniqueFd fd(memfd_create(name, MFD_CLOEXEC));
   if (!fd || ftruncate(fd.get(), static_cast<off_t>(size)) != 0) std::exit(1);
-  auto* memory = static_cast<char*>(
-      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0));
+  auto* memory =
+      static_cast<char*>(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0));
   if (memory == MAP_FAILED) std::exit(1);
   for (std::size_t at = 0; at < size; at += 4096) memory[at] = static_cast<char>(at >> 12U);
   munmap(memory, size);
@@ -66,7 +66,8 @@ int preserve(std::size_t size) {
   const auto collapsed = small_pages("collapsed", size);
   const std::atomic<bool> cancel{false};
   const auto pages = timed("collapse", "collapsed", [&] {
-    return system::collapse_memfd(collapsed.get(), [](std::uint64_t) {}, cancel);
+    return system::collapse_memfd(
+        collapsed.get(), [](std::uint64_t) {}, cancel);
   });
   std::cout << "bytes-huge collapsed " << pages.bytes_huge << std::endl;
   auto first = must(luo->create("bench-plain"));
@@ -86,8 +87,8 @@ int retrieve() {
     const auto fd = timed("retrieve", kind, [&] { return session->retrieve(1); });
     must(session->finish());
     const auto size = static_cast<std::size_t>(lseek(fd.get(), 0, SEEK_END));
-    const auto* memory = static_cast<const char*>(
-        mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0));
+    const auto* memory =
+        static_cast<const char*>(mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0));
     if (memory == MAP_FAILED) return 1;
     for (std::size_t at = 0; at < size; at += 4096) {
       if (memory[at] != static_cast<char>(at >> 12U)) {

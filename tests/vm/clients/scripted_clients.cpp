@@ -96,8 +96,8 @@ class Scripted {
       if (fds_.size() < token) {
         client::Fd fd(memfd_create(name().c_str(), MFD_CLOEXEC));
         const auto bytes = contents(index_, token, size_);
-        if (!fd || write(fd.get(), bytes.data(), bytes.size()) !=
-                       static_cast<ssize_t>(bytes.size())) {
+        if (!fd ||
+            write(fd.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
           die("memfd", {"", "cannot be written", 0});
         }
         fds_.push_back(std::move(fd));

@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <string>
 #include <vector>
 
@@ -126,9 +128,7 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
   return loop.run();
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int start(int argc, char** argv) {
   const auto started_at = handover::system::counter_now();
   handover::system::counter_start();
   auto fds = handover::system::take_listen_fds();
@@ -162,4 +162,15 @@ int main(int argc, char** argv) {
     return 1;
   }
   return *code < 0 ? 1 : *code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return start(argc, argv);
+  } catch (const std::exception& error) {  // no memory, no epoll: nobody can handle that
+    std::fprintf(stderr, "handoverd: %s\n", error.what());
+    return 1;
+  }
 }

@@ -2,21 +2,24 @@
 // A connection on which org.handover1 is served: the system bus, or one peer of the private socket.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "bus/call_queue.h"
 #include "bus/sd_bus.h"
 #include "engine/engine.h"
 
 namespace handover::bus {
 
 struct Link {
+  std::unique_ptr<CallQueue> calls;
   BusPtr bus;
   std::vector<SlotPtr> slots;  ///< vtables and matches, gone before the bus
   std::string id;              ///< "system", or "direct-N"
   bool direct = false;
 
-  Link() = default;
+  explicit Link(system::Loop& loop) : calls(std::make_unique<CallQueue>(loop)) {}
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
   ~Link() { slots.clear(); }

@@ -82,12 +82,11 @@ int guarded(sd_bus_message* message, void* userdata, sd_bus_error* error, const 
 int register_client(sd_bus_message* message, void* userdata, sd_bus_error* error) {
   const auto act = [&](engine::Engine& engine, const engine::Caller& caller) -> Result<void> {
     ClientRecord client;
-    const char* name = nullptr;
+    const auto name = read_name(message);
+    if (!name) return fail(name.error());
     const char* path = nullptr;
-    if (auto read = check(sd_bus_message_read(message, "so", &name, &path), "arguments"); !read) {
-      return read;
-    }
-    client.name = name;
+    if (auto read = check(sd_bus_message_read(message, "o", &path), "path"); !read) return read;
+    client.name = *name;
     client.path = path;
     if (auto read = check(sd_bus_message_enter_container(message, 'a', "s"), "needs"); !read) {
       return read;
@@ -152,18 +151,18 @@ int list_clients(sd_bus_message* message, void* userdata, sd_bus_error*) {
 
 int create_session(sd_bus_message* message, void* userdata, sd_bus_error* error) {
   const auto act = [&](engine::Engine& engine, const engine::Caller& caller) -> Result<void> {
-    const char* name = nullptr;
+    const auto name = read_name(message);
+    if (!name) return fail(name.error());
     std::string backend;
     std::string client;
-    if (auto read = check(sd_bus_message_read(message, "s", &name), "name"); !read) return read;
     auto options = Options::read(message);
     if (!options) return fail(options.error());
     for (auto taken :
          {options->take("backend", backend), options->take("client", client), options->finish()}) {
       if (!taken) return taken;
     }
-    if (auto made = engine.create_session(name, backend, client, caller); !made) return made;
-    return check(sd_bus_reply_method_return(message, "o", session_path(name).c_str()), "reply");
+    if (auto made = engine.create_session(*name, backend, client, caller); !made) return made;
+    return check(sd_bus_reply_method_return(message, "o", session_path(*name).c_str()), "reply");
   };
   return guarded(message, userdata, error, register_action, act);
 }

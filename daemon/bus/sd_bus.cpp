@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "bus/sd_bus.h"
 
+#include <cerrno>
 #include <utility>
 
 namespace handover::bus {
@@ -8,6 +9,16 @@ namespace handover::bus {
 Result<void> check(int result, const char* what) {
   if (result >= 0) return {};
   return fail_errno(what, -result);
+}
+
+Result<std::string> read_name(sd_bus_message* message) {
+  const char* name = nullptr;
+  const int result = sd_bus_message_read_basic(message, 's', &name);
+  if (result == -EBADMSG) {
+    return fail(ErrorCode::invalid_name, "the name is not UTF-8; give 1 to 63 bytes of UTF-8");
+  }
+  if (auto read = check(result, "name"); !read) return fail(read.error());
+  return std::string(name);
 }
 
 std::string error_name_of(const Error& error) {

@@ -32,6 +32,10 @@ inline MessagePtr reference(sd_bus_message* message) {
 /// A negative errno of sd-bus as a value.
 Result<void> check(int result, const char* what);
 
+/// Reads the string that is a name. invalid_name if it is not UTF-8, which only a peer of the
+/// private socket can send: a bus throws such a sender out.
+Result<std::string> read_name(sd_bus_message* message);
+
 /// "org.handover1.Error.<name>".
 std::string error_name_of(const Error& error);
 /// Fills `into`; returns what a vtable handler returns.

@@ -9,6 +9,8 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <set>
+#include <string>
 #include <utility>
 
 namespace handover::bus {
@@ -54,7 +56,7 @@ int Server::on_peer(sd_event_source*, int fd, std::uint32_t, void* userdata) {
   auto& server = *static_cast<Server*>(userdata);
   UniqueFd peer(accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!peer) return 0;  // it has gone again
-  auto link = std::make_unique<Link>();
+  auto link = std::make_unique<Link>(server.loop_);
   link->direct = true;
   link->id = "direct-" + std::to_string(server.next_peer_++);
   sd_bus* bus = nullptr;
@@ -81,7 +83,7 @@ int Server::on_peer(sd_event_source*, int fd, std::uint32_t, void* userdata) {
 }
 
 Result<void> Server::connect() {
-  auto link = std::make_unique<Link>();
+  auto link = std::make_unique<Link>(loop_);
   link->id = "system";
   sd_bus* bus = nullptr;
   const char* address = std::getenv("DBUS_SYSTEM_BUS_ADDRESS");
@@ -134,11 +136,15 @@ int Server::on_disconnected(sd_bus_message* message, void* userdata, sd_bus_erro
       return;
     }
     spdlog::warn("The system bus is gone; connecting again.");
+    // And everybody on it: a new bus gives the same unique names to others.
+    std::set<std::string> gone;
+    for (const auto& [name, client] : server.engine().clients()) {
+      if (client.bus_name.starts_with(':')) gone.insert(client.bus_name);
+    }
+    for (const auto& connection : gone) server.engine().connection_gone(connection);
     server.reconnect_ = server.loop_.after(reconnect_usec, [&server] {
       if (auto connected = server.connect(); !connected) {
         spdlog::error("{}", connected.error().message);
-      } else {
-        server.look_for_lost_clients();
       }
     });
   });
@@ -243,6 +249,8 @@ void Server::session_changed(const std::string& session, const char* property) {
   changed(session_path(session), session_interface, property);
 }
 void Server::session_added(const std::string& session) {
+  // Under a name that was there before, and incoming.
+  session_changed(session, "Incoming");
   signal("SessionAdded", "so", session.c_str(), session_path(session).c_str());
 }
 void Server::session_removed(const std::string& session) {

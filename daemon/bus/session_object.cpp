@@ -196,7 +196,7 @@ const sd_bus_vtable vtable[] = {
     SD_BUS_PROPERTY("Client", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("OwnerUID", "u", get_owner_uid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("OwnerUnit", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-    SD_BUS_PROPERTY("Incoming", "b", get_incoming, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("Incoming", "b", get_incoming, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Tokens", "a(tstb)", get_tokens, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_METHOD_WITH_ARGS("Preserve", SD_BUS_ARGS("t", token, "h", descriptor, "a{sv}", options),
                             SD_BUS_NO_RESULT, preserve, SD_BUS_VTABLE_UNPRIVILEGED),

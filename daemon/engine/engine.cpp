@@ -201,7 +201,14 @@ void Engine::adopt_sessions(const std::vector<SessionRecord>& records,
   fds = std::move(unknown);
   for (const auto& record : records) {
     if (auto adopted = sessions_.adopt(record, std::move(parts[record.id])); !adopted) {
-      if (record.ending) continue;  // it was on its way out, and is gone
+      if (record.ending) {
+        // It was on its way out, and is gone: what was not retrieved may not have been reported.
+        for (const auto& token : record.tokens) {
+          if (!record.incoming || token.retrieved) continue;
+          report_unclaimed(record.name, record.client, token.token, "was not retrieved");
+        }
+        continue;
+      }
       report_loss(record.name, record.client,
                   "Session '" + record.name + "' is lost: " + adopted.error().message);
     }
@@ -247,14 +254,13 @@ std::string Engine::next_step_for(const ClientRecord& client) const {
 }
 
 Result<void> Engine::check_cycles(const ClientRecord& with) const {
-  std::map<std::string, std::vector<std::string>> needs;
-  for (const auto& [name, client] : clients_) needs[name] = client.needs;
-  needs[with.name] = with.needs;
-  for (auto& [name, needed] : needs) {
+  auto needed = needs();
+  needed[with.name] = with.needs;
+  for (auto& [name, others] : needed) {
     // Clients start in any order: who is not here yet is checked when an update is asked for.
-    std::erase_if(needed, [&](const std::string& other) { return !needs.contains(other); });
+    std::erase_if(others, [&](const std::string& other) { return !needed.contains(other); });
   }
-  if (auto graph = Graph::make(needs); !graph) return fail(graph.error());
+  if (auto graph = Graph::make(needed); !graph) return fail(graph.error());
   return {};
 }
 
@@ -338,6 +344,20 @@ void Engine::drop_client(const std::string& name) {
   outside_.client_removed(name);
 }
 
+bool Engine::owns_sessions(const std::string& client) const {
+  return std::any_of(sessions_.all().begin(), sessions_.all().end(),
+                     [&](const auto& held) { return held.second.record.client == client; });
+}
+
+/// Whom an update waited for in vain, and who has nothing left: the next one goes without it.
+void Engine::drop_absent_clients() {
+  std::vector<std::string> absent;
+  for (const auto& [name, client] : clients_) {
+    if (!connected(client) && !owns_sessions(name)) absent.push_back(name);
+  }
+  for (const auto& name : absent) drop_client(name);
+}
+
 void Engine::connection_gone(const std::string& connection) {
   if (connections_.erase(connection) == 0) return;
   std::vector<std::string> gone;
@@ -350,10 +370,7 @@ void Engine::connection_gone(const std::string& connection) {
     const bool being_called = pass_ && pass_->called.contains(name);
     const bool counts = state_ == State::preparing || state_ == State::prepared ||
                         state_ == State::freezing || state_ == State::frozen;
-    const bool owns_sessions =
-        std::any_of(sessions_.all().begin(), sessions_.all().end(),
-                    [&](const auto& held) { return held.second.record.client == name; });
-    if (state_ == State::normal && !owns_sessions) {
+    if (state_ == State::normal && !owns_sessions(name)) {
       drop_client(name);
     } else if (counts && client.required && !being_called) {
       fail_update(Error{ErrorCode::client_gone, "Client '" + name + "' left the bus in state " +

@@ -127,6 +127,8 @@ class Engine {
   [[nodiscard]] bool connected(const ClientRecord& client) const;
   [[nodiscard]] std::string next_step_for(const ClientRecord& client) const;
   void drop_client(const std::string& name);
+  void drop_absent_clients();
+  [[nodiscard]] bool owns_sessions(const std::string& client) const;
   void session_touched(const std::string& name, const char* property);
 
   // manifest.cpp: what is written where
@@ -176,8 +178,11 @@ class Engine {
   void finish_sessions(const std::vector<std::string>& names, const std::string& why);
   void finish_session(const std::string& session, const std::string& why);
   [[nodiscard]] std::vector<std::string> incoming_sessions_of(const std::string& client) const;
+  void report_unclaimed(const std::string& session, const std::string& client, std::uint64_t token,
+                        const std::string& why);
   void report_loss(const std::string& session, const std::string& client, std::string reason);
   [[nodiscard]] std::set<std::string> clients_in(std::initializer_list<ClientPhase> phases) const;
+  [[nodiscard]] std::map<std::string, std::vector<std::string>> needs() const;
   [[nodiscard]] std::uint64_t timeout_of(const ClientRecord& client, ClientCall call) const;
 
   system::Loop& loop_;

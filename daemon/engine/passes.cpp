@@ -42,6 +42,12 @@ std::set<std::string> Engine::clients_in(std::initializer_list<ClientPhase> phas
   return names;
 }
 
+std::map<std::string, std::vector<std::string>> Engine::needs() const {
+  std::map<std::string, std::vector<std::string>> needs;
+  for (const auto& [name, client] : clients_) needs[name] = client.needs;
+  return needs;
+}
+
 std::uint64_t Engine::timeout_of(const ClientRecord& client, ClientCall call) const {
   const auto or_default = [](std::uint64_t own, std::uint64_t configured) {
     return own != 0 ? own : configured;
@@ -61,14 +67,13 @@ std::uint64_t Engine::timeout_of(const ClientRecord& client, ClientCall call) co
 }
 
 void Engine::start_pass(ClientCall call, Event then, const std::set<std::string>& only) {
-  std::map<std::string, std::vector<std::string>> needs;
-  for (const auto& [name, client] : clients_) needs[name] = client.needs;
+  auto needed = needs();
   if (call != ClientCall::prepare) {
-    for (auto& [name, needed] : needs) {
-      std::erase_if(needed, [&](const std::string& other) { return !needs.contains(other); });
+    for (auto& [name, others] : needed) {
+      std::erase_if(others, [&](const std::string& other) { return !needed.contains(other); });
     }
   }
-  const auto graph = Graph::make(needs);
+  const auto graph = Graph::make(needed);
   if (!graph) return fail_update(graph.error());
   ++pass_epoch_;
   pass_.emplace(Pass{call == ClientCall::prepare ? Wave(*graph, direction_of(call))
@@ -215,7 +220,7 @@ bool Engine::answered_badly(ClientRecord& client, ClientCall call, const Error& 
     case ClientCall::cancel:
     case ClientCall::thaw:
       spdlog::error("{}", sentence);
-      if (call == ClientCall::thaw && failure_) failure_->message += " " + sentence;
+      if (call == ClientCall::thaw && failure_) failure_->message.append(" ").append(sentence);
       set_phase(client, ClientPhase::idle);
       return true;
     case ClientCall::restore:
@@ -283,11 +288,14 @@ void Engine::finish_session(const std::string& session, const std::string& why) 
   const auto unclaimed = sessions_.finish(session);
   if (!unclaimed) return report_loss(session, client, unclaimed.error().message);
   outside_.session_removed(session);
-  for (const auto token : *unclaimed) {
-    report_loss(
-        session, client,
-        "Session '" + session + "', token " + std::to_string(token) + " " + why + " and is freed.");
-  }
+  for (const auto token : *unclaimed) report_unclaimed(session, client, token, why);
+}
+
+void Engine::report_unclaimed(const std::string& session, const std::string& client,
+                              std::uint64_t token, const std::string& why) {
+  report_loss(
+      session, client,
+      "Session '" + session + "', token " + std::to_string(token) + " " + why + " and is freed.");
 }
 
 void Engine::give_up(ClientRecord& client, const std::string& reason) {
@@ -299,12 +307,24 @@ void Engine::give_up(ClientRecord& client, const std::string& reason) {
 void Engine::claim_time_over() {
   for (auto& [name, client] : clients_) {
     if (client.phase != ClientPhase::restoring) continue;
+    // Who is here and has not had its turn, since it needs somebody who did not come, gets it now;
+    // who is being called has its own time limit.
+    const bool has_failed = pass_ && pass_->wave.waiting().contains(name);
+    if (connected(client) && !has_failed) continue;
+    if (pass_ && pass_->called.contains(name)) continue;
     give_up(client, "it did not come back and restore within the claim time.");
     if (pass_) pass_->wave.done(name);
   }
   // Also those of clients that are no longer registered.
-  finish_sessions(sessions_.incoming(), "was not claimed within the claim time");
-  if (pass_) advance_pass();
+  auto left = sessions_.incoming();
+  std::erase_if(left, [&](const std::string& name) {
+    const auto client = clients_.find(sessions_.find(name)->record.client);
+    return client != clients_.end() && client->second.phase == ClientPhase::restoring;
+  });
+  finish_sessions(left, "was not claimed within the claim time");
+  if (!pass_) return;
+  await_claims();
+  advance_pass();
 }
 
 void Engine::pass_over_absent() {
@@ -316,7 +336,7 @@ void Engine::pass_over_absent() {
     if (pass_->call == ClientCall::thaw) {
       const auto sentence = "Client '" + name + "' is gone and could not be thawed.";
       spdlog::error("{}", sentence);
-      if (failure_) failure_->message += " " + sentence;
+      if (failure_) failure_->message.append(" ").append(sentence);
     }
     set_phase(client, ClientPhase::idle);
     pass_->wave.done(name);

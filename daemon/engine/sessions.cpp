@@ -33,6 +33,13 @@ std::uint64_t size_of(int fd) {
 
 }  // namespace
 
+std::string FdStore::stored_name(const std::string& prefix, const std::string& part) {
+  std::string name = prefix;
+  name += '-';
+  name += part;
+  return name;
+}
+
 Result<void> FdStore::keep(const std::string& prefix,
                            const std::vector<backend::Session::StoredFd>& fds) {
   std::map<std::string, int> wanted;
@@ -45,18 +52,19 @@ Result<void> FdStore::keep(const std::string& prefix,
       ++it;
       continue;
     }
-    if (auto forgotten = system::forget_fd(prefix + "-" + it->first); !forgotten) return forgotten;
+    if (auto forgotten = system::forget_fd(stored_name(prefix, it->first)); !forgotten)
+      return forgotten;
     it = kept.erase(it);
   }
   for (const auto& [part, fd] : wanted) {
-    if (auto stored = system::store_fd(prefix + "-" + part, fd); !stored) return stored;
+    if (auto stored = system::store_fd(stored_name(prefix, part), fd); !stored) return stored;
     kept.emplace(part, fd);
   }
   return {};
 }
 
 Result<void> FdStore::forget(const std::string& prefix, const std::string& part) {
-  if (auto forgotten = system::forget_fd(prefix + "-" + part); !forgotten) return forgotten;
+  if (auto forgotten = system::forget_fd(stored_name(prefix, part)); !forgotten) return forgotten;
   if (const auto it = kept_.find(prefix); it != kept_.end()) it->second.erase(part);
   return system::notify_barrier(barrier_usec);
 }
@@ -65,7 +73,7 @@ Result<void> FdStore::forget_all(const std::string& prefix) {
   const auto it = kept_.find(prefix);
   if (it == kept_.end()) return {};
   for (const auto& [part, fd] : it->second) {
-    if (auto forgotten = system::forget_fd(prefix + "-" + part); !forgotten) return forgotten;
+    if (auto forgotten = system::forget_fd(stored_name(prefix, part)); !forgotten) return forgotten;
   }
   kept_.erase(it);
   return system::notify_barrier(barrier_usec);
@@ -317,6 +325,7 @@ Result<void> Sessions::adopt(const SessionRecord& record,
   const bool has_session =
       std::any_of(parts.begin(), parts.end(), [](const auto& part) { return part.part == "s"; });
   std::vector<std::string> came_back;
+  came_back.reserve(parts.size());
   for (const auto& part : parts) came_back.push_back(part.part);
   Held held;
   held.record = record;

@@ -27,6 +27,9 @@ class FdStore {
   Result<void> forget(const std::string& prefix, const std::string& part);
   Result<void> forget_all(const std::string& prefix);
 
+  /// "<prefix>-<part>".
+  static std::string stored_name(const std::string& prefix, const std::string& part);
+
  private:
   std::map<std::string, std::map<std::string, int>> kept_;  ///< prefix → part → fd stored
 };

@@ -262,12 +262,19 @@ void Engine::run_preflight() {
     std::optional<Error> error;
   };
   auto found = std::make_shared<Found>(Found{preflight_input(), options_, std::nullopt});
+  if (auto graph = Graph::make(needs()); !graph) found->error = graph.error();
   if (found->options.kernel.empty()) found->options.kernel = setup_.config.kernel;
   const auto cmdline = options_.cmdline.empty() ? setup_.config.cmdline : options_.cmdline;
   run_on_worker([this, found, cmdline, real = !emulated()]() -> std::function<void()> {
     const auto look = [&]() -> Result<void> {
-      if (!real) return {};
       auto& options = found->options;
+      if (!real) {
+        // Nothing is booted; but a target that was named on purpose must be one.
+        if (options.kernel.empty()) return {};
+        const auto target = system::inspect_kernel(options.kernel);
+        if (!target) return fail(target.error());
+        return {};
+      }
       if (options.kernel.empty()) {
         auto newest = system::newest_kernel();
         if (!newest) return fail(newest.error());
@@ -284,7 +291,7 @@ void Engine::run_preflight() {
       found->input.target_cmdline = options.cmdline;
       return {};
     };
-    if (auto looked = look(); !looked) found->error = looked.error();
+    if (auto looked = look(); !looked && !found->error) found->error = looked.error();
     return [this, found] {
       if (failure_) return post(Event::failed);
       if (found->error) return fail_update(*found->error);
@@ -432,7 +439,7 @@ void Engine::kexec_emulated() {
   std::vector<system::NamedFd> fds;
   const auto add = [&](const std::string& prefix, const auto& stored) {
     for (const auto& [part, fd] : stored) {
-      fds.push_back({prefix + "-" + part, UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 3))});
+      fds.push_back({FdStore::stored_name(prefix, part), UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 3))});
     }
   };
   add("manifest", sessions_.main_backend().stored_fds());
@@ -467,6 +474,7 @@ HistoryEntry Engine::outcome() const {
 
 void Engine::finish_update() {
   for (auto& [name, client] : clients_) set_phase(client, ClientPhase::idle);
+  drop_absent_clients();
   if (!update_) return;
   const auto entry = outcome();
   // Refused before any client was asked: the caller's error, not an update to remember.

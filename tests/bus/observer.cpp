@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "observer.h"
+
+#include <string_view>
+
+namespace handover::test {
+
+namespace {
+
+/// One value of any basic type, or "…" for a container, which is skipped.
+std::string read_value(sd_bus_message* message) {
+  char type = 0;
+  const char* contents = nullptr;
+  must(sd_bus_message_peek_type(message, &type, &contents), "a value's type");
+  union {
+    const char* text;
+    std::uint64_t t;
+    std::uint32_t u;
+    int b;
+  } value{};
+  switch (type) {
+    case 's':
+    case 'o':
+      must(sd_bus_message_read_basic(message, type, &value.text), "a text");
+      return value.text;
+    case 't':
+      must(sd_bus_message_read_basic(message, type, &value.t), "a number");
+      return std::to_string(value.t);
+    case 'u':
+      must(sd_bus_message_read_basic(message, type, &value.u), "a number");
+      return std::to_string(value.u);
+    case 'b':
+      must(sd_bus_message_read_basic(message, type, &value.b), "a truth value");
+      return value.b != 0 ? "true" : "false";
+    default:
+      must(sd_bus_message_skip(
+               message, (std::string(1, type) + (contents != nullptr ? contents : "")).c_str()),
+           "a container");
+      return "…";
+  }
+}
+
+}  // namespace
+
+Observer::Observer(EventLoop& loop, const Address& address)
+    : loop_(loop), connection_(loop, address) {
+  sd_bus_slot* slot = nullptr;
+  if (address.direct) {
+    must(
+        sd_bus_add_match_async(connection_.get(), &slot, "type='signal'", on_signal, nullptr, this),
+        "watching");
+    slot_.reset(slot);
+    return;
+  }
+  // By path, not by sender: what the daemon says before it has its name is seen too.
+  must(sd_bus_add_match(connection_.get(), &slot, "type='signal',path_namespace='/org/handover1'",
+                        on_signal, this),
+       "watching");
+  slot_.reset(slot);
+}
+
+int Observer::on_signal(sd_bus_message* message, void* userdata, sd_bus_error*) {
+  auto& observer = *static_cast<Observer*>(userdata);
+  const std::string_view interface = sd_bus_message_get_interface(message);
+  if (interface.starts_with("org.freedesktop.DBus.Local")) return 0;
+  if (interface == "org.freedesktop.DBus.Properties") {
+    observer.add_changes(message);
+    return 0;
+  }
+  Signal signal{sd_bus_message_get_path(message),
+                std::string(interface),
+                sd_bus_message_get_member(message),
+                {}};
+  while (must(sd_bus_message_at_end(message, 0), "a signal") == 0) {
+    signal.arguments.push_back(read_value(message));
+  }
+  observer.signals_.push_back(std::move(signal));
+  return 0;
+}
+
+void Observer::add_changes(sd_bus_message* message) {
+  const char* interface = nullptr;
+  must(sd_bus_message_read(message, "s", &interface), "PropertiesChanged");
+  must(sd_bus_message_enter_container(message, 'a', "{sv}"), "changed properties");
+  while (must(sd_bus_message_enter_container(message, 'e', "sv"), "a property") > 0) {
+    const char* name = nullptr;
+    const char* type = nullptr;
+    must(sd_bus_message_read(message, "s", &name), "a property's name");
+    must(sd_bus_message_peek_type(message, nullptr, &type), "a property's type");
+    must(sd_bus_message_enter_container(message, 'v', type), "a property's value");
+    signals_.push_back({sd_bus_message_get_path(message), interface, name, {read_value(message)}});
+    must(sd_bus_message_exit_container(message), "a property's value");
+    must(sd_bus_message_exit_container(message), "a property");
+  }
+}
+
+std::vector<Signal> Observer::all(const std::string& member) const {
+  std::vector<Signal> found;
+  for (const auto& signal : signals_) {
+    if (signal.member == member) found.push_back(signal);
+  }
+  return found;
+}
+
+std::optional<Signal> Observer::next(const std::string& member) {
+  auto& seen = seen_[member];
+  if (!loop_.run_until([&] { return all(member).size() > seen; })) return std::nullopt;
+  return all(member)[seen++];
+}
+
+void Observer::clear() {
+  signals_.clear();
+  seen_.clear();
+}
+
+bool Observer::wait_for(const std::string& member, const std::string& first_argument) {
+  return loop_.run_until([&] {
+    for (const auto& signal : all(member)) {
+      if (!signal.arguments.empty() && signal.arguments.front() == first_argument) return true;
+    }
+    return false;
+  });
+}
+
+std::vector<std::string> Observer::states() const {
+  std::vector<std::string> states;
+  for (const auto& signal : all("State")) states.push_back(signal.arguments.front());
+  return states;
+}
+
+}  // namespace handover::test

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "service_manager.h"
+
+#include <linux/kcmp.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <map>
+#include <sstream>
+#include <stdexcept>
+
+namespace handover::test {
+
+namespace {
+
+constexpr std::size_t most_fds = 16;
+
+std::map<std::string, std::string> fields_of(const std::string& text) {
+  std::map<std::string, std::string> fields;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const auto equals = line.find('=');
+    if (equals != std::string::npos) fields[line.substr(0, equals)] = line.substr(equals + 1);
+  }
+  return fields;
+}
+
+bool same_open_file(int a, int b) {
+  return syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, a, b) == 0;
+}
+
+}  // namespace
+
+ServiceManager::ServiceManager(EventLoop& loop, const TemporaryDirectory& directory,
+                               std::vector<std::string> argv, std::vector<std::string> environment)
+    : loop_(loop),
+      directory_(directory),
+      argv_(std::move(argv)),
+      environment_(std::move(environment)) {
+  const auto path = directory_.file("notify");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), path.size());
+  socket_.reset(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  must(socket_ ? 0 : -errno, "the notify socket");
+  must(bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 ? -errno : 0,
+       "the notify socket");
+  source_ = loop_.readable(socket_.get(), [this] { on_notification(); });
+  environment_.push_back("NOTIFY_SOCKET=" + path);
+}
+
+void ServiceManager::start() {
+  ChildProcess::Setup setup;
+  setup.argv = argv_;
+  setup.environment = environment_;
+  setup.log = directory_.file("daemon.log");
+  setup.in_child = in_child_;
+  for (const auto& stored : store_) setup.listen_fds.emplace_back(stored.name, stored.fd.get());
+  stopping_ = false;
+  process_ = std::make_unique<ChildProcess>(loop_, setup, [this](int status) { ended(status); });
+  if (in_parent_) in_parent_();
+}
+
+std::optional<int> ServiceManager::stop() {
+  restart_.reset();
+  if (!running()) return last_status_;
+  stopping_ = true;
+  process_->signal(SIGTERM);
+  if (!loop_.run_until([this] { return !running(); })) return std::nullopt;
+  return last_status_;
+}
+
+void ServiceManager::kill_daemon() {
+  if (process_) process_->signal(SIGKILL);
+}
+
+void ServiceManager::ended(int status) {
+  // systemd too handles what a process said before it hears of its end.
+  on_notification();
+  last_status_ = status;
+  if (stopping_) return;
+  ++deaths_;
+  if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) crashes_.push_back(status);
+  // Not from within the dead process's own callback.
+  if (restarts_) restart_ = loop_.after(std::chrono::milliseconds(0), [this] { start(); });
+}
+
+void ServiceManager::on_notification() {
+  while (read_notification()) {
+  }
+}
+
+bool ServiceManager::read_notification() {
+  std::string text(8192, '\0');
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * most_fds)] = {};
+  iovec part{text.data(), text.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const auto got = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
+  if (got < 0) return false;
+  text.resize(static_cast<std::size_t>(got));
+  std::vector<UniqueFd> fds;
+  for (auto* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
+      fds.emplace_back(fd);
+    }
+  }
+  handle(text, std::move(fds));
+  return true;
+}
+
+void ServiceManager::handle(const std::string& text, std::vector<UniqueFd> fds) {
+  const auto fields = fields_of(text);
+  // BARRIER=1 is answered by closing its descriptor (sd_notify_barrier(3)): `fds` does.
+  if (fields.contains("FDSTOREREMOVE")) {
+    std::erase_if(store_, [&](const Stored& stored) { return stored.name == fields.at("FDNAME"); });
+  } else if (fields.contains("FDSTORE")) {
+    for (auto& fd : fds) {
+      // What is there already is not stored twice (service_add_fd_store(), systemd).
+      const bool known = std::any_of(store_.begin(), store_.end(), [&](const Stored& stored) {
+        return same_open_file(stored.fd.get(), fd.get());
+      });
+      if (!known) store_.insert(store_.begin(), Stored{fields.at("FDNAME"), std::move(fd)});
+    }
+  }
+  if (fields.contains("READY")) ++ready_;
+}
+
+std::vector<std::string> ServiceManager::stored_names() const {
+  std::vector<std::string> names;
+  for (const auto& stored : store_) names.push_back(stored.name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::string ServiceManager::log() const { return text_of(directory_.file("daemon.log")); }
+
+}  // namespace handover::test

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Plays systemd for the daemon: Type=notify, the fd store, Restart=on-failure.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "child_process.h"
+#include "core/unique_fd.h"
+#include "event_loop.h"
+#include "temporary_directory.h"
+
+namespace handover::test {
+
+class ServiceManager {
+ public:
+  struct Stored {
+    std::string name;
+    UniqueFd fd;
+  };
+
+  /// `log`, the notify socket and the daemon's directories are in `directory`.
+  ServiceManager(EventLoop& loop, const TemporaryDirectory& directory,
+                 std::vector<std::string> argv, std::vector<std::string> environment);
+
+  /// Runs in the child before execve(), at each start.
+  void before_exec(std::function<void()> in_child) { in_child_ = std::move(in_child); }
+  /// Runs in the test after each fork, with the new process's id.
+  void after_fork(std::function<void()> in_parent) { in_parent_ = std::move(in_parent); }
+
+  void start();
+  /// SIGTERM, and no restart. The status of waitpid(2), or nullopt if it did not end.
+  std::optional<int> stop();
+  void kill_daemon();
+  /// False: a daemon that dies stays dead until start().
+  void set_restarts(bool restarts) { restarts_ = restarts; }
+
+  [[nodiscard]] pid_t pid() const { return process_ ? process_->pid() : -1; }
+  [[nodiscard]] bool running() const { return process_ && process_->running(); }
+  /// How often READY=1 came.
+  [[nodiscard]] unsigned ready() const { return ready_; }
+  /// How many processes ended without being asked to.
+  [[nodiscard]] unsigned deaths() const { return deaths_; }
+  /// Statuses of those that ended by themselves other than by SIGKILL: crashes of their own.
+  [[nodiscard]] const std::vector<int>& crashes() const { return crashes_; }
+  [[nodiscard]] const std::vector<Stored>& store() const { return store_; }
+  [[nodiscard]] std::vector<std::string> stored_names() const;
+  [[nodiscard]] std::string log() const;
+
+ private:
+  void on_notification();
+  bool read_notification();
+  void handle(const std::string& text, std::vector<UniqueFd> fds);
+  void ended(int status);
+
+  EventLoop& loop_;
+  const TemporaryDirectory& directory_;
+  std::vector<std::string> argv_;
+  std::vector<std::string> environment_;
+  std::function<void()> in_child_;
+  std::function<void()> in_parent_;
+  UniqueFd socket_;
+  SourcePtr source_;
+  std::unique_ptr<ChildProcess> process_;
+  SourcePtr restart_;
+  std::vector<Stored> store_;
+  std::vector<int> crashes_;
+  bool restarts_ = true;
+  bool stopping_ = false;
+  unsigned ready_ = 0;
+  unsigned deaths_ = 0;
+  int last_status_ = 0;
+};
+
+}  // namespace handover::test

@@ -231,7 +231,7 @@ TEST_F(Interface, OfASessionWithoutAClientGoesThroughAnUpdate) {
   EXPECT_STREQ(bytes, "contents");
   EXPECT_EQ(with_token("script", "Retrieve", 7).error, error_name("AlreadyRetrieved"));
   // What is not finished is in the next update's way.
-  EXPECT_EQ(host.update().error, error_name("Busy"));
+  EXPECT_EQ(host.update().error, error_name("Incoming"));
   EXPECT_TRUE(on_session("script", "Finish").ok());
   EXPECT_TRUE(host.list_sessions().empty());
   EXPECT_TRUE(host.update().ok());

@@ -5,7 +5,8 @@
 project_build_steps() {
     local preset=$1
     shift
-    export CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache}
+    # Relative paths in the cache's keys: another checkout finds what this one compiled.
+    export CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache} CCACHE_BASEDIR=$REPO CCACHE_NOHASHDIR=1
     cd "$REPO" || return
     cmake --preset "$preset" -DCMAKE_CXX_COMPILER_LAUNCHER=ccache \
         -DCMAKE_C_COMPILER_LAUNCHER=ccache "$@"

@@ -43,6 +43,7 @@ Result<std::unique_ptr<EmulatedSession>> EmulatedSession::adopt(
   for (Adopted::Part& part : adopted.parts) parts[part.part] = std::move(part.fd);
   UniqueFd marker = std::move(parts["s"]);
   const bool complete =
+      !adopted.tokens.empty() &&
       std::all_of(adopted.tokens.begin(), adopted.tokens.end(), [&](const Descriptor& descriptor) {
         return static_cast<bool>(parts["t" + std::to_string(descriptor.token)]);
       });

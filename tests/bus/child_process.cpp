@@ -20,6 +20,7 @@ constexpr int first_passed_fd = 3;  // SD_LISTEN_FDS_START
 
 std::vector<char*> pointers(std::vector<std::string>& strings) {
   std::vector<char*> result;
+  result.reserve(strings.size() + 1);
   for (auto& string : strings) result.push_back(string.data());
   result.push_back(nullptr);
   return result;

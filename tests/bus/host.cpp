@@ -73,6 +73,14 @@ bool Host::serves() {
   return manager_.running() && pid == static_cast<std::uint32_t>(manager_.pid());
 }
 
+void Host::restart_bus() {
+  admin_.reset();
+  observer_.reset();
+  bus_.restart();
+  admin_ = std::make_unique<Connection>(loop_, bus_address());
+  observer_ = std::make_unique<Observer>(loop_, bus_address());
+}
+
 bool Host::kill_daemon() {
   const auto deaths = manager_.deaths();
   manager_.kill_daemon();
@@ -111,7 +119,7 @@ Address Host::private_address() const {
   return address;
 }
 
-ScriptedClient& Host::add(ScriptedClient::Setup setup, std::optional<Address> address) {
+ScriptedClient& Host::add(ScriptedClient::Setup setup, const std::optional<Address>& address) {
   clients_.push_back(std::make_unique<ScriptedClient>(
       loop_, journal_, address.value_or(bus_address()), std::move(setup)));
   return *clients_.back();

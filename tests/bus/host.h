@@ -72,6 +72,8 @@ class Host {
   [[nodiscard]] bool serves();
   /// `kill -9`, and waits until its successor serves.
   [[nodiscard]] bool kill_daemon();
+  /// The bus dies and comes back; administrator and observer are on the new one.
+  void restart_bus();
   [[nodiscard]] Address bus_address() const { return {bus_.address()}; }
   [[nodiscard]] Address bus_address_of(int uid) const;
   [[nodiscard]] Address private_address() const;
@@ -86,7 +88,7 @@ class Host {
 
   /// A client on the bus, started, registered, with its memory preserved (memory: by the caller,
   /// between add() and start()).
-  ScriptedClient& add(ScriptedClient::Setup setup, std::optional<Address> address = {});
+  ScriptedClient& add(ScriptedClient::Setup setup, const std::optional<Address>& address = {});
   [[nodiscard]] std::vector<std::unique_ptr<ScriptedClient>>& clients() { return clients_; }
   /// Starts all that add() made, and waits until all are registered with their memory preserved.
   [[nodiscard]] bool start_clients();

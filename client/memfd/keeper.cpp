@@ -353,6 +353,8 @@ client::Result<void> Keeper::restore() {
   auto session = connection_.get_session(options_.name);
   if (!session) return session.error();
   auto memory = session->retrieve(token);
+  // The daemon died after it gave us the memory, and asks once more (docs/dbus.md, Restore).
+  if (!memory && child_ != 0 && memory.error().is("AlreadyRetrieved")) return thaw();
   if (!memory) return memory.error();
 
   if (child_ == 0) {

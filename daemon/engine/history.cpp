@@ -67,10 +67,6 @@ void History::add(HistoryEntry entry) {
     entries_.front() = std::move(entry);
     return;
   }
-  // The daemon may die between writing this and its manifest, and then ends the update once more.
-  std::erase_if(entries_, [&](const HistoryEntry& have) {
-    return have.id == entry.id && have.generation == entry.generation;
-  });
   entries_.insert(entries_.begin(), std::move(entry));
   if (entries_.size() > most_) entries_.resize(most_);
 }

@@ -18,7 +18,7 @@ class History {
   /// Reads the file once; absent is empty. manifest_invalid if it is garbled: then it is moved
   /// aside to "<path>.bad", nothing is lost, and the history starts empty.
   Result<void> load();
-  /// Adds in memory, in place of one of the same id; write() puts it on disk.
+  /// Adds in memory, in place of the newest if that is of the same update; write() puts it on disk.
   void add(HistoryEntry entry);
   /// State that turned out to be lost after its update was over: told in the newest entry.
   void add_loss(std::string reason);

@@ -11,6 +11,7 @@
 #include <linux/highmem.h>
 #include <linux/huge_mm.h>
 #include <linux/mount.h>
+#include <linux/pagemap.h>
 #include <linux/pseudo_fs.h>
 #include <linux/slab.h>
 #include <linux/splice.h>

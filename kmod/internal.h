@@ -22,6 +22,7 @@
 #define HANDOVER_INTERNAL_H
 
 #include <linux/fs.h>
+#include <linux/io.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mm.h>

@@ -65,7 +65,7 @@ int ho_check_name(const u8 *name)
 	return length && length < HANDOVER_NAME_LENGTH ? 0 : -EINVAL;
 }
 
-static int device_info(void *context, void *argument)
+static int control_info(void *context, void *argument)
 {
 	struct handover_info *info = argument;
 	struct ho_session *session;
@@ -96,7 +96,7 @@ static int device_info(void *context, void *argument)
 	return 0;
 }
 
-static int device_create(void *context, void *argument)
+static int control_create(void *context, void *argument)
 {
 	struct handover_create_session *create = argument;
 	struct ho_session *session;
@@ -131,7 +131,7 @@ static int device_create(void *context, void *argument)
 	return err;
 }
 
-static int device_retrieve(void *context, void *argument)
+static int control_retrieve(void *context, void *argument)
 {
 	struct handover_retrieve_session *retrieve = argument;
 	struct ho_session *session;
@@ -150,7 +150,7 @@ static int device_retrieve(void *context, void *argument)
 	return 0;
 }
 
-static int device_list(void *context, void *argument)
+static int control_list(void *context, void *argument)
 {
 	struct handover_list_sessions *list = argument;
 	struct handover_session_item __user *out = u64_to_user_ptr(list->items);
@@ -178,7 +178,7 @@ static int device_list(void *context, void *argument)
 	return err;
 }
 
-static int device_seal(void *context, void *argument)
+static int control_seal(void *context, void *argument)
 {
 	struct handover_seal *seal = argument;
 	int err;
@@ -194,7 +194,7 @@ static int device_seal(void *context, void *argument)
 	return err;
 }
 
-static int device_unseal(void *context, void *argument)
+static int control_unseal(void *context, void *argument)
 {
 	struct handover_seal *seal = argument;
 
@@ -206,41 +206,41 @@ static int device_unseal(void *context, void *argument)
 	return 0;
 }
 
-#define DEVICE_IOCTL(number, type, last, call)				\
+#define CONTROL_IOCTL(number, type, last, call)				\
 	{ number, sizeof(struct type), offsetofend(struct type, last), call }
 
-static const struct ho_ioctl device_ioctls[] = {
-	DEVICE_IOCTL(HANDOVER_INFO, handover_info, reserved, device_info),
-	DEVICE_IOCTL(HANDOVER_CREATE_SESSION, handover_create_session, flags, device_create),
-	DEVICE_IOCTL(HANDOVER_RETRIEVE_SESSION, handover_retrieve_session, name,
-		     device_retrieve),
-	DEVICE_IOCTL(HANDOVER_LIST_SESSIONS, handover_list_sessions, items, device_list),
-	DEVICE_IOCTL(HANDOVER_SEAL, handover_seal, reserved, device_seal),
-	DEVICE_IOCTL(HANDOVER_UNSEAL, handover_seal, reserved, device_unseal),
+static const struct ho_ioctl control_ioctls[] = {
+	CONTROL_IOCTL(HANDOVER_INFO, handover_info, reserved, control_info),
+	CONTROL_IOCTL(HANDOVER_CREATE_SESSION, handover_create_session, flags, control_create),
+	CONTROL_IOCTL(HANDOVER_RETRIEVE_SESSION, handover_retrieve_session, name,
+		     control_retrieve),
+	CONTROL_IOCTL(HANDOVER_LIST_SESSIONS, handover_list_sessions, items, control_list),
+	CONTROL_IOCTL(HANDOVER_SEAL, handover_seal, reserved, control_seal),
+	CONTROL_IOCTL(HANDOVER_UNSEAL, handover_seal, reserved, control_unseal),
 };
 
-static long device_ioctl(struct file *file, unsigned int cmd, unsigned long argument)
+static long control_ioctl(struct file *file, unsigned int cmd, unsigned long argument)
 {
-	return ho_ioctl_dispatch(device_ioctls, ARRAY_SIZE(device_ioctls), NULL, cmd, argument);
+	return ho_ioctl_dispatch(control_ioctls, ARRAY_SIZE(control_ioctls), NULL, cmd, argument);
 }
 
-static int device_open(struct inode *inode, struct file *file)
+static int control_open(struct inode *inode, struct file *file)
 {
 	return capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
 }
 
-static const struct file_operations device_operations = {
+static const struct file_operations control_operations = {
 	.owner = THIS_MODULE,
-	.open = device_open,
-	.unlocked_ioctl = device_ioctl,
+	.open = control_open,
+	.unlocked_ioctl = control_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
 };
 
-static struct miscdevice device = {
+static struct miscdevice control = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "handover",
-	.fops = &device_operations,
+	.fops = &control_operations,
 	.mode = 0600,
 };
 
@@ -288,7 +288,7 @@ static int __init handover_init(void)
 	err = register_reboot_notifier(&reboot_notifier);
 	if (err)
 		goto exit_file;
-	err = misc_register(&device);
+	err = misc_register(&control);
 	if (err)
 		goto unregister;
 	ho_debugfs_init();
@@ -305,7 +305,7 @@ exit_file:
 static void __exit handover_exit(void)
 {
 	ho_debugfs_exit();
-	misc_deregister(&device);
+	misc_deregister(&control);
 	unregister_reboot_notifier(&reboot_notifier);
 	/* There is no session any more: each holds the module. */
 	mutex_lock(&ho_sessions_lock);

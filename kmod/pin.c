@@ -7,7 +7,7 @@
 #include <linux/hugetlb.h>
 #include <linux/maple_tree.h>
 #include <linux/pagemap.h>
-#include <linux/pagevec.h>
+
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <uapi/linux/memfd.h>
@@ -179,13 +179,13 @@ static int pin_present(struct ho_builder *builder, struct file *file, u64 limit,
 	return err ?: pin_segment(builder, file, start, end, limit, folios);
 }
 
-static u64 file_stamp(const struct file *file)
+static u64 file_stamp(struct file *file)
 {
-	const struct inode *inode = file_inode(file);
+	struct inode *inode = file_inode(file);
 
 	/* Grows with each page that the file gets, in memory or in swap. */
-	return shmem_file((struct file *)file) ? READ_ONCE(SHMEM_I(inode)->alloced) :
-						 READ_ONCE(inode->i_mapping->nrpages);
+	return shmem_file(file) ? READ_ONCE(SHMEM_I(inode)->alloced) :
+				  READ_ONCE(inode->i_mapping->nrpages);
 }
 
 /* A map of what the file has now, each folio pinned once. */

@@ -19,9 +19,11 @@
 namespace handover::test {
 namespace {
 
-/// Counts in the first bytes of its memory, with a new open file description for each number.
+/// Counts in the first bytes of its memory, with a new open file description for each number; ends
+/// with handover-memfd, however that ends.
 constexpr const char* counting =
-    "n=10000000; while :; do n=$((n+1)); printf $n 1<>/proc/self/fd/3; sleep 0.002; done";
+    "n=10000000; while [ -d /proc/$PPID ]; do n=$((n+1)); printf $n 1<>/proc/self/fd/3; sleep "
+    "0.002; done";
 constexpr std::size_t digits = 8;
 
 class MemfdClient : public testing::Test {

@@ -39,7 +39,7 @@
 #define HO_PAGE_SHIFT		12
 
 enum ho_table_type {
-	HO_TABLE_ROOT = 1,	/* one struct ho_root */
+	HO_TABLE_ROOT = 1,	/* one struct ho_root: count 1, no next */
 	HO_TABLE_SESSIONS,	/* struct ho_session_record */
 	HO_TABLE_ENTRIES,	/* struct ho_entry_record */
 	HO_TABLE_DIRECTORY,	/* struct ho_directory_record */
@@ -101,7 +101,9 @@ struct ho_entry_record {
 	u64 nr_pieces;		/* as counted by ho_run_pieces() over the runs */
 	struct ho_table_reference extents;
 	struct ho_table_reference runs;
-	u64 blob;		/* first HO_TABLE_BLOB page, for HANDOVER_KIND_KERNEL; 0: none */
+	u64 blob;		/* first HO_TABLE_BLOB page, for
+				 * HANDOVER_KIND_KERNEL; 0: none
+				 */
 	u64 blob_size;		/* bytes */
 } __attribute__((packed));
 
@@ -173,7 +175,10 @@ struct ho_piece ho_piece(struct ho_run run, u64 pfn);
 /* How many pieces @run has. */
 u64 ho_run_pieces(struct ho_run run);
 
-/* Writing: an empty page of a type, and the CRC once its records are there. */
+/*
+ * Writing: an empty page of a type (with count 0; 1 for the root), and the CRC
+ * once its records are there.
+ */
 void ho_table_start(void *page, enum ho_table_type type);
 void ho_table_end(void *page);
 
@@ -182,13 +187,21 @@ void ho_table_end(void *page);
  * it should be or damaged; -EPROTO: another version of the format), and reads
  * nothing outside the page. What has passed keeps what this header says, as
  * far as one page can show it:
- *  - head: magic, version, type, CRC, count within the page, next page-aligned
- *  - root, sessions: counts and addresses agree; names ended and not empty
- *  - entries: kind known, sizes fit each other
- *  - directory: page-aligned addresses, not 0, `first` strictly ascending
- *  - extents: ascending, no overlap, within @limit pages (the file's size)
- *  - runs: ascending, no overlap, order within HO_MAX_ORDER, folios aligned
- *    to their order, frames below HO_MAX_PFN
+ *  - all: magic, version, type, CRC, count within the page; addresses
+ *    page-aligned and of frames below HO_MAX_PFN; a page without records has
+ *    no next one, so that a chain is no longer than its records are many
+ *  - root, sessions: counts and addresses agree (both 0 or neither); names
+ *    ended and not empty
+ *  - entries: kind and flags known; size and position fit a loff_t; counts
+ *    and addresses of each table agree, and its records with its pages;
+ *    extents are no more than the file's pages, and none without runs; runs,
+ *    pieces and pages can belong together; no runs if HO_ENTRY_RETRIEVED; a
+ *    blob only for HANDOVER_KIND_KERNEL
+ *  - directory: addresses not 0, `first` strictly ascending
+ *  - extents: at least one, ascending, no overlap, within @limit pages (the
+ *    file's size), frames below HO_MAX_PFN
+ *  - runs: at least one, ascending, no overlap, order within HO_MAX_ORDER,
+ *    folios aligned to their order, frames below HO_MAX_PFN
  * @first is what the directory says of the page (extents and runs).
  */
 int ho_table_check(const void *page, enum ho_table_type type);
@@ -206,7 +219,8 @@ int ho_runs_check(const void *page, u64 first);
  * ho_extents_find(), ho_runs_find(): true and the record that contains the file
  * page @index or frame @pfn.
  */
-long ho_directory_find(const struct ho_directory_record *records, u64 count, u64 key);
+long ho_directory_find(const struct ho_directory_record *records, u64 count,
+		       u64 key);
 bool ho_extents_find(const void *page, u64 index, struct ho_extent *found);
 bool ho_runs_find(const void *page, u64 pfn, struct ho_run *found);
 

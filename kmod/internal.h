@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the parts of handover.ko know of each other.
+ *
+ *   main.c     device, module, reboot notifier
+ *   session.c  sessions and their ioctls
+ *   pin.c      which frames a file or range has; holds them in place
+ *   build.c    from frames to tables
+ *   map.c      tables: look up, preserve, restore, free
+ *   file.c     files on preserved memory: mapped, read, written
+ *   seal.c     from sessions to the serialized form, and back
+ *   format.c   the serialized form itself
+ *
+ * Locks, outer to inner: ho_sessions_lock, session->lock, map->sem,
+ * map->load_lock or a map->piece_lock. inode_lock of a foreign file is taken
+ * under session->lock.
+ */
+#undef pr_fmt
+#define pr_fmt(fmt) "handover: " fmt
+
+#ifndef HANDOVER_INTERNAL_H
+#define HANDOVER_INTERNAL_H
+
+#include <linux/fs.h>
+#include <linux/io.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+#include <uapi/linux/handover.h>
+
+#include "format.h"
+
+#define HO_PIECE_LOCKS	16
+
+/* A table in parts: extents or runs of one map. */
+struct ho_part {
+	enum ho_table_type type;
+	u32 pages;
+	u32 room;			/* elements allocated in @index */
+	u64 records;
+	u64 directory;			/* first directory page; 0: none */
+	struct ho_directory_record *index;	/* one for each page */
+	/* Incoming: pages that are ours by now, and those that are checked. */
+	unsigned long *restored;
+	unsigned long *checked;
+};
+
+/*
+ * The memory of one entry: where each part of the file lies, and which frames
+ * it has. Its tables are written once, in their serialized form.
+ *
+ * A map does not own the frames: an entry's pins, a struct ho_file or an
+ * incoming entry does, and calls ho_map_free_frames() in the end.
+ */
+struct ho_map {
+	struct kref ref;
+	u64 size;			/* bytes of the file */
+	u64 nr_pages;			/* of memory */
+	u64 nr_pieces;
+	u64 keys[HANDOVER_ORDERS];	/* set by preserving */
+	u32 nodes;
+	bool incoming;			/* pieces have to be restored */
+	bool open;			/* directories are read */
+	bool preserved;
+	bool gone;			/* the frames are freed */
+	bool damaged;
+	struct ho_part extents;
+	struct ho_part runs;
+	struct rw_semaphore sem;	/* writers: open, preserve, free */
+	struct mutex load_lock;		/* restoring and checking table pages */
+	struct mutex piece_lock[HO_PIECE_LOCKS];
+	struct xarray restored;		/* first pfn of pieces restored */
+	atomic64_t nr_restored;
+	atomic64_t faults;
+	atomic_t cursor;		/* next page of runs to restore in the background */
+};
+
+/* build.c: frames in any order, extents ascending; then a map of them. */
+struct ho_frame {
+	u64 pfn;
+	u32 nr;				/* folios, or pages if order is 0 */
+	u32 order;
+};
+
+struct ho_builder {
+	struct ho_map *map;
+	struct ho_frame *frames;
+	size_t nr_frames;
+	size_t room;
+	bool sorted;
+	struct ho_extent extent;	/* still growing */
+};
+
+int ho_builder_init(struct ho_builder *builder, u64 size);
+int ho_builder_extent(struct ho_builder *builder, u64 index, u64 pfn, u64 nr);
+int ho_builder_frames(struct ho_builder *builder, u64 pfn, u32 nr, u32 order);
+/*
+ * Takes the map out and leaves the builder empty. After an error the builder
+ * still has its frames, so that their pins can be dropped, and is to be aborted.
+ */
+struct ho_map *ho_builder_end(struct ho_builder *builder);
+void ho_builder_abort(struct ho_builder *builder);
+
+/* map.c */
+struct ho_map *ho_map_new(u64 size);
+struct ho_map *ho_map_adopt(const struct ho_entry_record *record);
+void ho_map_get(struct ho_map *map);
+void ho_map_put(struct ho_map *map);
+int ho_map_open(struct ho_map *map);
+int ho_map_preserve(struct ho_map *map);
+void ho_map_unpreserve(struct ho_map *map);
+/* The page for file page @index, restored, with a reference; NULL: a hole. */
+struct page *ho_map_page(struct ho_map *map, u64 index, bool fault);
+/* As ho_map_page(), for the whole folio of PMD size at @index; NULL: none. */
+struct folio *ho_map_huge(struct ho_map *map, u64 index);
+/* The first extent that ends after file page @index. -ENOENT: none. */
+int ho_map_next_extent(struct ho_map *map, u64 index, struct ho_extent *extent);
+int ho_map_for_each_extent(struct ho_map *map,
+			   int (*fn)(struct ho_extent extent, void *data), void *data);
+int ho_map_for_each_run(struct ho_map *map,
+			int (*fn)(struct ho_run run, void *data), void *data);
+/* Restores one page of runs' worth of pieces. -ENOENT: nothing is left. */
+int ho_map_restore_some(struct ho_map *map);
+/* Restores a page that nobody refers to by extents (other modules' memory). */
+struct page *ho_map_frame(struct ho_map *map, u64 pfn);
+/* Restores what is not, and drops the reference on each. Returns pages. */
+u64 ho_map_free_frames(struct ho_map *map);
+u64 ho_map_table_bytes(const struct ho_map *map);
+void ho_map_fill_record(const struct ho_map *map, struct ho_entry_record *record);
+
+/* Table pages: zeroed, never in KHO's scratch. */
+void *ho_table_alloc(enum ho_table_type type);
+/* Takes over a page that the earlier kernel left; NULL: there is none. */
+void *ho_table_adopt(u64 phys);
+int ho_table_preserve(void *page);
+void ho_table_unpreserve(void *page);
+void ho_table_free(void *page);
+
+/* pin.c */
+struct ho_entry;
+int ho_pin_file(struct ho_entry *entry, struct file *file);
+int ho_pin_range(struct ho_entry *entry, u64 address, u64 length);
+void ho_unpin(struct ho_entry *entry);
+/* 1: the entry's file got pages since, and its map is up to date again. */
+int ho_pin_update(struct ho_entry *entry);
+void ho_pin_exit(void);
+
+/* file.c */
+int ho_file_init(void);
+void ho_file_exit(void);
+/* Takes over the reference on the map, and its frames. */
+struct file *ho_file_create(struct ho_map *map, bool read_only, u64 position);
+struct file *ho_file_allocate(u64 length, int node);
+bool ho_file_is_ours(const struct file *file);
+struct ho_map *ho_file_map(const struct file *file);
+/* Pages written into holes so far. */
+unsigned long ho_file_added(const struct file *file);
+/* The file's memory as one map, for preserving; a reference on it. */
+struct ho_map *ho_file_snapshot(struct file *file);
+/* False: it is marked already. */
+bool ho_file_mark(struct file *file, bool preserved);
+
+/* session.c */
+struct ho_entry {
+	u64 token;
+	u32 kind;			/* HANDOVER_KIND_* */
+	bool read_only;
+	bool retrieved;			/* incoming: given out */
+	bool pinned;
+	bool range_claimed;
+	u64 stamp;			/* pages of the file when it was pinned */
+	u64 position;			/* incoming: file position */
+	struct ho_map *map;
+	struct file *file;		/* outgoing */
+	void *blob;			/* HANDOVER_KIND_KERNEL: kvmalloc'ed */
+	u64 blob_size;
+};
+
+struct ho_session {
+	struct kref ref;
+	struct list_head node;		/* in ho_sessions, until it is dead */
+	char name[HO_NAME_LENGTH];
+	struct mutex lock;
+	bool incoming;
+	bool sealed;
+	bool dead;
+	u64 max_bytes;
+	u32 max_entries;
+	u32 nr_entries;
+	u64 bytes;
+	struct xarray entries;		/* token -> struct ho_entry */
+	atomic_t restoring;
+};
+
+extern struct mutex ho_sessions_lock;
+extern struct list_head ho_sessions;
+
+struct ho_session *ho_session_new(const char *name, bool incoming);
+void ho_session_get(struct ho_session *session);
+void ho_session_put(struct ho_session *session);
+/* Under ho_sessions_lock. */
+struct ho_session *ho_session_find(const char *name);
+void ho_session_publish(struct ho_session *session);
+int ho_session_fd(struct ho_session *session);
+/* Under session->lock: adds, or frees nothing and returns why not. */
+int ho_session_add(struct ho_session *session, struct ho_entry *entry);
+void ho_entry_free(struct ho_entry *entry);
+/* Ends a session; returns the bytes that went back. */
+int ho_session_end(struct ho_session *session, bool discard, u64 *freed);
+
+typedef int (*ho_ioctl_fn)(void *context, void *argument);
+struct ho_ioctl {
+	unsigned int cmd;
+	u32 size;			/* of the structure as it is now */
+	u32 least;			/* of its first published version */
+	ho_ioctl_fn fn;
+};
+
+long ho_ioctl_dispatch(const struct ho_ioctl *table, size_t count, void *context,
+		       unsigned int cmd, unsigned long argument);
+int ho_check_name(const u8 *name);
+
+/* seal.c */
+extern bool ho_sealed;
+extern u64 ho_generation;
+extern u32 ho_lost;
+int ho_seal(u64 *table_bytes, u32 *updated);
+void ho_unseal(void);
+int ho_adopt(void);
+
+/* main.c: counters since the module was loaded; shown in debugfs. */
+struct ho_counters {
+	atomic64_t preserved_pages;
+	atomic64_t preserve_ns;
+	atomic64_t seal_ns;
+	atomic64_t retrieve_ns;
+	atomic64_t pieces_restored;
+	atomic64_t faults;
+	atomic64_t fault_ns;
+	atomic64_t freed_pages;
+};
+extern struct ho_counters ho_counters;
+extern bool ho_map_huge_enabled;
+
+void ho_debugfs_init(void);
+void ho_debugfs_exit(void);
+
+#endif /* HANDOVER_INTERNAL_H */

@@ -10,6 +10,7 @@
 #include <linux/file.h>
 #include <linux/highmem.h>
 #include <linux/huge_mm.h>
+#include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
 #include <linux/pseudo_fs.h>
@@ -20,6 +21,8 @@
 #include "internal.h"
 
 #define HO_FS_MAGIC	0x484f5652 /* "HOVR" */
+/* Pages mapped by one fault, at most. */
+#define HO_FAULT_AROUND	64
 
 struct ho_file {
 	struct ho_map *map;
@@ -72,6 +75,32 @@ static struct page *file_page(struct ho_file *file, u64 index, bool create)
 	return create ? add_page(file, index) : NULL;
 }
 
+/*
+ * Maps what comes after the page as well, as far as it is restored with it: the
+ * kernel does the same for files in the page cache (filemap_map_pages()).
+ * Returns false if it is to be done page by page.
+ */
+static bool fault_around(struct vm_fault *vmf, struct ho_file *file)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct page *pages[HO_FAULT_AROUND];
+	unsigned long nr = HO_FAULT_AROUND - vmf->pgoff % HO_FAULT_AROUND, left;
+	int err;
+
+	/* A private mapping's copy needs the page itself. */
+	if (!(vma->vm_flags & VM_SHARED))
+		return false;
+	nr = min(nr, (vma->vm_end - vmf->address) >> PAGE_SHIFT);
+	nr = ho_map_pages(file->map, vmf->pgoff, pages, nr);
+	if (nr < 2)
+		return false;
+	left = nr;
+	/* The file keeps the pages; mapping takes its own references. */
+	err = vm_insert_pages(vma, vmf->address, pages, &left);
+	/* EBUSY: another thread's fault was there first, at or after the page. */
+	return !err || (err == -EBUSY && left < nr);
+}
+
 static vm_fault_t file_fault(struct vm_fault *vmf)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
@@ -79,6 +108,8 @@ static vm_fault_t file_fault(struct vm_fault *vmf)
 
 	if (vmf->pgoff >= DIV_ROUND_UP((u64)i_size_read(inode), PAGE_SIZE))
 		return VM_FAULT_SIGBUS;
+	if (fault_around(vmf, inode->i_private))
+		return VM_FAULT_NOPAGE;
 	page = file_page(inode->i_private, vmf->pgoff, true);
 	if (IS_ERR(page))
 		return PTR_ERR(page) == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
@@ -117,7 +148,7 @@ static const struct vm_operations_struct file_vm_ops = {
 
 static int file_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
+	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_MIXEDMAP);
 	vma->vm_ops = &file_vm_ops;
 	return 0;
 }
@@ -299,9 +330,9 @@ static int file_init_context(struct fs_context *context)
 	return 0;
 }
 
+/* No owner: the mount would hold the module for ever. Each file holds it. */
 static struct file_system_type file_system = {
 	.name = "handover",
-	.owner = THIS_MODULE,
 	.init_fs_context = file_init_context,
 	.kill_sb = kill_anon_super,
 };
@@ -341,6 +372,8 @@ struct file *ho_file_create(struct ho_map *map, bool read_only, u64 position)
 		kfree(file);
 		return filp;
 	}
+	/* alloc_file_pseudo() does not take it, and fput() gives it back. */
+	__module_get(THIS_MODULE);
 	file->map = map;
 	inode->i_private = file;
 	filp->f_pos = min_t(u64, position, MAX_LFS_FILESIZE);

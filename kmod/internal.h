@@ -116,6 +116,12 @@ int ho_map_preserve(struct ho_map *map);
 void ho_map_unpreserve(struct ho_map *map);
 /* The page for file page @index, restored, with a reference; NULL: a hole. */
 struct page *ho_map_page(struct ho_map *map, u64 index, bool fault);
+/*
+ * Up to @max pages from @index on that lie one after the other and are restored
+ * as one; without references. 0: a hole, or an error.
+ */
+unsigned long ho_map_pages(struct ho_map *map, u64 index, struct page **pages,
+			   unsigned long max);
 /* As ho_map_page(), for the whole folio of PMD size at @index; NULL: none. */
 struct folio *ho_map_huge(struct ho_map *map, u64 index);
 /* The first extent that ends after file page @index. -ENOENT: none. */

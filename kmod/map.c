@@ -551,8 +551,8 @@ static struct page *frame_restore(struct ho_map *map, u64 pfn, struct ho_piece *
 	return pfn_to_page(pfn);
 }
 
-/* The frame of file page @index. 0 and *pfn; -ENOENT: a hole. */
-static int find_frame(struct ho_map *map, u64 index, u64 *pfn)
+/* The frames from file page @index on. 0 and *pfn, *nr; -ENOENT: a hole. */
+static int find_frames(struct ho_map *map, u64 index, u64 *pfn, u64 *nr)
 {
 	struct ho_part *part = &map->extents;
 	long i = ho_directory_find(part->index, part->pages, index);
@@ -567,18 +567,40 @@ static int find_frame(struct ho_map *map, u64 index, u64 *pfn)
 	if (!ho_extents_find(page, index, &extent))
 		return -ENOENT;
 	*pfn = extent.pfn + (index - extent.index);
+	*nr = extent.nr - (index - extent.index);
 	return 0;
+}
+
+unsigned long ho_map_pages(struct ho_map *map, u64 index, struct page **pages,
+			   unsigned long max)
+{
+	unsigned long done = 0;
+	struct ho_piece piece;
+	struct page *page;
+	u64 pfn, nr;
+
+	down_read(&map->sem);
+	if (!map->gone && !find_frames(map, index, &pfn, &nr)) {
+		page = frame_restore(map, pfn, &piece, true);
+		if (!IS_ERR(page)) {
+			nr = min3(nr, piece.pfn + piece.nr - pfn, (u64)max);
+			for (; done < nr; done++)
+				pages[done] = page + done;
+		}
+	}
+	up_read(&map->sem);
+	return done;
 }
 
 struct page *ho_map_page(struct ho_map *map, u64 index, bool fault)
 {
 	struct ho_piece piece;
 	struct page *page;
-	u64 pfn;
+	u64 pfn, nr;
 	int err;
 
 	down_read(&map->sem);
-	err = map->gone ? -ENODATA : find_frame(map, index, &pfn);
+	err = map->gone ? -ENODATA : find_frames(map, index, &pfn, &nr);
 	if (err == -ENOENT)
 		page = NULL;
 	else if (err)
@@ -595,10 +617,11 @@ struct folio *ho_map_huge(struct ho_map *map, u64 index)
 {
 	struct folio *folio = NULL;
 	struct ho_piece piece;
-	u64 pfn;
+	u64 pfn, nr;
 
 	down_read(&map->sem);
-	if (!map->gone && !find_frame(map, index, &pfn) &&
+	if (!map->gone && !find_frames(map, index, &pfn, &nr) &&
+	    nr >= 1u << HO_PIECE_ORDER &&
 	    !IS_ERR(frame_restore(map, pfn, &piece, true)) &&
 	    piece.order == HO_PIECE_ORDER && piece.pfn == pfn) {
 		folio = pfn_folio(pfn);

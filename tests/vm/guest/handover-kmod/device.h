@@ -5,6 +5,7 @@
 
 #include <linux/handover.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 // Ends the program with a line on standard error.

@@ -196,7 +196,7 @@ int main(int count, char** arguments) {
   const char* what = count > 1 ? arguments[1] : "";
   size_t rest = count > 2 ? (size_t)count - 2 : 0;
   char** words = arguments + 2;
-#define IS(name, least) (strcmp(what, name) == 0 && rest >= (least))
+#define IS(name, least) (strcmp(what, name) == 0 && count >= (least) + 2)
   if (IS("info", 0)) return print_info(), 0;
   if (IS("list", 0)) return print_sessions(), 0;
   if (IS("create", 1))

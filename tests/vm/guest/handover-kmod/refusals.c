@@ -14,6 +14,9 @@
 #include "commands.h"
 #include "device.h"
 
+// A token that no test uses otherwise.
+#define SPARE 9000
+
 static int wrong;
 static struct handover_info untouched;
 
@@ -129,7 +132,7 @@ static void sizes(int session) {
 static void flags(int session) {
   int fd = file_of(PAGE, 0);
   struct handover_preserve_fd preserve = {
-      .size = sizeof preserve, .fd = fd, .token = 9, .flags = 1};
+      .size = sizeof preserve, .fd = fd, .token = SPARE, .flags = 1};
   expect2("preserve fd: unknown flag", call(session, HANDOVER_SESSION_PRESERVE_FD, &preserve),
           EOPNOTSUPP, EINVAL);
   preserve.flags = 0;
@@ -140,7 +143,7 @@ static void flags(int session) {
   expect2("seal: unknown flag", call(device(), HANDOVER_SEAL, &sealing), EOPNOTSUPP, EINVAL);
   expect2("unseal: unknown flag", call(device(), HANDOVER_UNSEAL, &sealing), EOPNOTSUPP, EINVAL);
   struct handover_allocate allocation = {
-      .size = sizeof allocation, .length = PAGE, .token = 9, .node = -1, .flags = 4};
+      .size = sizeof allocation, .length = PAGE, .token = SPARE, .node = -1, .flags = 4};
   expect2("allocate: unknown flag", call(session, HANDOVER_SESSION_ALLOCATE, &allocation),
           EOPNOTSUPP, EINVAL);
   struct handover_session_end end = {.size = sizeof end, .flags = 1};
@@ -167,23 +170,26 @@ static void names(const char* session) {
 static void descriptors(int session) {
   int pipes[2];
   if (pipe(pipes) != 0) die("pipe: %s", strerror(errno));
-  expect("preserve fd: not open", preserve_fd(session, 9, 12345), EBADF);
-  expect("preserve fd: -1", preserve_fd(session, 9, -1), EBADF);
-  expect("preserve fd: a pipe", preserve_fd(session, 9, pipes[0]), EOPNOTSUPP);
-  expect("preserve fd: /dev/null", preserve_fd(session, 9, open("/dev/null", O_RDWR)), EOPNOTSUPP);
-  expect("preserve fd: a file on disk", preserve_fd(session, 9, open("/etc/machine-id", O_RDONLY)),
+  expect("preserve fd: not open", preserve_fd(session, SPARE, 12345), EBADF);
+  expect("preserve fd: -1", preserve_fd(session, SPARE, -1), EBADF);
+  expect("preserve fd: a pipe", preserve_fd(session, SPARE, pipes[0]), EOPNOTSUPP);
+  expect("preserve fd: /dev/null", preserve_fd(session, SPARE, open("/dev/null", O_RDWR)),
          EOPNOTSUPP);
-  expect("preserve fd: a directory", preserve_fd(session, 9, open("/etc", O_RDONLY)), EOPNOTSUPP);
-  expect("preserve fd: a directory on tmpfs", preserve_fd(session, 9, open("/dev/shm", O_RDONLY)),
+  expect("preserve fd: a file on disk",
+         preserve_fd(session, SPARE, open("/etc/machine-id", O_RDONLY)), EOPNOTSUPP);
+  expect("preserve fd: a directory", preserve_fd(session, SPARE, open("/etc", O_RDONLY)),
          EOPNOTSUPP);
-  expect("preserve fd: a session", preserve_fd(session, 9, session), EOPNOTSUPP);
-  expect("preserve fd: the device", preserve_fd(session, 9, device()), EOPNOTSUPP);
-  expect("preserve fd: O_PATH", preserve_fd(session, 9, open("/dev/shm", O_PATH)), EBADF);
-  expect("allocate: nothing", allocate_memory(session, 9, 0, -1), EINVAL);
-  expect2("allocate: all there is", allocate_memory(session, 9, UINT64_MAX, -1), EINVAL, ENOMEM);
-  expect2("allocate: 1 PiB", allocate_memory(session, 9, 1ul << 50, -1), EINVAL, ENOMEM);
-  expect("allocate: node 4000", allocate_memory(session, 9, PAGE, 4000), EINVAL);
-  expect("allocate: node -7", allocate_memory(session, 9, PAGE, -7), EINVAL);
+  expect("preserve fd: a directory on tmpfs",
+         preserve_fd(session, SPARE, open("/dev/shm", O_RDONLY)), EOPNOTSUPP);
+  expect("preserve fd: a session", preserve_fd(session, SPARE, session), EOPNOTSUPP);
+  expect("preserve fd: the device", preserve_fd(session, SPARE, device()), EOPNOTSUPP);
+  expect("preserve fd: O_PATH", preserve_fd(session, SPARE, open("/dev/shm", O_PATH)), EBADF);
+  expect("allocate: nothing", allocate_memory(session, SPARE, 0, -1), EINVAL);
+  expect2("allocate: all there is", allocate_memory(session, SPARE, UINT64_MAX, -1), EINVAL,
+          ENOMEM);
+  expect2("allocate: 1 PiB", allocate_memory(session, SPARE, 1ul << 50, -1), EINVAL, ENOMEM);
+  expect("allocate: node 4000", allocate_memory(session, SPARE, PAGE, 4000), EINVAL);
+  expect("allocate: node -7", allocate_memory(session, SPARE, PAGE, -7), EINVAL);
   close(pipes[0]);
   close(pipes[1]);
 }
@@ -192,25 +198,26 @@ static void ranges(int session) {
   unsigned char* memory =
       mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   memset(memory, 1, 4 * PAGE);
-  expect("range: address within a page", preserve_range(session, 9, memory + 1, PAGE), EINVAL);
-  expect("range: length within a page", preserve_range(session, 9, memory, PAGE + 1), EINVAL);
-  expect("range: empty", preserve_range(session, 9, memory, 0), EINVAL);
-  expect2("range: wraps", preserve_range(session, 9, memory, -PAGE), EFAULT, EINVAL);
+  expect("range: address within a page", preserve_range(session, SPARE, memory + 1, PAGE), EINVAL);
+  expect("range: length within a page", preserve_range(session, SPARE, memory, PAGE + 1), EINVAL);
+  expect("range: empty", preserve_range(session, SPARE, memory, 0), EINVAL);
+  expect2("range: wraps", preserve_range(session, SPARE, memory, -PAGE), EOVERFLOW, EINVAL);
   expect2("range: wraps to its start",
-          preserve_range(session, 9, memory, (uint64_t) - (uintptr_t)memory + PAGE), EFAULT,
+          preserve_range(session, SPARE, memory, (uint64_t) - (uintptr_t)memory + PAGE), EFAULT,
           EINVAL);
-  expect2("range: of the kernel", preserve_range(session, 9, (void*)0xffff888000000000ul, PAGE),
+  expect2("range: of the kernel", preserve_range(session, SPARE, (void*)0xffff888000000000ul, PAGE),
           EFAULT, EINVAL);
   munmap(memory + 2 * PAGE, PAGE);
-  expect("range: with a gap", preserve_range(session, 9, memory, 4 * PAGE), EFAULT);
+  expect("range: with a gap", preserve_range(session, SPARE, memory, 4 * PAGE), EFAULT);
   mprotect(memory, PAGE, PROT_READ);
-  expect("range: read-only", preserve_range(session, 9, memory, PAGE), EFAULT);
+  expect("range: read-only", preserve_range(session, SPARE, memory, PAGE), EFAULT);
   mprotect(memory, PAGE, PROT_NONE);
-  expect("range: no access", preserve_range(session, 9, memory, PAGE), EFAULT);
+  expect("range: no access", preserve_range(session, SPARE, memory, PAGE), EFAULT);
   int disk = open("/root/refusals", O_RDWR | O_CREAT, 0600);
   if (disk < 0 || ftruncate(disk, PAGE) != 0) die("/root/refusals: %s", strerror(errno));
   void* shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, disk, 0);
-  expect2("range: a file on disk", preserve_range(session, 9, shared, PAGE), EOPNOTSUPP, EFAULT);
+  expect2("range: a file on disk", preserve_range(session, SPARE, shared, PAGE), EOPNOTSUPP,
+          EFAULT);
   munmap(shared, PAGE);
   close(disk);
   unlink("/root/refusals");
@@ -219,14 +226,16 @@ static void ranges(int session) {
   void* device_memory =
       mem < 0 ? MAP_FAILED : mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 0xb8000);
   if (device_memory != MAP_FAILED)
-    expect2("range: device memory", preserve_range(session, 9, device_memory, PAGE), EOPNOTSUPP,
+    expect2("range: device memory", preserve_range(session, SPARE, device_memory, PAGE), EOPNOTSUPP,
             EFAULT);
   munmap(memory, 4 * PAGE);
 }
 
 // A memfd, once it is preserved.
-static void preserved(int session) {
-  struct handover_info before = untouched;
+static void preserved(void) {
+  int session = session_create("refusals-own", 0, 0);
+  if (session < 0) die("create: %s", errno_name(session));
+  struct handover_info before = untouched = device_info();
   int fd = file_of(8 * PAGE, MFD_ALLOW_SEALING);
   char byte = 1;
   if (pwrite(fd, &byte, 1, 0) != 1) die("write: %s", strerror(errno));
@@ -293,6 +302,9 @@ static void preserved(int session) {
   close(made);
   untouched = before;
   expect("all dropped again", 0, 0);
+  discard(session, NULL);
+  close(session);
+  untouched = device_info();
   close(fd);
   close(other);
   munmap(memory, PAGE);
@@ -303,7 +315,7 @@ static void read_only(int session) {
   char path[64];
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
   int reader = open(path, O_RDONLY | O_CLOEXEC);
-  int error = preserve_fd(session, 9, reader);
+  int error = preserve_fd(session, SPARE, reader);
   // Who can only read must not get the module to hand out a writable file.
   expect2("preserve fd: opened for reading only", error, EACCES, EBADF);
   if (error == 0) unpreserve(session, 9);
@@ -374,7 +386,7 @@ static void with_luo(int session) {
   } preserve = {.size = sizeof preserve, .fd = fd, .token = 1};
   if (ioctl(create.fd, _IO(0xba, 0x40), &preserve) != 0)
     printf("{\"what\": \"LUO preserve: %s\", \"right\": false}\n", errno_name(errno)), wrong++;
-  expect("preserve fd: in LUO already", preserve_fd(session, 9, fd), EBUSY);
+  expect("preserve fd: in LUO already", preserve_fd(session, SPARE, fd), EBUSY);
   // The other way round LUO refuses in its own words.
   close(create.fd);
   close(luo);
@@ -389,7 +401,7 @@ int refusals_before(const char* name) {
   names(name);
   descriptors(session);
   ranges(session);
-  preserved(session);
+  preserved();
   read_only(session);
   limits();
   others();

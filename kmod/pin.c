@@ -250,6 +250,15 @@ static int unclaim_run(struct ho_run run, void *data)
 	return 0;
 }
 
+static bool sealed_against_writing(struct file *file)
+{
+	struct inode *inode = file_inode(file);
+	unsigned int seals = is_file_hugepages(file) ? HUGETLBFS_I(inode)->seals :
+						       SHMEM_I(inode)->seals;
+
+	return seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
+}
+
 static int pin_foreign(struct ho_entry *entry, struct file *file)
 {
 	struct inode *inode = file_inode(file);
@@ -278,8 +287,7 @@ static int pin_foreign(struct ho_entry *entry, struct file *file)
 		goto unlock;
 	}
 	entry->kind = huge ? HANDOVER_KIND_HUGETLB : HANDOVER_KIND_SHMEM;
-	entry->read_only = !(file->f_mode & FMODE_WRITE) ||
-			   (!huge && SHMEM_I(inode)->seals & F_SEAL_WRITE);
+	entry->read_only = !(file->f_mode & FMODE_WRITE) || sealed_against_writing(file);
 	entry->map = map;
 	entry->file = get_file(file);
 	entry->pinned = true;

@@ -28,10 +28,12 @@
  *    not fit the session's state (see @HANDOVER_SESSION_INCOMING)
  *  - ENOENT: no such session or token
  *  - EEXIST: the name or token is taken
+ *  - EOVERFLOW: a range that wraps around
  *  - EBUSY: sealed: unseal first; or the memory is preserved already
  *  - EDQUOT: a limit of the session would be exceeded
  *  - ENODATA: what the earlier kernel left is damaged; it will not be given out
  *  - EALREADY: retrieved before
+ *  - EBADF: not an open descriptor, or not open for reading
  *  - ENOMEM: out of memory; nothing has changed
  *
  * After any error the session is as it was before the call.

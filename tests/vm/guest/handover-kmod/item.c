@@ -86,8 +86,12 @@ static void parse_option(struct item* item, const char* option) {
     item->huge = true;
   } else if (strcmp(option, "sealed") == 0) {
     item->sealed = true;
+  } else if (strcmp(option, "reader") == 0) {
+    item->reader = true;
   } else if (strcmp(option, "pageout") == 0) {
     item->pageout = true;
+  } else if (strcmp(option, "touch") == 0) {
+    item->touch = true;
   } else if (strcmp(option, "late") == 0) {
     item->late = true;
   } else if (strncmp(option, "node=", 5) == 0) {
@@ -337,7 +341,34 @@ int item_preserve(struct item* item, int session) {
   if (item->kind == KIND_ALLOCATED) return 0;
   if (item_is_range(item))
     return preserve_range(session, item->token, item->memory, mapped_size(item));
-  return preserve_fd(session, item->token, item->fd);
+  if (!item->reader) return preserve_fd(session, item->token, item->fd);
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", item->fd);
+  int reader = open(path, O_RDONLY | O_CLOEXEC);
+  if (reader < 0) die("%s: %s", path, strerror(errno));
+  int error = preserve_fd(session, item->token, reader);
+  close(reader);
+  return error;
+}
+
+uint64_t item_frames_in(const struct item* item, uint64_t first, uint64_t end) {
+  int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  uint64_t entries[512];
+  uint64_t there = 0;
+  for (uint64_t page = 0; page < item_pages(item);) {
+    size_t count = item_pages(item) - page < 512 ? item_pages(item) - page : 512;
+    ssize_t size =
+        pread(pagemap, entries, count * 8, (off_t)(((uintptr_t)item->memory / PAGE + page) * 8));
+    if (size <= 0) die("/proc/self/pagemap: %s", strerror(errno));
+    for (ssize_t i = 0; i < size / 8; i++) {
+      // Bit 63: present; 55 bits of frame number (Documentation/admin-guide/mm/pagemap.rst).
+      uint64_t frame = entries[i] & ((1ul << 55) - 1);
+      there += entries[i] >> 63 && frame >= first && frame < end;
+    }
+    page += (uint64_t)size / 8;
+  }
+  close(pagemap);
+  return there;
 }
 
 void item_write_late(struct item* item) {
@@ -356,7 +387,7 @@ void item_map(struct item* item, int fd) {
   item->fd = fd;
   item->node = -1;
   item->huge = false;
-  map(item, item->sealed ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED);
+  map(item, item->sealed || item->reader ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED);
 }
 
 void item_unmap(struct item* item) {

@@ -11,9 +11,11 @@
 //   OPTION  ends, odd, empty   holes: first and last quarter; each second page; everything
 //           random             pages are made in random order
 //           huge               as 2 MiB pages
-//           sealed             F_SEAL_WRITE
+//           sealed             F_SEAL_WRITE; comes back read-only
+//           reader             preserved by a descriptor that can only read; so does it
 //           pageout            paged out before it is preserved
 //           late               some pages of the holes are written after preserving
+//           touch              its first half is looked at by "again"
 //           node=N             on that NUMA node
 #ifndef HANDOVER_KMOD_ITEM_H
 #define HANDOVER_KMOD_ITEM_H
@@ -44,7 +46,7 @@ struct item {
   uint64_t size;
   uint64_t unit;  // bytes of a page of this kind
   enum { HOLES_NONE, HOLES_ENDS, HOLES_ODD, HOLES_ALL } holes;
-  bool random, huge, sealed, pageout, late;
+  bool random, huge, sealed, reader, pageout, late, touch;
   int node;  // -1: any
 
   int fd;                 // -1: none
@@ -65,6 +67,8 @@ uint64_t item_bytes(const struct item* item);
 // With @interleave the items' pages are made in turn.
 int items_make(struct item* items, size_t count, int session, bool interleave);
 int item_preserve(struct item* item, int session);
+// How many of the mapped pages lie in frames [first, end).
+uint64_t item_frames_in(const struct item* item, uint64_t first, uint64_t end);
 // Writes the pages of holes that come late.
 void item_write_late(struct item* item);
 // Maps the file that came back, and checks its size.

@@ -14,14 +14,17 @@ static const char usage[] =
     "usage: handover-kmod COMMAND\n"
     "  info | list                       the device; its sessions\n"
     "  create SESSION [BYTES [ENTRIES]]\n"
-    "  preserve [--interleave] [--wait] SESSION ITEM...\n"
+    "  preserve [--interleave] [--wait] [--count FIRST-END]... SESSION ITEM...\n"
     "                                    makes, fills and preserves (items: see item.h);\n"
-    "                                    --wait keeps descriptors and mappings until killed\n"
+    "                                    --wait keeps descriptors and mappings until killed;\n"
+    "                                    --count: pages in frames from FIRST to before END, "
+    "before\n"
+    "                                    and after\n"
     "  tokens SESSION | describe SESSION TOKEN | session SESSION\n"
     "  unpreserve SESSION TOKEN\n"
     "  seal | unseal\n"
     "  verify SESSION HOW[,HOW...] ITEM...\n"
-    "                                    HOW: mmap read both fork private load pin restored half\n"
+    "                                    HOW: mmap read both fork private load pin restored\n"
     "                                    none, and write as the last one\n"
     "  again OLD NEW HOW ITEM...         retrieves from OLD, looks, preserves in NEW, finishes "
     "OLD\n"
@@ -110,9 +113,19 @@ static int session_for(const char* name) {
 
 static int preserve(char** arguments, size_t count) {
   bool interleave = false, wait = false;
+  struct {
+    uint64_t first, end;
+  } ranges[16];
+  size_t nr_ranges = 0;
   for (; count && strncmp(arguments[0], "--", 2) == 0; arguments++, count--) {
     if (strcmp(arguments[0], "--interleave") == 0) interleave = true;
     if (strcmp(arguments[0], "--wait") == 0) wait = true;
+    if (strcmp(arguments[0], "--count") == 0 && count > 1 && nr_ranges < 16) {
+      arguments++, count--;
+      if (sscanf(arguments[0], "%lu-%lu", &ranges[nr_ranges].first, &ranges[nr_ranges].end) != 2)
+        die("not FIRST-END: %s", arguments[0]);
+      nr_ranges++;
+    }
   }
   if (count < 2) die("preserve what?");
   int session = session_for(arguments[0]);
@@ -139,8 +152,7 @@ static int preserve(char** arguments, size_t count) {
   return failed != 0;
 }
 
-static int again(const char* old, const char* new, const char* how, char** arguments,
-                 size_t count) {
+static int again(const char* old, const char* new, char** arguments, size_t count) {
   int from = session_must(old);
   int to = session_for(new);
   if (to < 0) return result("create", to);
@@ -154,7 +166,7 @@ static int again(const char* old, const char* new, const char* how, char** argum
     }
     uint64_t wrong = 0;
     item_map(&items[i], fd);
-    if (strcmp(how, "half") == 0) {
+    if (items[i].touch) {
       for (uint64_t page = 0; page < item_pages(&items[i]) / 2; page++)
         wrong += !item_page_right(&items[i], page, items[i].memory + page * PAGE);
     }
@@ -171,6 +183,25 @@ static int again(const char* old, const char* new, const char* how, char** argum
   int error = finish(from, &freed);
   printf("{\"what\": \"finish\", \"errno\": \"%s\", \"freed\": %lu}\n", errno_name(error), freed);
   return failed || error;
+}
+
+static int hold(const char* name, char** arguments, size_t count) {
+  int session = session_must(name);
+  struct item* items = parse_items(arguments, count);
+  for (size_t i = 0; i < count; i++) {
+    int fd = retrieve(session, items[i].token);
+    if (fd < 0) return result("retrieve", fd);
+    item_map(&items[i], fd);
+  }
+  close(session);
+  fclose(fopen("/run/handover-kmod.held", "w"));
+  while (access("/run/handover-kmod.go", F_OK) != 0) usleep(20000);
+  uint64_t wrong = 0;
+  for (size_t i = 0; i < count; i++)
+    for (uint64_t page = 0; page < item_pages(&items[i]); page++)
+      wrong += !item_page_right(&items[i], page, items[i].memory + page * PAGE);
+  printf("{\"what\": \"hold\", \"wrong\": %lu}\n", wrong);
+  return wrong != 0;
 }
 
 static int end(const char* what, int session) {
@@ -214,7 +245,8 @@ int main(int count, char** arguments) {
   if (IS("verify", 3))
     return verify_items(session_must(words[0]), words[1], parse_items(words + 2, rest - 2),
                         rest - 2) != 0;
-  if (IS("again", 4)) return again(words[0], words[1], words[2], words + 3, rest - 3);
+  if (IS("again", 3)) return again(words[0], words[1], words + 2, rest - 2);
+  if (IS("hold", 2)) return hold(words[0], words + 1, rest - 1);
   if (IS("retrieve", 2))
     return result(what, retrieve(session_must(words[0]), strtoull(words[1], NULL, 0)));
   if (IS("restore", 2))

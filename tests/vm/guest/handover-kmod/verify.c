@@ -163,10 +163,10 @@ static uint64_t wrong_size_or_holes(struct item* item) {
     wrong++;
   }
   if ((uint64_t)lseek(item->fd, 0, SEEK_END) != size) wrong++;
-  if (item->sealed) {
+  if (item->sealed || item->reader) {
     if (write(item->fd, "x", 1) >= 0) wrong++;
     if (size && mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, item->fd, 0) != MAP_FAILED) {
-      fprintf(stderr, "item %lu: sealed, and could be mapped writable\n", item->token);
+      fprintf(stderr, "item %lu: read-only, and could be mapped writable\n", item->token);
       wrong++;
     }
     return wrong;
@@ -202,7 +202,6 @@ static uint64_t compare(struct item* item, int session, const char* mode) {
   if (strcmp(mode, "load") == 0) return wrong_under_load(item, session);
   if (strcmp(mode, "pin") == 0) return pin_and_compare(item);
   if (strcmp(mode, "write") == 0) return wrong_size_or_holes(item);
-  if (strcmp(mode, "half") == 0) return wrong_by_mmap(item, 0, 2);
   if (strcmp(mode, "none") == 0) return 0;
   if (strcmp(mode, "restored") == 0) {
     // Nobody touches it: the module's threads have to bring all of it.

@@ -105,10 +105,13 @@ static int seal_entry(struct chain *chain, struct ho_session *session, struct ho
 	int err = 0;
 
 	if (!session->incoming) {
+		u64 pages = entry->map ? entry->map->nr_pages : 0;
+
 		err = ho_pin_update(entry);
 		if (err < 0)
 			return err;
 		if (err) {
+			session->bytes += (entry->map->nr_pages - pages) << PAGE_SHIFT;
 			++*updated;
 			err = 0;
 		}

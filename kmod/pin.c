@@ -158,7 +158,7 @@ static int pin_present(struct ho_builder *builder, struct file *file, u64 limit,
 	struct {
 		pgoff_t index;
 		unsigned long nr;
-	} found[PAGEVEC_SIZE];
+	} found[FOLIO_BATCH_SIZE];
 	struct folio_batch batch;
 	unsigned int i, count;
 	int err = 0;

@@ -50,24 +50,21 @@ static bool disarm(void) {
   return atoi(text) == 0;
 }
 
-// kB of a line of /proc/meminfo.
-static long meminfo(const char* key) {
-  FILE* file = fopen("/proc/meminfo", "re");
-  char line[128];
-  long value = -1;
-  while (file && fgets(line, sizeof line, file))
-    if (strncmp(line, key, strlen(key)) == 0 && line[strlen(key)] == ':')
-      value = atol(line + strlen(key) + 1);
-  if (file) fclose(file);
-  return value;
-}
-
-// Free memory once all that can be given back is.
+// KiB of free memory once all that can be given back is, with what lies in the lists of each CPU.
 static long settled_free(void) {
   sync();
   setting("/proc/sys/vm/drop_caches", "3");
   usleep(300000);
-  return meminfo("MemFree");
+  FILE* file = fopen("/proc/zoneinfo", "re");
+  char line[128];
+  long pages = 0;
+  long number;
+  while (file && fgets(line, sizeof line, file))
+    if (sscanf(line, " nr_free_pages %ld", &number) == 1 ||
+        sscanf(line, " count: %ld", &number) == 1)
+      pages += number;
+  if (file) fclose(file);
+  return pages * 4;
 }
 
 static bool same(const struct handover_info* one, const struct handover_info* other) {

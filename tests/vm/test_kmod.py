@@ -269,7 +269,8 @@ def test_all_is_gone_in_the_end(machine):
 def test_chain_of_five(machine):
     """The same files through five updates; half of the memory is never touched on the way."""
     start(machine)
-    items = ["1:memfd:96M:random,touch", "2:memfd:32M:odd,touch", "3:hugetlb2m:16M:touch",
+    # A hole that is touched through a mapping gets a page, as in shmem: the sparse one is not.
+    items = ["1:memfd:96M:random,touch", "2:memfd:32M:odd", "3:hugetlb2m:16M:touch",
              "4:alloc:32M:touch", "5:memfd:32M:huge,touch", "6:anon:16M:touch", "7:memfd:1:touch",
              "8:memfd:0", "9:memfd:16M:reader,touch", "20:memfd:64M:random", "21:alloc:16M"]
     preserve(machine, "chain-0", items)

@@ -57,58 +57,53 @@ static int luo_session(unsigned long request, const char* name) {
   return argument.fd;
 }
 
-static struct item layout_item(const char* layout, uint64_t mib) {
+#define FILES 3
+
+static struct item layout_item(const char* layout, uint64_t mib, uint64_t token) {
   char text[64];
-  snprintf(text, sizeof text, "1:%s:%luM%s", strcmp(layout, "hugetlb") == 0 ? "hugetlb2m" : "memfd",
-           mib,
+  snprintf(text, sizeof text, "%lu:%s:%luM%s", token,
+           strcmp(layout, "hugetlb") == 0 ? "hugetlb2m" : "memfd", mib,
            strcmp(layout, "huge") == 0        ? ":huge"
            : strcmp(layout, "scattered") == 0 ? ":random"
                                               : "");
   return item_parse(text);
 }
 
-static void report(const char* step, const char* with, const char* layout, uint64_t mib,
-                   uint64_t usec) {
-  printf("{\"what\": \"%s\", \"with\": \"%s\", \"layout\": \"%s\", \"mib\": %lu, \"usec\": %lu}\n",
-         step, with, layout, mib, usec);
+static void report(const char* step, uint64_t usec) {
+  printf("{\"what\": \"%s\", \"usec\": %lu}\n", step, usec);
 }
 
 int bench_preserve(const char* with, const char* layout, uint64_t mib) {
-  struct item items[2] = {layout_item(layout, mib), layout_item(layout, mib)};
-  bool scattered = strcmp(layout, "scattered") == 0;
-  items[1].token = 2;
-  items_make(items, scattered ? 2 : 1, -1, true);
-  // The other half is given back, and stays free between our pages.
-  if (scattered) item_unmap(&items[1]);
-  if (strcmp(with, "luo") == 0) {
-    int session = luo_session(LUO_CREATE_SESSION, "bench");
-    struct luo_file argument = {.size = sizeof argument, .fd = items[0].fd, .token = 1};
-    uint64_t begin = now_usec();
-    luo_call(session, LUO_PRESERVE_FD, &argument, "preserve");
-    report("preserve", with, layout, mib, now_usec() - begin);
-    printf("{\"what\": \"ready\"}\n");
-    // LUO forgets with its session's descriptor.
-    for (;;) pause();
-  }
-  int session = session_create("bench", 0, 0);
+  struct item items[FILES];
+  for (uint64_t i = 0; i < FILES; i++) items[i] = layout_item(layout, mib, i + 1);
+  items_make(items, FILES, -1, strcmp(layout, "scattered") == 0);
+  bool luo = strcmp(with, "luo") == 0;
+  int session = luo ? luo_session(LUO_CREATE_SESSION, "bench") : session_create("bench", 0, 0);
   if (session < 0) die("create: %s", errno_name(session));
   uint64_t begin = now_usec();
-  int error = preserve_fd(session, 1, items[0].fd);
-  if (error) die("preserve: %s", errno_name(error));
-  report("preserve", with, layout, mib, now_usec() - begin);
-  struct handover_seal sealed;
-  begin = now_usec();
-  error = seal(&sealed);
-  if (error) die("seal: %s", errno_name(error));
-  report("seal", with, layout, mib, now_usec() - begin);
-  struct handover_describe entry;
-  describe(session, 1, &entry);
-  uint64_t keys = 0;
-  for (int order = 0; order < HANDOVER_ORDERS; order++) keys += entry.keys[order];
-  printf(
-      "{\"what\": \"tables\", \"keys\": %lu, \"table_bytes\": %llu, \"runs\": %llu, "
-      "\"extents\": %llu}\n{\"what\": \"ready\"}\n",
-      keys, entry.table_bytes, entry.runs, entry.extents);
+  for (uint64_t i = 0; i < FILES; i++) {
+    struct luo_file argument = {.size = sizeof argument, .fd = items[i].fd, .token = i + 1};
+    int error =
+        luo ? call(session, LUO_PRESERVE_FD, &argument) : preserve_fd(session, i + 1, items[i].fd);
+    if (error) die("preserve: %s", errno_name(error));
+  }
+  report("preserve", now_usec() - begin);
+  if (!luo) {
+    struct handover_seal sealed;
+    begin = now_usec();
+    int error = seal(&sealed);
+    if (error) die("seal: %s", errno_name(error));
+    report("seal", now_usec() - begin);
+    uint64_t keys = 0;
+    for (uint64_t i = 0; i < FILES; i++) {
+      struct handover_describe entry;
+      describe(session, i + 1, &entry);
+      for (int order = 0; order < HANDOVER_ORDERS; order++) keys += entry.keys[order];
+    }
+    printf("{\"what\": \"tables\", \"keys\": %lu, \"bytes\": %llu}\n", keys, sealed.table_bytes);
+  }
+  printf("{\"what\": \"ready\"}\n");
+  // LUO forgets with its session's descriptor.
   for (;;) pause();
 }
 
@@ -122,61 +117,74 @@ static void* read_part(void* argument) {
   struct part* part = argument;
   for (uint64_t page = part->first; page < part->end; page++) {
     // One word of each page: what is timed is that the page is there, not the comparing.
-    uint64_t word;
     unsigned char expected[8];
-    memcpy(&word, part->item->memory + page * PAGE, 8);
     fill_page(expected, part->item->token, page, 8);
-    part->wrong += memcmp(&word, expected, 8) != 0;
+    part->wrong += memcmp(part->item->memory + page * PAGE, expected, 8) != 0;
   }
   return NULL;
 }
 
-int bench_retrieve(const char* with, const char* layout, uint64_t mib, unsigned threads) {
-  struct item item = layout_item(layout, mib);
-  int fd;
-  int session;
-  uint64_t begin;
-  uint64_t usec;
-  if (threads < 1 || threads > 16) die("1 to 16 threads");
-  if (strcmp(with, "luo") == 0) {
-    session = luo_session(LUO_RETRIEVE_SESSION, "bench");
-    struct luo_file argument = {.size = sizeof argument, .fd = -1, .token = 1};
-    begin = now_usec();
-    luo_call(session, LUO_RETRIEVE_FD, &argument, "retrieve");
-    usec = now_usec() - begin;
-    fd = argument.fd;
-  } else {
-    session = session_must("bench");
-    begin = now_usec();
-    fd = retrieve(session, 1);
-    usec = now_usec() - begin;
-    if (fd < 0) die("retrieve: %s", errno_name(fd));
-  }
-  report("retrieve", with, layout, mib, usec);
-  item_map(&item, fd);
-  struct part first = {
-      .item = &item, .first = item_pages(&item) / 2, .end = item_pages(&item) / 2 + 1};
-  read_part(&first);
-  report("first byte", with, layout, mib, now_usec() - begin);
+static void read_all(const struct item* item, unsigned threads) {
   struct part parts[16];
+  uint64_t wrong = 0;
   for (unsigned i = 0; i < threads; i++) {
-    parts[i] = (struct part){.item = &item,
-                             .first = item_pages(&item) * i / threads,
-                             .end = item_pages(&item) * (i + 1) / threads};
-    pthread_create(&parts[i].thread, NULL, read_part, &parts[i]);
+    parts[i] = (struct part){.item = item,
+                             .first = item_pages(item) * i / threads,
+                             .end = item_pages(item) * (i + 1) / threads};
+    if (pthread_create(&parts[i].thread, NULL, read_part, &parts[i])) die("pthread_create");
   }
-  uint64_t wrong = first.wrong;
   for (unsigned i = 0; i < threads; i++) {
     pthread_join(parts[i].thread, NULL);
     wrong += parts[i].wrong;
   }
-  report("all read", with, layout, mib, now_usec() - begin);
-  if (wrong) die("%lu pages came back wrong", wrong);
-  if (strcmp(with, "luo") == 0) {
+  if (wrong) die("item %lu: %lu pages came back wrong", item->token, wrong);
+}
+
+int bench_retrieve(const char* with, const char* layout, uint64_t mib) {
+  bool luo = strcmp(with, "luo") == 0;
+  int session = luo ? luo_session(LUO_RETRIEVE_SESSION, "bench") : session_must("bench");
+  for (uint64_t token = 1; token <= FILES; token++) {
+    struct item item = layout_item(layout, mib, token);
+    struct luo_file argument = {.size = sizeof argument, .fd = -1, .token = token};
+    uint64_t begin = now_usec();
+    int fd = luo ? call(session, LUO_RETRIEVE_FD, &argument) : retrieve(session, token);
+    uint64_t usec = now_usec() - begin;
+    if (fd < 0) die("retrieve: %s", errno_name(fd));
+    if (token == 1) report("retrieve", usec);
+    item_map(&item, luo ? argument.fd : fd);
+    if (token == 1) {
+      struct part first = {
+          .item = &item, .first = item_pages(&item) / 2, .end = item_pages(&item) / 2 + 1};
+      read_part(&first);
+      report("first byte", now_usec() - begin);
+      read_all(&item, 1);
+      report("all read, 1 thread", now_usec() - begin);
+    } else {
+      struct handover_session_info info = {.restoring = 1};
+      if (!luo) {
+        int error = restore(session, token == 2 ? 1 : 2);
+        if (error) die("restore: %s", errno_name(error));
+      }
+      if (token == 3) {
+        read_all(&item, 2);
+        report("all read, 2 threads", now_usec() - begin);
+      }
+      while (!luo && info.restoring) {
+        usleep(200);
+        session_info(session, &info);
+      }
+      report(token == 2 ? "all restored, 1 thread" : "all restored, 2 threads",
+             luo ? usec : now_usec() - begin);
+      if (token == 2) read_all(&item, 1);
+    }
+    item_unmap(&item);
+  }
+  if (luo) {
     struct luo_finish end = {.size = sizeof end};
     luo_call(session, LUO_FINISH, &end, "finish");
   } else {
-    finish(session, NULL);
+    int error = finish(session, NULL);
+    if (error) die("finish: %s", errno_name(error));
   }
   return 0;
 }

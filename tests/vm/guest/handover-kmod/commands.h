@@ -27,6 +27,6 @@ int fuzz(unsigned seconds, unsigned threads, uint64_t seed);
 
 // bench.c
 int bench_preserve(const char* with, const char* layout, uint64_t mib);
-int bench_retrieve(const char* with, const char* layout, uint64_t mib, unsigned threads);
+int bench_retrieve(const char* with, const char* layout, uint64_t mib);
 
 #endif

@@ -33,7 +33,7 @@ static const char usage[] =
     "  refusals before|after SESSION | refusals no-kho\n"
     "  inject preserve|seal|retrieve\n"
     "  fuzz SECONDS THREADS SEED\n"
-    "  bench preserve|retrieve luo|tracker LAYOUT MIB [THREADS]\n";
+    "  bench preserve|retrieve luo|tracker LAYOUT MIB\n";
 
 static int result(const char* what, int error) {
   printf("{\"what\": \"%s\", \"errno\": \"%s\"}\n", what, errno_name(error < 0 ? error : 0));
@@ -263,7 +263,7 @@ int main(int count, char** arguments) {
   if (IS("bench", 4)) {
     uint64_t mib = strtoull(words[3], NULL, 0);
     if (strcmp(words[0], "preserve") == 0) return bench_preserve(words[1], words[2], mib);
-    return bench_retrieve(words[1], words[2], mib, rest > 4 ? (unsigned)atoi(words[4]) : 1);
+    return bench_retrieve(words[1], words[2], mib);
   }
   fputs(usage, stderr);
   return 2;

@@ -102,9 +102,12 @@ static int seal_entry(struct chain *chain, struct ho_session *session, struct ho
 		      u32 *updated)
 {
 	struct ho_entry_record *record;
+	struct ho_map *map;
 	int err = 0;
 
-	if (!session->incoming) {
+	if (entry->set) {
+		err = ho_set_seal(entry);
+	} else if (!session->incoming) {
 		err = ho_pin_update(entry);
 		if (err < 0)
 			return err;
@@ -115,9 +118,12 @@ static int seal_entry(struct chain *chain, struct ho_session *session, struct ho
 	} else if (!entry->retrieved && entry->map && !entry->map->damaged) {
 		/* Nobody has claimed it so far: it goes on to the next kernel. */
 		err = ho_map_preserve(entry->map);
-		if (err)
-			return err;
 	}
+	/* Incoming and found damaged only now: that must not cost the others. */
+	if (err && !(err == -ENODATA && session->incoming))
+		return err;
+	err = 0;
+	map = entry->set ? entry->sealed_map : entry->map;
 	record = chain_add(chain);
 	if (!record)
 		return -ENOMEM;
@@ -126,8 +132,8 @@ static int seal_entry(struct chain *chain, struct ho_session *session, struct ho
 	record->flags = (entry->read_only ? HO_ENTRY_READ_ONLY : 0) |
 			(entry->retrieved ? HO_ENTRY_RETRIEVED : 0);
 	record->position = entry->file ? entry->file->f_pos : entry->position;
-	if (entry->map && !entry->retrieved && !entry->map->damaged)
-		ho_map_fill_record(entry->map, record);
+	if (map && !entry->retrieved && !map->damaged)
+		ho_map_fill_record(map, record);
 	if (entry->blob) {
 		record->blob = seal_blob(entry, &err);
 		record->blob_size = entry->blob_size;
@@ -168,10 +174,12 @@ static void unseal_session(struct ho_session *session)
 
 	mutex_lock(&session->lock);
 	session->sealed = false;
-	if (session->incoming)
-		xa_for_each(&session->entries, token, entry)
-			if (!entry->retrieved && entry->map)
-				ho_map_unpreserve(entry->map);
+	xa_for_each(&session->entries, token, entry) {
+		if (entry->set)
+			ho_set_unseal(entry);
+		else if (session->incoming && !entry->retrieved && entry->map)
+			ho_map_unpreserve(entry->map);
+	}
 	mutex_unlock(&session->lock);
 }
 
@@ -214,8 +222,8 @@ static u64 sealed_bytes(void)
 	list_for_each_entry(session, &ho_sessions, node) {
 		mutex_lock(&session->lock);
 		xa_for_each(&session->entries, token, entry)
-			if (entry->map && !entry->retrieved)
-				bytes += ho_map_table_bytes(entry->map);
+			if (ho_entry_map(entry) && !entry->retrieved)
+				bytes += ho_map_table_bytes(ho_entry_map(entry));
 		mutex_unlock(&session->lock);
 	}
 	return bytes;
@@ -348,10 +356,16 @@ static int adopt_entry(struct ho_session *session, const struct ho_entry_record 
 		if (!entry->map)
 			err = -ENOMEM;
 	}
+	if (!err && entry->kind == HANDOVER_KIND_KERNEL)
+		err = ho_set_adopt(session, entry);
 	if (!err)
 		err = ho_session_add(session, entry);
-	if (err)
+	if (err) {
+		/* What cannot be trusted is not freed either. */
+		if (entry->map)
+			entry->map->damaged = true;
 		ho_entry_free(entry);
+	}
 	return err;
 }
 

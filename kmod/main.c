@@ -266,6 +266,8 @@ static int reboot_notify(struct notifier_block *block, unsigned long action, voi
 
 static struct notifier_block reboot_notifier = {
 	.notifier_call = reboot_notify,
+	/* After all others: other modules may bring their sets up to date there. */
+	.priority = INT_MIN,
 };
 
 static int __init handover_init(void)

@@ -74,6 +74,7 @@ struct ho_map *ho_map_new(u64 size)
 	for (i = 0; i < HO_PIECE_LOCKS; i++)
 		mutex_init(&map->piece_lock[i]);
 	xa_init(&map->restored);
+	xa_init(&map->taken);
 	return map;
 }
 
@@ -643,15 +644,51 @@ struct folio *ho_map_huge(struct ho_map *map, u64 index)
 	return folio;
 }
 
-struct page *ho_map_frame(struct ho_map *map, u64 pfn)
+/* Not by way of extents: @pfn may come from anywhere, and finding nothing is no damage. */
+static struct folio *folio_take(struct ho_map *map, u64 pfn)
 {
+	struct ho_part *part = &map->runs;
+	long i = ho_directory_find(part->index, part->pages, pfn);
 	struct ho_piece piece;
-	struct page *page;
+	struct ho_run run;
+	const void *page;
+	int err;
+
+	if (i < 0)
+		return ERR_PTR(-ENOENT);
+	page = part_page(map, part, i);
+	if (IS_ERR(page))
+		return ERR_CAST(page);
+	if (!ho_runs_find(page, pfn, &run))
+		return ERR_PTR(-ENOENT);
+	piece = ho_piece(run, pfn);
+	if (run.order && piece.pfn != pfn)
+		return ERR_PTR(-ENOENT);
+	if (xa_load(&map->taken, pfn))
+		return ERR_PTR(-EALREADY);
+	err = piece_restore(map, piece);
+	if (!err)
+		err = xa_err(xa_store(&map->taken, pfn, xa_mk_value(1), GFP_KERNEL));
+	if (err)
+		return ERR_PTR(err);
+	map->taken_pages += 1ULL << run.order;
+	return pfn_folio(pfn);
+}
+
+struct folio *ho_map_take(struct ho_map *map, u64 pfn)
+{
+	struct folio *folio;
 
 	down_read(&map->sem);
-	page = map->gone ? ERR_PTR(-ENODATA) : frame_restore(map, pfn, &piece, false);
+	folio = map->gone || !map->open ? ERR_PTR(-ENODATA) : folio_take(map, pfn);
 	up_read(&map->sem);
-	return page;
+	return folio;
+}
+
+void ho_map_give_back(struct ho_map *map, struct folio *folio)
+{
+	xa_erase(&map->taken, folio_pfn(folio));
+	map->taken_pages -= folio_nr_pages(folio);
 }
 
 static int restore_run(struct ho_run run, void *data)
@@ -697,10 +734,13 @@ static int piece_free(struct ho_map *map, struct ho_piece piece)
 				  !kho_restore_pages(PFN_PHYS(piece.pfn), piece.nr))
 			return 0;
 	}
-	if (piece.order)
-		folio_put(pfn_folio(piece.pfn));
-	else
-		for (i = 0; i < piece.nr; i++)
+	if (piece.order) {
+		if (!xa_load(&map->taken, piece.pfn))
+			folio_put(pfn_folio(piece.pfn));
+		return 0;
+	}
+	for (i = 0; i < piece.nr; i++)
+		if (!xa_load(&map->taken, piece.pfn + i))
 			put_page(pfn_to_page(piece.pfn + i));
 	return 0;
 }
@@ -722,10 +762,10 @@ u64 ho_map_free_frames(struct ho_map *map)
 				runs_page(head, run_pieces, &walk);
 		}
 		map->gone = true;
-		atomic64_add(map->nr_pages, &ho_counters.freed_pages);
+		atomic64_add(map->nr_pages - map->taken_pages, &ho_counters.freed_pages);
 	}
 	up_write(&map->sem);
-	return map->nr_pages;
+	return map->nr_pages - map->taken_pages;
 }
 
 static void part_free(struct ho_map *map, struct ho_part *part)
@@ -764,6 +804,7 @@ static void map_release(struct kref *ref)
 	part_free(map, &map->extents);
 	part_free(map, &map->runs);
 	xa_destroy(&map->restored);
+	xa_destroy(&map->taken);
 	kfree(map);
 }
 

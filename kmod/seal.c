@@ -139,13 +139,19 @@ static int seal_entry(struct chain *chain, struct ho_session *session, struct ho
 		      struct sealing *sealing)
 {
 	struct ho_entry_record *record;
+	struct ho_map *map;
 	bool damaged;
 	int err;
 
-	err = session->incoming ? pass_on_entry(entry) : update_entry(session, entry, sealing);
+	if (entry->set)
+		err = ho_set_seal(entry);
+	else
+		err = session->incoming ? pass_on_entry(entry) :
+					  update_entry(session, entry, sealing);
 	if (err)
 		return err;
-	damaged = entry->map && entry->map->damaged;
+	map = entry->set ? entry->sealed_map : entry->map;
+	damaged = map && map->damaged;
 	record = chain_add(chain);
 	if (!record)
 		return -ENOMEM;
@@ -155,8 +161,8 @@ static int seal_entry(struct chain *chain, struct ho_session *session, struct ho
 			(entry->retrieved ? HO_ENTRY_RETRIEVED : 0) |
 			(damaged ? HO_ENTRY_DAMAGED : 0);
 	record->position = entry->file ? entry->file->f_pos : entry->position;
-	if (entry->map && !entry->retrieved && !damaged)
-		ho_map_fill_record(entry->map, record);
+	if (map && !entry->retrieved && !damaged)
+		ho_map_fill_record(map, record);
 	if (entry->blob) {
 		record->blob = seal_blob(entry, &err);
 		record->blob_size = entry->blob_size;
@@ -198,10 +204,12 @@ static void unseal_session(struct ho_session *session)
 
 	mutex_lock(&session->lock);
 	session->sealed = false;
-	if (session->incoming)
-		xa_for_each(&session->entries, token, entry)
-			if (!entry->retrieved && entry->map)
-				ho_map_unpreserve(entry->map);
+	xa_for_each(&session->entries, token, entry) {
+		if (entry->set)
+			ho_set_unseal(entry);
+		else if (session->incoming && !entry->retrieved && entry->map)
+			ho_map_unpreserve(entry->map);
+	}
 	mutex_unlock(&session->lock);
 }
 
@@ -244,8 +252,8 @@ static u64 sealed_bytes(void)
 	list_for_each_entry(session, &ho_sessions, node) {
 		mutex_lock(&session->lock);
 		xa_for_each(&session->entries, token, entry)
-			if (entry->map && !entry->retrieved)
-				bytes += ho_map_table_bytes(entry->map);
+			if (ho_entry_map(entry) && !entry->retrieved)
+				bytes += ho_map_table_bytes(ho_entry_map(entry));
 		mutex_unlock(&session->lock);
 	}
 	return bytes;
@@ -403,10 +411,16 @@ static int adopt_entry(struct ho_session *session, const struct ho_entry_record 
 		else
 			entry->map->damaged = record->flags & HO_ENTRY_DAMAGED;
 	}
+	if (!err && entry->kind == HANDOVER_KIND_KERNEL)
+		err = ho_set_adopt(session, entry);
 	if (!err)
 		err = ho_session_add(session, entry);
-	if (err)
+	if (err) {
+		/* What cannot be trusted is not freed either. */
+		if (entry->map)
+			entry->map->damaged = true;
 		ho_entry_free(entry);
+	}
 	return err;
 }
 

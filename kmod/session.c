@@ -69,9 +69,16 @@ void ho_session_publish(struct ho_session *session)
 	list_add_tail(&session->node, &ho_sessions);
 }
 
+static u64 entry_bytes(const struct ho_entry *entry)
+{
+	if (entry->set)
+		return ho_set_bytes(entry->set);
+	return entry->map ? entry->map->nr_pages << PAGE_SHIFT : 0;
+}
+
 int ho_session_add(struct ho_session *session, struct ho_entry *entry)
 {
-	u64 bytes = entry->map ? entry->map->nr_pages << PAGE_SHIFT : 0;
+	u64 bytes = entry_bytes(entry);
 	int err;
 
 	if (session->max_entries && session->nr_entries >= session->max_entries)
@@ -91,7 +98,7 @@ static void session_remove(struct ho_session *session, struct ho_entry *entry)
 {
 	xa_erase(&session->entries, entry->token);
 	session->nr_entries--;
-	session->bytes -= entry->map ? entry->map->nr_pages << PAGE_SHIFT : 0;
+	session->bytes -= entry_bytes(entry);
 }
 
 void ho_entry_free(struct ho_entry *entry)
@@ -102,21 +109,32 @@ void ho_entry_free(struct ho_entry *entry)
 	} else if (entry->map) {
 		ho_map_put(entry->map);
 	}
+	if (entry->set)
+		ho_set_free(entry->set);
 	kvfree(entry->blob);
 	kfree(entry);
 }
 
-int ho_session_end(struct ho_session *session, bool discard, u64 *freed)
+static int check_end(const struct ho_session *session, unsigned int how)
+{
+	if (session->dead)
+		return -ENOENT;
+	if (session->sealed || (session->held && !(how & HO_END_BY_HOLDER)))
+		return -EBUSY;
+	return session->incoming || how & HO_END_DISCARD ? 0 : -EINVAL;
+}
+
+int ho_session_end(struct ho_session *session, unsigned int how, u64 *freed)
 {
 	struct ho_entry *entry;
 	unsigned long token;
 	u64 pages = 0;
+	int err;
 
 	mutex_lock(&ho_sessions_lock);
 	mutex_lock(&session->lock);
-	if (session->dead || (!session->incoming && !discard) || session->sealed) {
-		int err = session->dead ? -ENOENT : session->sealed ? -EBUSY : -EINVAL;
-
+	err = check_end(session, how);
+	if (err) {
 		mutex_unlock(&session->lock);
 		mutex_unlock(&ho_sessions_lock);
 		return err;
@@ -135,9 +153,11 @@ int ho_session_end(struct ho_session *session, bool discard, u64 *freed)
 
 	xa_for_each(&session->entries, token, entry) {
 		if (!session->incoming)
-			pages += entry->map ? entry->map->nr_pages : 0;
+			pages += entry_bytes(entry) >> PAGE_SHIFT;
 		else if (!entry->retrieved && entry->map)
 			pages += ho_map_free_frames(entry->map);
+		if (session->incoming && entry->set)
+			pages += ho_set_free_memory(entry->set);
 		xa_erase(&session->entries, token);
 		ho_entry_free(entry);
 		cond_resched();
@@ -200,7 +220,7 @@ static int entry_may_come(struct ho_session *session, u64 token)
 		return -ENOENT;
 	if (session->incoming)
 		return -EINVAL;
-	if (session->sealed)
+	if (session->sealed || session->held)
 		return -EBUSY;
 	if (xa_load(&session->entries, token))
 		return -EEXIST;
@@ -366,7 +386,7 @@ static int session_unpreserve(void *context, void *argument)
 		return -EOPNOTSUPP;
 	if (session->incoming)
 		return -EINVAL;
-	if (session->sealed)
+	if (session->sealed || session->held)
 		return -EBUSY;
 	entry = xa_load(&session->entries, unpreserve->token);
 	if (!entry)
@@ -437,14 +457,14 @@ static int session_describe(void *context, void *argument)
 		.token = entry->token,
 		.flags = entry->retrieved ? HANDOVER_ENTRY_RETRIEVED : 0,
 	};
-	map = entry->map;
+	describe->bytes = entry_bytes(entry);
+	map = ho_entry_map(entry);
 	if (!map)
 		return 0;
 	if (map->damaged)
 		describe->flags |= HANDOVER_ENTRY_DAMAGED;
 	describe->nodes = map->nodes;
 	describe->length = map->size;
-	describe->bytes = map->nr_pages << PAGE_SHIFT;
 	describe->extents = map->extents.records;
 	describe->runs = map->runs.records;
 	describe->table_bytes = ho_map_table_bytes(map);
@@ -593,14 +613,14 @@ static int session_finish(void *context, void *argument)
 {
 	struct handover_session_end *end = argument;
 
-	return end->flags ? -EOPNOTSUPP : ho_session_end(context, false, &end->freed_bytes);
+	return end->flags ? -EOPNOTSUPP : ho_session_end(context, 0, &end->freed_bytes);
 }
 
 static int session_discard(void *context, void *argument)
 {
 	struct handover_session_end *end = argument;
 
-	return end->flags ? -EOPNOTSUPP : ho_session_end(context, true, &end->freed_bytes);
+	return end->flags ? -EOPNOTSUPP : ho_session_end(context, HO_END_DISCARD, &end->freed_bytes);
 }
 
 #define LOCKED(fn)							\

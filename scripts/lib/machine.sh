@@ -62,6 +62,10 @@ machine_overlay() {
         done
     fi
     cp "$guest"/*.service "$overlay/usr/lib/systemd/system/"
+    # Not in /boot: nobody is to take it for the newest kernel of this machine.
+    if [ -e "$KERNEL_WITHOUT_KHO" ]; then
+        cp "$KERNEL_WITHOUT_KHO" "$overlay/usr/lib/handover-test/vmlinuz-without-kho"
+    fi
     if [ -d "$guest/root" ]; then
         cp -a "$guest/root/." "$overlay/"
     fi

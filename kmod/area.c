@@ -58,8 +58,8 @@ static bool is_memory(u64 phys, unsigned int order)
 {
 	u64 pfn = PHYS_PFN(phys);
 
-	return !(phys & ((PAGE_SIZE << order) - 1)) && pfn_valid(pfn) &&
-	       pfn_valid(pfn + (1ULL << order) - 1);
+	return !(phys & ((PAGE_SIZE << order) - 1)) && ho_frame_exists(pfn) &&
+	       ho_frame_exists(pfn + (1ULL << order) - 1);
 }
 
 /* KHO takes any address within the area. */

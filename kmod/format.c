@@ -266,7 +266,8 @@ static bool is_entry(const struct ho_entry_record *entry)
 
 	if (entry->kind < HANDOVER_KIND_SHMEM ||
 	    entry->kind > HANDOVER_KIND_KERNEL ||
-	    entry->flags & ~(HO_ENTRY_READ_ONLY | HO_ENTRY_RETRIEVED))
+	    entry->flags &
+		    ~(HO_ENTRY_READ_ONLY | HO_ENTRY_RETRIEVED | HO_ENTRY_DAMAGED))
 		return false;
 	/* Both are a loff_t. */
 	if (entry->size >> 63 || entry->position >> 63)
@@ -281,7 +282,7 @@ static bool is_entry(const struct ho_entry_record *entry)
 		return false;
 	if (entry->extents.records && !runs)
 		return false;
-	if (runs && entry->flags & HO_ENTRY_RETRIEVED)
+	if (runs && entry->flags & (HO_ENTRY_RETRIEVED | HO_ENTRY_DAMAGED))
 		return false;
 
 	/* One piece a run at least, one page a piece at least, and no more. */

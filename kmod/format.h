@@ -90,6 +90,7 @@ struct ho_table_reference {
 
 #define HO_ENTRY_READ_ONLY	(1u << 0)	/* sealed against writing */
 #define HO_ENTRY_RETRIEVED	(1u << 1)	/* given out: no memory here */
+#define HO_ENTRY_DAMAGED	(1u << 2)	/* found damaged by now: no memory here */
 
 struct ho_entry_record {
 	u64 token;

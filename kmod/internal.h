@@ -96,6 +96,7 @@ struct ho_builder {
 	struct ho_frame *frames;
 	size_t nr_frames;
 	size_t room;
+	u64 pages;			/* in all frames */
 	bool sorted;
 	struct ho_extent extent;	/* still growing */
 };
@@ -108,6 +109,8 @@ int ho_builder_frames(struct ho_builder *builder, u64 pfn, u32 nr, u32 order);
  * still has its frames, so that their pins can be dropped, and is to be aborted.
  */
 struct ho_map *ho_builder_end(struct ho_builder *builder);
+/* The same records; of maps that were built here. */
+bool ho_part_equal(const struct ho_part *a, const struct ho_part *b);
 void ho_builder_abort(struct ho_builder *builder);
 
 /* map.c */
@@ -149,6 +152,7 @@ u64 ho_map_free_frames(struct ho_map *map);
 u64 ho_map_table_bytes(const struct ho_map *map);
 void ho_map_fill_record(const struct ho_map *map, struct ho_entry_record *record);
 
+bool ho_frame_exists(u64 pfn);
 /* Table pages: zeroed, never in KHO's scratch. */
 void *ho_table_alloc(enum ho_table_type type);
 /* Takes over a page that the earlier kernel left; NULL: there is none. */
@@ -162,13 +166,13 @@ struct ho_entry;
 int ho_pin_file(struct ho_entry *entry, struct file *file);
 int ho_pin_range(struct ho_entry *entry, u64 address, u64 length);
 void ho_unpin(struct ho_entry *entry);
-/* 1: the entry's file got pages since, and its map is up to date again. */
+/* True if the entry's file got pages that its map does not have. */
+bool ho_pin_changed(const struct ho_entry *entry);
+/* 1: it had changed, and its map is up to date again. After an error it is as it was. */
 int ho_pin_update(struct ho_entry *entry);
 void ho_pin_exit(void);
 
 /* file.c */
-int ho_file_init(void);
-void ho_file_exit(void);
 /* Takes over the reference on the map, and its frames. */
 struct file *ho_file_create(struct ho_map *map, bool read_only, u64 position);
 struct file *ho_file_allocate(u64 length, int node);
@@ -191,7 +195,8 @@ struct ho_entry {
 	bool retrieved;			/* incoming: given out */
 	bool pinned;
 	bool range_claimed;
-	u64 stamp;			/* pages of the file when it was pinned */
+	u64 stamp;			/* pages added to a file of ours by then */
+	unsigned int seals;		/* of a hugetlb file, before it was pinned */
 	u64 position;			/* incoming: file position */
 	struct ho_map *map;
 	struct file *file;		/* outgoing */
@@ -268,9 +273,13 @@ void ho_set_free(struct handover_set *set);
 extern bool ho_sealed;
 extern u64 ho_generation;
 extern u32 ho_lost;
-int ho_seal(u64 *table_bytes, u32 *updated);
+/*
+ * @last_resort: what cannot be brought up to date goes as it was preserved, and
+ * what was sealed before is looked at again.
+ */
+int ho_seal(u64 *table_bytes, u32 *updated, bool last_resort);
 void ho_unseal(void);
-int ho_adopt(void);
+void ho_adopt(void);
 
 /* main.c: counters since the module was loaded; shown in debugfs. */
 struct ho_counters {
@@ -285,6 +294,7 @@ struct ho_counters {
 };
 extern struct ho_counters ho_counters;
 extern bool ho_map_huge_enabled;
+extern struct workqueue_struct *ho_workqueue;
 
 void ho_debugfs_init(void);
 void ho_debugfs_exit(void);

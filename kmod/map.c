@@ -24,11 +24,17 @@ void *ho_table_alloc(enum ho_table_type type)
 	return page;
 }
 
+/* There is memory, and it is the kernel's: what a table says need not be so. */
+bool ho_frame_exists(u64 pfn)
+{
+	return pfn < HO_MAX_PFN && pfn_to_online_page(pfn);
+}
+
 void *ho_table_adopt(u64 phys)
 {
 	struct page *page;
 
-	if (!pfn_valid(PHYS_PFN(phys)))
+	if (!ho_frame_exists(PHYS_PFN(phys)))
 		return NULL;
 	page = kho_restore_pages(phys, 1);
 	return page ? page_address(page) : NULL;
@@ -144,7 +150,8 @@ static int part_open(struct ho_map *map, struct ho_part *part)
 
 	if (!part->pages)
 		return part->records || part->directory ? damaged(map, "a table") : 0;
-	part->index = kvmalloc_array(part->pages, sizeof(*part->index), GFP_KERNEL);
+	part->index = kvmalloc_array(part->pages, sizeof(*part->index),
+				     GFP_KERNEL | __GFP_NOWARN);
 	part->restored = bitmap_zalloc(part->pages, GFP_KERNEL);
 	part->checked = bitmap_zalloc(part->pages, GFP_KERNEL);
 	if (!part->index || !part->restored || !part->checked) {
@@ -156,8 +163,8 @@ static int part_open(struct ho_map *map, struct ho_part *part)
 		const struct ho_table_head *head = phys_to_virt(phys);
 		const struct ho_directory_record *records = ho_table_records(head);
 
-		err = pfn_valid(PHYS_PFN(phys)) ? ho_directory_check(head) : -EBADMSG;
-		if (err || head->count > part->pages - at ||
+		err = ho_frame_exists(PHYS_PFN(phys)) ? ho_directory_check(head) : -EBADMSG;
+		if (err || !head->count || head->count > part->pages - at ||
 		    (at && records[0].first <= bound))
 			goto bad;
 		memcpy(part->index + at, records, head->count * sizeof(*records));
@@ -342,6 +349,7 @@ static int run_pieces(struct ho_run run, void *data)
 			return err;
 		}
 		pfn += piece.nr;
+		cond_resched();
 	}
 	return 0;
 }
@@ -378,8 +386,11 @@ static void count_keys(struct ho_map *map, struct ho_piece piece, int one)
  */
 static int piece_preserve(struct ho_map *map, struct ho_piece piece)
 {
-	int err = kho_preserve_pages(pfn_to_page(piece.pfn), piece.nr);
+	int err;
 
+	if (!ho_frame_exists(piece.pfn) || !ho_frame_exists(piece.pfn + piece.nr - 1))
+		return damaged(map, "a run");
+	err = kho_preserve_pages(pfn_to_page(piece.pfn), piece.nr);
 	if (!err)
 		count_keys(map, piece, 1);
 	return err;
@@ -488,7 +499,7 @@ static int piece_restore(struct ho_map *map, struct ho_piece piece)
 	err = xa_reserve(&map->restored, piece.pfn, GFP_KERNEL);
 	if (err)
 		goto unlock;
-	if (!pfn_valid(piece.pfn) || !pfn_valid(piece.pfn + piece.nr - 1)) {
+	if (!ho_frame_exists(piece.pfn) || !ho_frame_exists(piece.pfn + piece.nr - 1)) {
 		err = damaged(map, "a run");
 	} else if (piece.order) {
 		struct folio *folio = kho_restore_folio(PFN_PHYS(piece.pfn));
@@ -583,7 +594,8 @@ unsigned long ho_map_pages(struct ho_map *map, u64 index, struct page **pages,
 	down_read(&map->sem);
 	if (!map->gone && !find_frames(map, index, &pfn, &nr)) {
 		page = frame_restore(map, pfn, &piece, true);
-		if (!IS_ERR(page)) {
+		/* A folio up to PMD size is mapped by the kernel, as a whole. */
+		if (!IS_ERR(page) && (!piece.order || piece.order > HO_PIECE_ORDER)) {
 			nr = min3(nr, piece.pfn + piece.nr - pfn, (u64)max);
 			for (; done < nr; done++)
 				pages[done] = page + done;
@@ -739,7 +751,16 @@ u64 ho_map_free_frames(struct ho_map *map)
 		return 0;
 	down_write(&map->sem);
 	if (!map->gone) {
-		for_each_piece(map, piece_free, NULL);
+		struct piece_walk walk = { .map = map, .fn = piece_free, .stop = U64_MAX };
+		u32 i;
+
+		/* Past a damaged page of runs, too. */
+		for (i = 0; i < map->runs.pages; i++) {
+			const struct ho_table_head *head = part_page(map, &map->runs, i);
+
+			if (!IS_ERR(head))
+				runs_page(head, run_pieces, &walk);
+		}
 		map->gone = true;
 		atomic64_add(map->nr_pages - map->taken_pages, &ho_counters.freed_pages);
 	}

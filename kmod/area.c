@@ -11,8 +11,7 @@
 #include "set.h"
 
 struct area_walk {
-	int (*fn)(u64 phys, u64 nr, void *data);
-	void *data;
+	int (*fn)(u64 phys, u64 nr);
 	u64 stop;			/* after so many calls; for undoing a part */
 	u64 done;
 };
@@ -23,7 +22,7 @@ static int area_call(struct area_walk *walk, u64 phys, u64 nr)
 
 	if (walk->done == walk->stop)
 		return 1;
-	err = walk->fn(phys, nr, walk->data);
+	err = walk->fn(phys, nr);
 	if (!err)
 		walk->done++;
 	return err;
@@ -58,8 +57,8 @@ static bool is_memory(u64 phys, unsigned int order)
 {
 	u64 pfn = PHYS_PFN(phys);
 
-	return !(phys & ((PAGE_SIZE << order) - 1)) && pfn_valid(pfn) &&
-	       pfn_valid(pfn + (1ULL << order) - 1);
+	return !(phys & ((PAGE_SIZE << order) - 1)) && ho_frame_exists(pfn) &&
+	       ho_frame_exists(pfn + (1ULL << order) - 1);
 }
 
 /* KHO takes any address within the area. */
@@ -111,12 +110,12 @@ int ho_area_check(struct ho_item *item)
 	return 0;
 }
 
-static int area_preserve_pages(u64 phys, u64 nr, void *data)
+static int area_preserve_pages(u64 phys, u64 nr)
 {
 	return kho_preserve_pages(pfn_to_page(PHYS_PFN(phys)), nr);
 }
 
-static int area_unpreserve_pages(u64 phys, u64 nr, void *data)
+static int area_unpreserve_pages(u64 phys, u64 nr)
 {
 	kho_unpreserve_pages(pfn_to_page(PHYS_PFN(phys)), nr);
 	return 0;
@@ -146,27 +145,24 @@ void ho_area_unpreserve(struct ho_item *item)
 	item->preserved = false;
 }
 
-static int area_free_pages(u64 phys, u64 nr, void *data)
+static int area_free_pages(u64 phys, u64 nr)
 {
 	struct page *page = kho_restore_pages(phys, nr);
-	u64 *freed = data;
 	u64 i;
 
 	/* KHO has said what is wrong; the others are freed all the same. */
 	for (i = 0; page && i < nr; i++)
 		__free_page(page + i);
-	*freed += page ? nr : 0;
 	return 0;
 }
 
 u64 ho_area_free(struct ho_item *item)
 {
-	u64 freed = 0;
-	struct area_walk walk = { .fn = area_free_pages, .data = &freed, .stop = U64_MAX };
+	struct area_walk walk = { .fn = area_free_pages, .stop = U64_MAX };
 
 	if (ho_area_check(item))
 		return 0;
 	item->restored = true;
 	area_walk(item, &walk);
-	return freed;
+	return item->size >> PAGE_SHIFT;
 }

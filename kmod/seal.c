@@ -135,6 +135,19 @@ static int pass_on_entry(struct ho_entry *entry)
 	return err == -ENODATA && entry->map->damaged ? 0 : err;
 }
 
+/* entry->sealed_map is NULL if it is damaged, or cannot go. */
+static int seal_set(struct ho_session *session, struct ho_entry *entry, struct sealing *sealing)
+{
+	int err = ho_set_seal(entry);
+
+	if (err != -ENODATA && !(err && sealing->last_resort))
+		return err;
+	ho_set_unseal(entry);
+	pr_err("session %s: what a module preserves there is lost: %pe\n", session->name,
+	       ERR_PTR(err));
+	return 0;
+}
+
 static int seal_entry(struct chain *chain, struct ho_session *session, struct ho_entry *entry,
 		      struct sealing *sealing)
 {
@@ -144,14 +157,14 @@ static int seal_entry(struct chain *chain, struct ho_session *session, struct ho
 	int err;
 
 	if (entry->set)
-		err = ho_set_seal(entry);
+		err = seal_set(session, entry, sealing);
 	else
 		err = session->incoming ? pass_on_entry(entry) :
 					  update_entry(session, entry, sealing);
 	if (err)
 		return err;
 	map = entry->set ? entry->sealed_map : entry->map;
-	damaged = map && map->damaged;
+	damaged = entry->set ? !map : map && map->damaged;
 	record = chain_add(chain);
 	if (!record)
 		return -ENOMEM;

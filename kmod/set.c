@@ -276,15 +276,19 @@ int ho_set_adopt(struct ho_session *session, struct ho_entry *entry)
 	u32 i;
 	int err;
 
-	if (!entry->map || !head)
+	if (!entry->map)
 		return -ENODATA;
-	err = ho_kernel_check(head, entry->blob_size);
+	/* One that was found damaged has none: an empty set is left of it. */
+	err = head ? ho_kernel_check(head, entry->blob_size) :
+	      entry->map->damaged ? 0 : -ENODATA;
 	if (err)
 		return err;
 	entry->set = ho_set_new(session, entry);
 	if (!entry->set)
 		return -ENOMEM;
 	entry->set->folio_pages = entry->map->nr_pages;
+	if (!head)
+		return 0;
 	records = (const void *)(head + 1);
 	for (i = 0; i < head->count; i++) {
 		struct ho_item *item = item_adopt(&records[i], head);

@@ -491,7 +491,8 @@ static int check(void)
 	set = handover_set_retrieve(SET_NAME);
 	if (IS_ERR(set)) {
 		pr_err("nothing was saved, or it is lost: %pe\n", set);
-		return PTR_ERR(set);
+		/* ENOENT would read as a symbol that is missing. */
+		return set == ERR_PTR(-ENOENT) ? -ENODATA : PTR_ERR(set);
 	}
 	err = find_root() ?: check_tree() ?: check_rest();
 	if (root_table)
@@ -535,4 +536,4 @@ module_exit(selftest_exit);
 MODULE_AUTHOR("The handoverd developers");
 MODULE_DESCRIPTION("Tries handover.ko: carries an IOMMU-like tree of pages across a kexec");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1");
+MODULE_VERSION("0.1.0");

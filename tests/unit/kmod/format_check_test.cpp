@@ -403,7 +403,7 @@ TEST(EntriesCheck, RefusesEachWrongField) {
           {"more pages than there are frames",
            [](Entry& entry) {
              entry.nr_pages = HO_MAX_PFN + 1;
-             entry.nr_pieces = 3 * HO_RUN_MAX_COUNT;
+             entry.nr_pieces = (HO_MAX_PFN >> HO_MAX_ORDER) + 1;
              entry.runs.records = HO_RUNS_PER_PAGE;
            }},
           {"all of the pages", [](Entry& entry) { entry.nr_pages = ~0ULL; }},

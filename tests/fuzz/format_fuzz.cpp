@@ -56,7 +56,7 @@ class Page {
   template <typename Value>
   Value at(std::size_t offset) const {
     require(offset + sizeof(Value) <= HO_TABLE_SIZE, "everything lies on the page");
-    Value value;
+    Value value{};
     std::memcpy(&value, data() + offset, sizeof(value));
     return value;
   }

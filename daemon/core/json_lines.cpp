@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "core/json_lines.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <vector>
 

@@ -152,6 +152,7 @@ TEST_F(Cancel, TwiceIsOnce) {
                       [&](const Answer& answer) { errors.push_back(answer.error); });
   }
   expect_undone({"preparing", "cancelling", "normal"});
+  ASSERT_TRUE(host.run_until([&] { return errors.size() == 2; }));
   EXPECT_EQ(errors, (States{"", error_name("NothingToCancel")}));
 }
 

@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::size_t bytes = 300'000;
 
+/// Long enough for whoever means to claim, also under a sanitizer on a busy machine.
+constexpr const char* short_claim = "5s";
+
 TEST(Contents, SurviveThreeUpdatesInARow) {
   Host host;
   host.boot();
@@ -146,7 +149,7 @@ TEST_F(Script, DiscardedIsGone) {
 }
 
 TEST_F(Script, UnclaimedIsFreedAndReported) {
-  boot({{"claim_timeout", "1s"}});
+  boot({{"claim_timeout", short_claim}});
   update();
   ASSERT_TRUE(descriptor_of(host->retrieve("script", 2)));
   const auto lost = host->observer().next("StateLost");
@@ -164,7 +167,7 @@ TEST_F(Script, UnclaimedIsFreedAndReported) {
 
 /// The claim time goes on in the daemon's successor.
 TEST_F(Script, UnclaimedIsFreedAlsoAfterACrash) {
-  boot({{"claim_timeout", "1s"}});
+  boot({{"claim_timeout", short_claim}});
   update();
   ASSERT_TRUE(host->kill_daemon());
   EXPECT_EQ(host->state(), "normal");
@@ -229,7 +232,7 @@ TEST_F(Late, ClientIsRestoredLate) {
 }
 
 TEST_F(Late, ClientThatNeverComesIsGivenUp) {
-  boot({{"claim_timeout", "1s"}});
+  boot({{"claim_timeout", short_claim}});
   base->stay_away();
   ASSERT_TRUE(host->update().ok());
   const auto finished = host->finished();
@@ -284,7 +287,7 @@ TEST_F(Late, LossesAreKeptOverACrash) {
 }
 
 TEST_F(Late, SessionOfAnUnregisteredClientIsFreed) {
-  boot({{"claim_timeout", "1s"}});
+  boot({{"claim_timeout", short_claim}});
   other->stay_away();
   ASSERT_TRUE(host->admin()
                   .call(manager_path, manager_interface, "UnregisterClient", with("s", "other"))

@@ -12,7 +12,7 @@ namespace handover::test {
 
 /// Far more than anything here takes, also under a sanitizer on a busy machine: only a hang ends
 /// it.
-inline constexpr std::chrono::milliseconds patience{45'000};
+inline constexpr std::chrono::milliseconds patience{120'000};
 
 struct UnrefSource {
   void operator()(sd_event_source* source) const { sd_event_source_disable_unref(source); }

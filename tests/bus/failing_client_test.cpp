@@ -13,18 +13,21 @@ namespace {
 
 using Behaviour = ScriptedClient::Behaviour;
 
-/// Long enough for whoever means to answer, also under a sanitizer.
-constexpr std::uint64_t short_limit_usec = 1'000'000;
+/// For those who never answer; long enough for whoever means to, also under a sanitizer on a busy
+/// machine.
+constexpr std::uint64_t short_limit_usec = 3'000'000;
+constexpr const char* short_thaw = "3s";
 
 /// "base" needs nobody, "middle" misbehaves, "top" needs both: so that in either direction somebody
 /// has been called before the culprit.
 struct Three {
-  /// `silent_in`: the call for whose answer the daemon waits a short time only.
+  /// `silent_in`: the call for whose answer the daemon waits for `limit_usec` only.
   explicit Three(bool required, std::optional<Call> silent_in = {},
-                 const nlohmann::json& config = {{"thaw_timeout", "1s"}})
+                 const nlohmann::json& config = {{"thaw_timeout", short_thaw}},
+                 std::uint64_t limit_usec = short_limit_usec)
       : host(config) {
     host.boot();
-    const auto limit = [&](Call call) { return silent_in == call ? short_limit_usec : 0; };
+    const auto limit = [&](Call call) { return silent_in == call ? limit_usec : 0; };
     base = &host.add({.name = "base"});
     middle = &host.add({.name = "middle",
                         .needs = {"base"},
@@ -51,6 +54,11 @@ struct Case {
   const char* reason;  ///< a part of the sentence that the update ends with
 };
 
+/// The call that is waited for a short time only: none, if its answer is to come.
+std::optional<Call> limited(const Case& tested) {
+  return tested.behaviour == Behaviour::hold ? std::optional(tested.call) : std::nullopt;
+}
+
 void PrintTo(const Case& tested, std::ostream* out) {
   const char* const names[] = {"Answers", "Vetoes", "IsSilent", "Dies"};
   *out << to_string(tested.call) << names[static_cast<int>(tested.behaviour)];
@@ -64,7 +72,7 @@ class FailingClient : public testing::TestWithParam<Case> {};
 
 TEST_P(FailingClient, Required) {
   const auto [call, behaviour, reason] = GetParam();
-  Three three(true, call);
+  Three three(true, limited(GetParam()));
   auto& host = three.host;
   three.middle->on(call, behaviour);
   const auto before = host.list_sessions();
@@ -112,7 +120,7 @@ TEST_P(FailingClient, Required) {
 
 TEST_P(FailingClient, Optional) {
   const auto [call, behaviour, reason] = GetParam();
-  Three three(false, call);
+  Three three(false, limited(GetParam()));
   auto& host = three.host;
   three.middle->on(call, behaviour);
   const auto updated = host.update();
@@ -151,7 +159,7 @@ class FailingUndo : public testing::TestWithParam<Case> {};
 
 TEST_P(FailingUndo, EndsInNormal) {
   const auto [call, behaviour, reason] = GetParam();
-  Three three(true, call);
+  Three three(true);
   auto& host = three.host;
   three.middle->on(call, behaviour);
   three.base->on(call == Call::thaw ? Call::freeze : Call::prepare, Behaviour::answer);
@@ -210,7 +218,7 @@ TEST_P(FailingRestore, RequiredIsWaitedFor) {
 }
 
 TEST_P(FailingRestore, OptionalIsGivenUp) {
-  Three three(false, Call::restore);
+  Three three(false, limited(GetParam()));
   auto& host = three.host;
   three.middle->on(Call::restore, GetParam().behaviour);
   ASSERT_TRUE(host.update().ok());
@@ -317,20 +325,20 @@ TEST(DyingClient, OptionalWhileFrozen) {
 }
 
 TEST(ClientCalls, CarryTheirArguments) {
-  Three three(true, Call::prepare);
+  Three three(true, Call::prepare, {{"thaw_timeout", "40s"}}, 50'000'000);
   auto& host = three.host;
   three.base->on(Call::freeze, Behaviour::veto);
   ASSERT_TRUE(host.update().ok());
   host.finished();
   // Of Thaw.
   EXPECT_EQ(three.middle->arguments().at("generation"), "0");
-  EXPECT_EQ(three.middle->arguments().at("timeout-usec"), "1000000");
+  EXPECT_EQ(three.middle->arguments().at("timeout-usec"), "40000000");
   EXPECT_NE(three.middle->arguments().at("reason").find("base does not want to"),
             std::string::npos);
   three.middle->on(Call::prepare, Behaviour::hold);
   ASSERT_TRUE(host.update().ok());
   ASSERT_TRUE(host.run_until([&] { return three.middle->holds(); }));
-  EXPECT_EQ(three.middle->arguments().at("timeout-usec"), std::to_string(short_limit_usec));
+  EXPECT_EQ(three.middle->arguments().at("timeout-usec"), "50000000");
   EXPECT_FALSE(three.middle->arguments().at("kernel-release").empty());
   EXPECT_FALSE(three.middle->arguments().contains("reason"));
   ASSERT_TRUE(host.cancel().ok());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "observer.h"
 
+#include <cerrno>
 #include <string_view>
 
 namespace handover::test {
@@ -50,6 +51,9 @@ Observer::Observer(EventLoop& loop, const Address& address)
         sd_bus_add_match_async(connection_.get(), &slot, "type='signal'", on_signal, nullptr, this),
         "watching");
     slot_.reset(slot);
+    // Connected is not yet accepted: what the daemon says before that goes to others only.
+    const auto served = connection_.get_property(manager_path, manager_interface, "State", "s");
+    must(served.ok() ? 0 : -ECONNREFUSED, "watching the daemon");
     return;
   }
   // By path, not by sender: what the daemon says before it has its name is seen too.

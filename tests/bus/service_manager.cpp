@@ -2,25 +2,18 @@
 #include "service_manager.h"
 
 #include <linux/kcmp.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <map>
 #include <sstream>
-#include <stdexcept>
 
 namespace handover::test {
 
 namespace {
-
-constexpr std::size_t most_fds = 16;
 
 std::map<std::string, std::string> fields_of(const std::string& text) {
   std::map<std::string, std::string> fields;
@@ -43,17 +36,10 @@ ServiceManager::ServiceManager(EventLoop& loop, const TemporaryDirectory& direct
     : loop_(loop),
       directory_(directory),
       argv_(std::move(argv)),
-      environment_(std::move(environment)) {
-  const auto path = directory_.file("notify");
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.c_str(), path.size());
-  socket_.reset(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  must(socket_ ? 0 : -errno, "the notify socket");
-  must(bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 ? -errno : 0,
-       "the notify socket");
-  source_ = loop_.readable(socket_.get(), [this] { on_notification(); });
-  environment_.push_back("NOTIFY_SOCKET=" + path);
+      environment_(std::move(environment)),
+      socket_(directory_.file("notify")) {
+  source_ = loop_.readable(socket_.fd(), [this] { on_notification(); });
+  environment_.push_back("NOTIFY_SOCKET=" + directory_.file("notify"));
 }
 
 void ServiceManager::start() {
@@ -93,44 +79,15 @@ void ServiceManager::ended(int status) {
 }
 
 void ServiceManager::on_notification() {
-  while (read_notification()) {
-  }
+  while (auto notification = socket_.receive()) handle(std::move(*notification));
 }
 
-bool ServiceManager::read_notification() {
-  std::string text(8192, '\0');
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * most_fds)] = {};
-  iovec part{text.data(), text.size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  const auto got = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
-  if (got < 0) return false;
-  text.resize(static_cast<std::size_t>(got));
-  std::vector<UniqueFd> fds;
-  for (auto* header = CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
-      fds.emplace_back(fd);
-    }
-  }
-  handle(text, std::move(fds));
-  return true;
-}
-
-void ServiceManager::handle(const std::string& text, std::vector<UniqueFd> fds) {
-  const auto fields = fields_of(text);
-  // BARRIER=1 is answered by closing its descriptor (sd_notify_barrier(3)): `fds` does.
+void ServiceManager::handle(NotifySocket::Notification notification) {
+  const auto fields = fields_of(notification.text);
   if (fields.contains("FDSTOREREMOVE")) {
     std::erase_if(store_, [&](const Stored& stored) { return stored.name == fields.at("FDNAME"); });
   } else if (fields.contains("FDSTORE")) {
-    for (auto& fd : fds) {
+    for (auto& fd : notification.fds) {
       // What is there already is not stored twice (service_add_fd_store(), systemd).
       const bool known = std::any_of(store_.begin(), store_.end(), [&](const Stored& stored) {
         return same_open_file(stored.fd.get(), fd.get());
@@ -141,7 +98,10 @@ void ServiceManager::handle(const std::string& text, std::vector<UniqueFd> fds) 
   if (fields.contains("READY")) ++ready_;
 }
 
-std::vector<std::string> ServiceManager::stored_names() const {
+std::vector<std::string> ServiceManager::stored_names() {
+  // What the daemon has sent before it answered the test: the loop may have looked at the answer
+  // first.
+  on_notification();
   std::vector<std::string> names;
   for (const auto& stored : store_) names.push_back(stored.name);
   std::sort(names.begin(), names.end());

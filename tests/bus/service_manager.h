@@ -11,6 +11,7 @@
 #include "child_process.h"
 #include "core/unique_fd.h"
 #include "event_loop.h"
+#include "support/notify_socket.h"
 #include "temporary_directory.h"
 
 namespace handover::test {
@@ -46,14 +47,12 @@ class ServiceManager {
   [[nodiscard]] unsigned deaths() const { return deaths_; }
   /// Statuses of those that ended by themselves other than by SIGKILL: crashes of their own.
   [[nodiscard]] const std::vector<int>& crashes() const { return crashes_; }
-  [[nodiscard]] const std::vector<Stored>& store() const { return store_; }
-  [[nodiscard]] std::vector<std::string> stored_names() const;
+  [[nodiscard]] std::vector<std::string> stored_names();
   [[nodiscard]] std::string log() const;
 
  private:
   void on_notification();
-  bool read_notification();
-  void handle(const std::string& text, std::vector<UniqueFd> fds);
+  void handle(NotifySocket::Notification notification);
   void ended(int status);
 
   EventLoop& loop_;
@@ -62,7 +61,7 @@ class ServiceManager {
   std::vector<std::string> environment_;
   std::function<void()> in_child_;
   std::function<void()> in_parent_;
-  UniqueFd socket_;
+  NotifySocket socket_;
   SourcePtr source_;
   std::unique_ptr<ChildProcess> process_;
   SourcePtr restart_;

@@ -11,9 +11,6 @@
 namespace handover::backend::test {
 namespace {
 
-using std::chrono::milliseconds;
-constexpr LuoPatience short_patience{milliseconds(20), milliseconds(300)};
-
 template <typename T>
 T checked(Result<T> result) {
   if (!result) throw std::runtime_error(result.error().message);
@@ -26,15 +23,16 @@ std::unique_ptr<Session> World::create(const std::string& name) {
   return checked(backend().create(name));
 }
 
-LuoWorld::LuoWorld() : backend_(make_luo(kernel_, short_patience)) {}
+LuoWorld::LuoWorld(LuoPatience patience)
+    : patience_(patience), backend_(make_luo(kernel_, patience)) {}
 
 void LuoWorld::update(Sessions& sessions) {
   kernel_->reboot();
-  backend_ = make_luo(kernel_, short_patience);
+  backend_ = make_luo(kernel_, patience_);
   for (auto& [name, session] : sessions) session = checked(backend_->retrieve(name));
 }
 
-void LuoWorld::restart_daemon() { backend_ = make_luo(kernel_, short_patience); }
+void LuoWorld::restart_daemon() { backend_ = make_luo(kernel_, patience_); }
 
 EmulatedWorld::EmulatedWorld() : backend_(checked(make_emulated())) {}
 

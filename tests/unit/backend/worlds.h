@@ -2,12 +2,14 @@
 // A machine with one of the backends, that can be updated: the same tests run on each.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/luo_session.h"
 #include "fake_liveupdate.h"
 
 namespace handover::backend::test {
@@ -31,7 +33,9 @@ class World {
 
 class LuoWorld final : public World {
  public:
-  LuoWorld();
+  /// `patience`: how long the backend waits for others to let a session go.
+  explicit LuoWorld(LuoPatience patience = {std::chrono::milliseconds(20),
+                                            std::chrono::milliseconds(300)});
   Backend& backend() override { return *backend_; }
   void update(Sessions& sessions) override;
   /// A new backend object, as after a crash of the daemon; the sessions are the test's to drop.
@@ -39,6 +43,7 @@ class LuoWorld final : public World {
   [[nodiscard]] FakeLiveupdate& kernel() { return *kernel_; }
 
  private:
+  LuoPatience patience_;
   std::shared_ptr<FakeLiveupdate> kernel_ = std::make_shared<FakeLiveupdate>();
   std::unique_ptr<Backend> backend_;
 };

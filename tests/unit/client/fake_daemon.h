@@ -30,10 +30,8 @@ class FakeDaemon {
   /// Closes the socket and every connection, as a daemon that dies.
   void stop();
 
-  /// Registrations since it was made, over all starts.
+  /// Registrations since it was made, over all starts; each is counted before it is answered.
   [[nodiscard]] int registrations() const { return registrations_; }
-  /// Waits until there were so many; false after ten seconds.
-  bool wait_for_registrations(int count);
 
   /// Calls a method of the registered client. The answer is waited for by wait_for_answer().
   void call_client(const std::string& method);

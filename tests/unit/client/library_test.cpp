@@ -39,13 +39,13 @@ class Library : public testing::Test {
     std::filesystem::remove_all(directory_);
   }
 
-  Result<Connection> connect(std::uint64_t timeout_usec = 5'000'000) {
+  Result<Connection> connect(std::uint64_t timeout_usec = 60'000'000) {
     return Connection::open({0, timeout_usec, nullptr});
   }
-  /// Runs the connection until `until` holds, for at most ten seconds.
+  /// Runs the connection until `until` holds, for at most a minute.
   template <typename Until>
   static bool run(Connection& connection, Until until) {
-    const auto deadline = steady_clock::now() + std::chrono::seconds(10);
+    const auto deadline = steady_clock::now() + std::chrono::minutes(1);
     while (!until()) {
       if (steady_clock::now() > deadline || connection.wait(20'000) < 0) return false;
     }

@@ -2,6 +2,7 @@
 // Kernel images: what they say is read, and whatever is not one is refused by its name.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "directory.h"

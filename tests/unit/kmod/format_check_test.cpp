@@ -455,6 +455,12 @@ TEST(EntriesCheck, RefusesEachWrongField) {
              entry.blob = above;
              entry.blob_size = 1;
            }},
+          {"a blob too large",
+           [](Entry& entry) {
+             entry.kind = HANDOVER_KIND_KERNEL;
+             entry.blob = 0x5000;
+             entry.blob_size = HO_KERNEL_MAX_SIZE + 1;
+           }},
       });
 }
 
@@ -523,7 +529,7 @@ TEST(EntriesCheck, LetsTheRestPass) {
            [](Entry& entry) {
              entry.kind = HANDOVER_KIND_KERNEL;
              entry.blob = above - 0x1000;
-             entry.blob_size = ~0ULL;
+             entry.blob_size = HO_KERNEL_MAX_SIZE;
            }},
           {"of a module, a blob alone",
            [](Entry& entry) {

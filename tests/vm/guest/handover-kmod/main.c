@@ -135,12 +135,21 @@ static int preserve(char** arguments, size_t count) {
   int error = items_make(items, count - 1, session, interleave);
   if (error) return result("allocate", error);
   for (size_t i = 0; i < count - 1; i++) {
+    uint64_t before = 0, after = 0;
+    for (size_t j = 0; j < nr_ranges; j++)
+      before += item_frames_in(&items[i], ranges[j].first, ranges[j].end);
     uint64_t begin = now_usec();
     error = item_preserve(&items[i], session);
+    uint64_t usec = now_usec() - begin;
+    // A page that moved is mapped again when it is touched.
+    for (size_t at = 0; nr_ranges && at < items[i].size && items[i].memory; at += PAGE)
+      if (!item_hole(&items[i], at / PAGE)) (void)*(volatile unsigned char*)(items[i].memory + at);
+    for (size_t j = 0; j < nr_ranges; j++)
+      after += item_frames_in(&items[i], ranges[j].first, ranges[j].end);
     printf(
         "{\"what\": \"preserve\", \"token\": %lu, \"errno\": \"%s\", \"usec\": %lu, "
-        "\"expected_bytes\": %lu}\n",
-        items[i].token, errno_name(error), now_usec() - begin, item_bytes(&items[i]));
+        "\"expected_bytes\": %lu, \"counted_before\": %lu, \"counted_after\": %lu}\n",
+        items[i].token, errno_name(error), usec, item_bytes(&items[i]), before, after);
     if (error) {
       failed++;
       continue;

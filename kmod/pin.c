@@ -167,30 +167,31 @@ static int pin_present(struct ho_builder *builder, struct file *file, u64 limit,
 {
 	struct address_space *mapping = file->f_mapping;
 	pgoff_t at = 0, start = 0, end = 0;
+	struct {
+		pgoff_t index;
+		unsigned long nr;
+	} found[FOLIO_BATCH_SIZE];
 	struct folio_batch batch;
-	unsigned int i;
+	unsigned int i, count;
 	int err = 0;
 
 	folio_batch_init(&batch);
 	while (!err && filemap_get_folios(mapping, &at, limit ? limit - 1 : 0, &batch)) {
-		for (i = 0; i < folio_batch_count(&batch); i++) {
-			struct folio *folio = batch.folios[i];
-			pgoff_t index = folio->index;
-
-			if (index < end) {
-				/* Collapsed since the last batch, around what waits. */
-				end = max(end, index + folio_nr_pages(folio));
-				continue;
-			}
-			if (index != end) {
-				err = pin_segment(builder, file, start, end, limit, folios);
-				if (err)
-					break;
-				start = index;
-			}
-			end = index + folio_nr_pages(folio);
+		count = folio_batch_count(&batch);
+		for (i = 0; i < count; i++) {
+			found[i].index = batch.folios[i]->index;
+			found[i].nr = folio_nr_pages(batch.folios[i]);
 		}
+		/* Pinning moves folios out of CMA: none that has another reference. */
 		folio_batch_release(&batch);
+		for (i = 0; i < count && !err; i++) {
+			/* Before the end: collapsed since the last batch, around what waits. */
+			if (found[i].index > end) {
+				err = pin_segment(builder, file, start, end, limit, folios);
+				start = found[i].index;
+			}
+			end = max(end, found[i].index + found[i].nr);
+		}
 		cond_resched();
 	}
 	return err ?: pin_segment(builder, file, start, end, limit, folios);

@@ -156,7 +156,7 @@ void look_at_entries(const Page& page) {
   for (std::size_t i = 0; i < count; ++i) {
     const auto entry = page.record<ho_entry_record>(i);
     require(entry.kind >= 1 && entry.kind <= 6, "the kind is known");
-    require(entry.flags < 4, "the flags are known");
+    require(entry.flags < 8, "the flags are known");
     require(static_cast<std::int64_t>(entry.size) >= 0, "the size is a loff_t");
     require(static_cast<std::int64_t>(entry.position) >= 0, "the position is a loff_t");
     look_at_reference(entry.extents, 254);
@@ -168,10 +168,12 @@ void look_at_entries(const Page& page) {
     require(entry.nr_pages <= 1ULL << 40, "there are so many frames");
     require(entry.nr_pieces <= Wide{entry.runs.records} << 18, "the pieces fit in the runs");
     require(entry.nr_pages <= Wide{entry.nr_pieces} << 18, "the pages fit in the pieces");
-    require((entry.flags & HO_ENTRY_RETRIEVED) == 0 || entry.nr_pages == 0, "given out is gone");
+    require((entry.flags & ~u32{HO_ENTRY_READ_ONLY}) == 0 || entry.nr_pages == 0,
+            "what was given out or damaged is gone");
     require(is_address(entry.blob), "a blob has an address");
     require((entry.blob == 0) == (entry.blob_size == 0), "if there is one");
     require(entry.blob == 0 || entry.kind == HANDOVER_KIND_KERNEL, "only modules have one");
+    require(entry.blob_size <= 16 << 20, "it can be put together");
   }
 }
 
@@ -308,6 +310,42 @@ void look_at_runs(const Page& page, u64 first) {
   });
 }
 
+/// What other modules left, in as many bytes as it has.
+void look_at_description(const std::vector<char>& bytes) {
+  ho_kernel_head head{};
+  std::memcpy(&head, bytes.data(), sizeof(head));
+  require(bytes.size() <= 16 << 20 && head.size == bytes.size(), "the size is right");
+  require(head.magic == HO_KERNEL_MAGIC && head.version == HO_KERNEL_VERSION, "the head is right");
+  require(head.reserved == 0, "what is reserved is 0");
+  Wide data = sizeof(head) + Wide{head.count} * sizeof(ho_item_record);
+  require(data <= bytes.size(), "the items are there");
+  u64 last = 0;
+  for (u32 i = 0; i < head.count; ++i) {
+    ho_item_record item{};
+    std::memcpy(&item, bytes.data() + sizeof(head) + i * sizeof(item), sizeof(item));
+    require(i == 0 || item.id > last, "ids ascend");
+    last = item.id;
+    require(item.reserved == 0, "what is reserved is 0");
+    if (item.type == HO_ITEM_BLOB) {
+      require(item.where == data && data % 8 == 0, "a blob follows the one before");
+      data += (Wide{item.size} + 7) / 8 * 8;
+      require(data <= bytes.size(), "and is there");
+    } else {
+      require(item.where != 0 && is_address(item.where), "memory has an address");
+      require(item.size > 0, "and a size");
+    }
+    if (item.type == HO_ITEM_VMALLOC) {
+      require(item.size % 4096 == 0 && item.size >> 12 <= ~0U, "so many pages can be counted");
+      require(item.order <= 18 && (item.size >> 12) % (1U << item.order) == 0, "in whole folios");
+    } else {
+      require(item.type == HO_ITEM_BLOB || item.type == HO_ITEM_KMALLOC, "the type is known");
+      require(item.crc == 0 && item.order == 0 && item.flags == 0, "only vmalloc has more");
+      require(item.type == HO_ITEM_BLOB || item.size <= 1 << 30, "it can be one folio");
+    }
+  }
+  require(data == bytes.size(), "nothing comes after it");
+}
+
 // Pages to look at ------------------------------------------------------------------------------
 
 bool passes(int result) {
@@ -377,7 +415,7 @@ ho_entry_record some_entry(Numbers& numbers) {
     entry.extents = some_table(numbers, HO_EXTENTS_PER_PAGE);
   entry.size = (entry.extents.records << 12) + numbers.wide();
   entry.position = numbers.wide();
-  entry.flags = static_cast<u32>(numbers.next() % (entry.runs.records > 0 ? 2 : 4));
+  entry.flags = static_cast<u32>(numbers.next() % (entry.runs.records > 0 ? 2 : 8));
   entry.nr_pieces = entry.runs.records * (1 + numbers.wide());
   entry.nr_pages = entry.nr_pieces * (1 + numbers.wide());
   if (entry.kind == HANDOVER_KIND_KERNEL) entry.blob_size = numbers.wide();
@@ -388,6 +426,65 @@ ho_entry_record some_entry(Numbers& numbers) {
     std::memcpy(reinterpret_cast<char*>(&entry) + mistake, &number, sizeof(number));
   }
   return entry;
+}
+
+/// A description of small items that mostly fit, at most as many as `numbers` has for them.
+std::vector<char> some_description(Numbers numbers) {
+  std::vector<ho_item_record> items;
+  u64 id = numbers.wide();
+  while (numbers.more() && items.size() < 200) {
+    ho_item_record item{};
+    item.id = id;
+    id += numbers.wide();
+    const u64 what = numbers.next();
+    item.type = static_cast<u32>(what % 16 == 15 ? what : HO_ITEM_BLOB + what % 3);
+    item.size = numbers.wide();
+    if (item.type == HO_ITEM_VMALLOC) {
+      item.order = static_cast<u16>(numbers.next() % 20);
+      item.size <<= 12 + item.order;
+      item.crc = static_cast<u32>(numbers.next());
+    }
+    if (item.type != HO_ITEM_BLOB) item.where = numbers.wide() << 12;
+    const u64 mistake = numbers.next() * 4;
+    if (mistake < sizeof(item)) {
+      const auto number = static_cast<u32>(numbers.wide());
+      std::memcpy(reinterpret_cast<char*>(&item) + mistake, &number, sizeof(number));
+    }
+    items.push_back(item);
+  }
+
+  ho_kernel_head head{};
+  u64 end = sizeof(head) + items.size() * sizeof(ho_item_record);
+  for (ho_item_record& item : items) {
+    if (item.type != HO_ITEM_BLOB || item.where != 0) continue;
+    item.where = end;
+    end = std::min<u64>(ho_kernel_align(end + item.size), 1 << 20);
+  }
+  head.magic = HO_KERNEL_MAGIC;
+  head.version = HO_KERNEL_VERSION;
+  head.count = static_cast<u32>(items.size());
+  head.size = static_cast<u32>(end);
+  std::vector<char> bytes(end);
+  std::memcpy(bytes.data(), &head, sizeof(head));
+  if (!items.empty()) {
+    std::memcpy(bytes.data() + sizeof(head), items.data(), items.size() * sizeof(items[0]));
+  }
+  return bytes;
+}
+
+void look_at_descriptions(std::string_view text) {
+  const std::vector<char> plain(text.begin(), text.end());
+  if (passes(ho_kernel_check(plain.data(), plain.size()))) look_at_description(plain);
+  if (plain.size() >= sizeof(ho_kernel_head)) {
+    std::vector<char> repaired = plain;
+    ho_kernel_head head{};
+    std::memcpy(&head, repaired.data(), sizeof(head));
+    head.size = static_cast<u32>(repaired.size());
+    std::memcpy(repaired.data(), &head, sizeof(head));
+    if (passes(ho_kernel_check(repaired.data(), repaired.size()))) look_at_description(repaired);
+  }
+  const std::vector<char> written = some_description(Numbers(text));
+  if (passes(ho_kernel_check(written.data(), written.size()))) look_at_description(written);
 }
 
 /// Record after record from small numbers: what comes next is seldom quite wrong.
@@ -460,5 +557,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   look_at(page, Numbers(text));
   write(page, type, Numbers(text));
   look_at(page, Numbers(text));
+
+  // The blobs of other modules, put together from pages that have passed.
+  if (type == HO_TABLE_BLOB) look_at_descriptions(text);
   return 0;
 }

@@ -227,13 +227,13 @@ TEST(KernelCheck, RefusesEveryBeginning) {
 
 /// What the module relies on when it has passed.
 void expect_sound(u8* data, u64 size) {
-  ho_kernel_head head;
+  ho_kernel_head head{};
   std::memcpy(&head, data, sizeof head);
   const u64 first = sizeof head + u64{head.count} * sizeof(ho_item_record);
   ASSERT_LE(first, size);
   u64 end = first;
   for (u32 i = 0; i < head.count; ++i) {
-    ho_item_record item;
+    ho_item_record item{};
     std::memcpy(&item, data + sizeof head + i * sizeof item, sizeof item);
     if (item.type != HO_ITEM_BLOB) continue;
     ASSERT_GE(u64{item.where}, end);

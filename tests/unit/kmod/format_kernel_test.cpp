@@ -171,6 +171,12 @@ TEST(KernelCheck, RefusesEachWrongField) {
       {"a blob that ends behind the end", [](Parts& all) { all.items[7].size = 9; }},
       {"an endless blob", [](Parts& all) { all.items[0].size = ~0ULL; }},
       {"a blob whose end wraps", [](Parts& all) { all.items[7].size = 0ULL - 8; }},
+      {"a blob that wraps, and one that makes up for it",
+       [](Parts& all) {
+         all.items[4].size = 0ULL - 16;
+         all.items[7].where = all.items[4].where - 16;
+         all.items[7].size = all.head.size - all.items[7].where;
+       }},
       {"a blob with a CRC", [](Parts& all) { all.items[0].crc = 1; }},
       {"a blob with an order", [](Parts& all) { all.items[0].order = 1; }},
       {"a blob with flags", [](Parts& all) { all.items[0].flags = 1; }},
@@ -191,7 +197,11 @@ TEST(KernelCheck, RefusesEachWrongField) {
       {"an area of more pages than can be counted",
        [](Parts& all) { all.items[2].size = u64{1} << (32 + HO_PAGE_SHIFT); }},
       {"an area of part of a folio", [](Parts& all) { all.items[5].size += HO_TABLE_SIZE; }},
-      {"an area of too large an order", [](Parts& all) { all.items[5].order = HO_MAX_ORDER + 1; }},
+      {"an area of too large an order",
+       [](Parts& all) {
+         all.items[5].order = HO_MAX_ORDER + 1;
+         all.items[5].size = u64{1} << (HO_MAX_ORDER + 1 + HO_PAGE_SHIFT);
+       }},
       {"an area of an order beyond any", [](Parts& all) { all.items[5].order = 0xffff; }},
   };
   for (const auto& [what, change] : cases) {
@@ -217,13 +227,13 @@ TEST(KernelCheck, RefusesEveryBeginning) {
 
 /// What the module relies on when it has passed.
 void expect_sound(u8* data, u64 size) {
-  ho_kernel_head head;
+  ho_kernel_head head{};
   std::memcpy(&head, data, sizeof head);
   const u64 first = sizeof head + u64{head.count} * sizeof(ho_item_record);
   ASSERT_LE(first, size);
   u64 end = first;
   for (u32 i = 0; i < head.count; ++i) {
-    ho_item_record item;
+    ho_item_record item{};
     std::memcpy(&item, data + sizeof head + i * sizeof item, sizeof item);
     if (item.type != HO_ITEM_BLOB) continue;
     ASSERT_GE(u64{item.where}, end);

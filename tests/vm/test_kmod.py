@@ -302,6 +302,18 @@ def test_notifier_seals(machine):
     must(machine, "finish unsealed")
 
 
+def test_other_modules(machine):
+    """A four-level tree of single pages and more, carried by another module over a kexec."""
+    start(machine)
+    machine.sh("modprobe handover_selftest mode=save pages=20000", timeout=120)
+    assert kmod.info(machine)["bytes"] >= 20000 * 4096
+    update(machine, target(machine))
+    machine.sh("modprobe handover_selftest mode=check", timeout=120)
+    assert "20000 pages, all right" in machine.sh("dmesg | grep handover_selftest")
+    machine.sh("rmmod handover_selftest")
+    assert sessions(machine) == {}
+
+
 def test_failed_allocations(machine):
     if not checking(machine):
         raise unittest.SkipTest("only on the checking kernel")

@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <string>
 
@@ -38,11 +40,9 @@ class CgroupFreezer : public Freezer {
   Cgroup cgroup_;
 };
 
-class StopFreezer : public Freezer {
+/// What stops by signals has in common, however it is brought to it.
+class GroupFreezer : public Freezer {
  public:
-  client::Result<void> freeze(pid_t child) override {
-    return send_signal(-child, SIGSTOP, "Cannot stop the command");
-  }
   client::Result<bool> is_still(pid_t child) override { return group_is_stopped(child); }
   client::Result<void> thaw(pid_t child) override {
     return send_signal(-child, SIGCONT, "Cannot continue the command");
@@ -52,8 +52,50 @@ class StopFreezer : public Freezer {
   }
 };
 
+/// A process in vfork(2), as of posix_spawn(3), cannot stop before its child has executed a
+/// program; if the child stopped before that, neither ever does: they are let go on for a moment.
+class StopFreezer : public GroupFreezer {
+ public:
+  client::Result<void> freeze(pid_t child) override {
+    let_go_for_ = first_pause;
+    return stop(child);
+  }
+  client::Result<bool> is_still(pid_t child) override {
+    const bool in_time = Clock::now() < next_;
+    if (!stopped_) {
+      if (in_time) return false;
+      if (auto done = stop(child); !done) return done.error();
+      return group_is_stopped(child);
+    }
+    auto still = group_is_stopped(child);
+    if (!still || *still || in_time) return still;
+    if (auto done = thaw(child); !done) return done.error();
+    stopped_ = false;
+    next_ = Clock::now() + let_go_for_;
+    let_go_for_ = std::min(let_go_for_ * 2, longest_pause);
+    return false;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds first_pause{1};
+  static constexpr std::chrono::milliseconds longest_pause{50};
+  /// Far longer than a stop takes that is not held up by a vfork(2).
+  static constexpr std::chrono::milliseconds stop_takes{20};
+
+  client::Result<void> stop(pid_t child) {
+    stopped_ = true;
+    next_ = Clock::now() + stop_takes;
+    return send_signal(-child, SIGSTOP, "Cannot stop the command");
+  }
+
+  bool stopped_ = false;
+  Clock::time_point next_;  ///< until then what was sent last is given time
+  std::chrono::milliseconds let_go_for_ = first_pause;
+};
+
 /// COMMAND acknowledges by stopping itself, when it has brought its memory into order.
-class SignalFreezer : public StopFreezer {
+class SignalFreezer : public GroupFreezer {
  public:
   SignalFreezer(int freeze_signal, int thaw_signal)
       : freeze_signal_(freeze_signal), thaw_signal_(thaw_signal) {}
@@ -67,7 +109,7 @@ class SignalFreezer : public StopFreezer {
       auto sent = send_signal(child, thaw_signal_, "Cannot signal the command");
       if (!sent) return sent;
     }
-    return StopFreezer::thaw(child);
+    return GroupFreezer::thaw(child);
   }
 
  private:

@@ -114,7 +114,7 @@ class Engine {
     std::set<std::string> called;  ///< sent, not answered
   };
 
-  // engine.cpp: start-up, clients, sessions
+  // start.cpp: what the earlier process or kernel left
   void start_restarted(Manifest manifest, std::map<std::string, system::NamedFd> fds);
   void start_booted(const Manifest& manifest, std::map<std::string, system::NamedFd> fds);
   void adopt_sessions(const std::vector<SessionRecord>& records,
@@ -122,6 +122,8 @@ class Engine {
   void forget_unknown(const std::map<std::string, system::NamedFd>& fds);
   void end_begun_sessions();
   void await_claims();
+
+  // engine.cpp: clients, sessions
   [[nodiscard]] Result<void> may_change_sessions() const;
   [[nodiscard]] Result<void> check_cycles(const ClientRecord& with) const;
   [[nodiscard]] bool connected(const ClientRecord& client) const;
@@ -147,9 +149,6 @@ class Engine {
   void new_update(JobType type, const UpdateOptions& options, const Caller& caller);
   [[nodiscard]] HistoryEntry outcome() const;
   Result<void> perform(Action action);
-  void run_preflight();
-  void load_target();
-  void ready_sessions();
   void await_freeze();
   Result<void> seal();
   void kexec();
@@ -158,7 +157,12 @@ class Engine {
   void write_history(unsigned tries);
   void set_job(const char* phase, unsigned progress, std::string detail);
   void run_on_worker(std::function<std::function<void()>()> job);
+
+  // preparation.cpp: while workloads run on
   [[nodiscard]] PreflightInput preflight_input() const;
+  void run_preflight();
+  void load_target();
+  void ready_sessions();
 
   // passes.cpp: calls to clients
   void start_pass(ClientCall call, Event then, const std::set<std::string>& only);

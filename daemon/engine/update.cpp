@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The running update: events in, the state machine's actions out.
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <sys/stat.h>
 
-#include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "engine/engine.h"
 #include "system/boot.h"
-#include "system/collapse.h"
-#include "system/kernel_image.h"
 #include "system/kexec.h"
 
 namespace handover::engine {
@@ -19,17 +15,6 @@ namespace {
 
 constexpr std::uint64_t history_retry_usec = 1'000'000;
 constexpr unsigned history_tries = 300;
-
-/// The initrd that belongs to a kernel image by Debian's names, if it is there.
-std::string initrd_beside(const std::string& kernel) {
-  const std::filesystem::path path(kernel);
-  const auto name = path.filename().string();
-  constexpr std::string_view prefix = "vmlinuz-";
-  if (!name.starts_with(prefix)) return {};
-  const auto initrd = path.parent_path() / ("initrd.img-" + name.substr(prefix.size()));
-  std::error_code error;
-  return std::filesystem::exists(initrd, error) ? initrd.string() : std::string{};
-}
 
 std::string describe(const Caller& caller) {
   return "uid " + std::to_string(caller.owner.uid) +
@@ -236,155 +221,6 @@ void Engine::run_on_worker(std::function<std::function<void()>()> job) {
     return [this, then = job()] {
       worker_busy_ = false;
       then();
-    };
-  });
-}
-
-PreflightInput Engine::preflight_input() const {
-  PreflightInput input;
-  for (const auto& [name, held] : sessions_.all()) {
-    if (held.record.incoming) input.unfinished_sessions.push_back(name);
-    if (held.record.backend == "luo") input.needs_luo = true;
-    for (const auto& token : held.record.tokens) {
-      if (held.record.backend == "luo" && token.kind != "fd") input.memfds_preserved = true;
-    }
-  }
-  for (const auto& [name, client] : clients_) {
-    if (client.required && !connected(client)) input.missing_required_clients.push_back(name);
-  }
-  return input;
-}
-
-void Engine::run_preflight() {
-  struct Found {
-    PreflightInput input;
-    UpdateOptions options;
-    std::optional<Error> error;
-  };
-  auto found = std::make_shared<Found>(Found{preflight_input(), options_, std::nullopt});
-  if (auto graph = Graph::make(needs()); !graph) found->error = graph.error();
-  if (found->options.kernel.empty()) found->options.kernel = setup_.config.kernel;
-  const auto cmdline = options_.cmdline.empty() ? setup_.config.cmdline : options_.cmdline;
-  run_on_worker([this, found, cmdline, real = !emulated()]() -> std::function<void()> {
-    const auto look = [&]() -> Result<void> {
-      auto& options = found->options;
-      if (!real) {
-        // Nothing is booted; but a target that was named on purpose must be one.
-        if (options.kernel.empty()) return {};
-        const auto target = system::inspect_kernel(options.kernel);
-        if (!target) return fail(target.error());
-        return {};
-      }
-      if (options.kernel.empty()) {
-        auto newest = system::newest_kernel();
-        if (!newest) return fail(newest.error());
-        options.kernel = *newest;
-      }
-      if (!options.initrd) options.initrd = initrd_beside(options.kernel);
-      auto running = system::running_kernel();
-      if (!running) return fail(running.error());
-      auto target = system::inspect_kernel(options.kernel);
-      if (!target) return fail(target.error());
-      options.cmdline = ensure_cmdline(cmdline.empty() ? running->cmdline : cmdline);
-      found->input.running = *running;
-      found->input.target = *target;
-      found->input.target_cmdline = options.cmdline;
-      return {};
-    };
-    if (auto looked = look(); !looked && !found->error) found->error = looked.error();
-    return [this, found] {
-      if (failure_) return post(Event::failed);
-      if (found->error) return fail_update(*found->error);
-      const auto findings = preflight(found->input);
-      for (const auto& finding : findings) spdlog::error("Preflight: {}", finding.message);
-      if (!findings.empty()) return fail_update(findings.front());
-      options_ = found->options;
-      update_->kernel = options_.kernel;
-      update_->kernel_release =
-          found->input.target ? found->input.target->release : system::kernel_release();
-      mark(Mark::preflight_done);
-      post(Event::preflight_passed);
-    };
-  });
-}
-
-void Engine::load_target() {
-  set_job("load", 10, "Loading " + update_->kernel + ".");
-  run_on_worker([this, options = options_, real = !emulated()]() -> std::function<void()> {
-    Result<void> loaded;
-    if (real) {
-      loaded = system::load_kernel(options.kernel, options.initrd.value_or(""), options.cmdline);
-    }
-    return [this, loaded] {
-      if (loaded) target_loaded_ = true;
-      if (failure_) return post(Event::failed);
-      if (!loaded) return fail_update(loaded.error());
-      mark(Mark::target_loaded);
-      post(Event::target_loaded);
-    };
-  });
-}
-
-void Engine::ready_sessions() {
-  struct Work {
-    std::vector<std::string> names;
-    std::uint64_t bytes = 0;
-  };
-  Work work;
-  if (setup_.config.collapse) {
-    for (const auto& [name, held] : sessions_.all()) {
-      std::uint64_t bytes = 0;
-      for (const auto& token : held.record.tokens) bytes += token.kind == "memfd" ? token.bytes : 0;
-      if (bytes == 0) continue;
-      work.names.push_back(name);
-      work.bytes += bytes;
-    }
-  }
-  set_job("collapse", 40, work.names.empty() ? "Sessions are ready." : "Collapsing memory.");
-  run_on_worker([this, work, real = !emulated()]() -> std::function<void()> {
-    std::uint64_t before = 0;
-    system::Collapsed total;
-    const auto progress = [this, &before, bytes = work.bytes](std::uint64_t done) {
-      const auto part = static_cast<unsigned>((before + done) * 40 / bytes);
-      loop_.post([this, part] {
-        if (state_ == State::preparing) set_job("collapse", 40 + part, "Collapsing memory.");
-      });
-    };
-    std::optional<Error> error;
-    for (const auto& name : work.names) {
-      // The loop leaves the sessions alone while worker_busy_.
-      auto held = sessions_.find(name, Owner{});
-      if (!held) continue;
-      const auto collapse = [&]() -> Result<void> {
-        for (const auto& token : (*held)->record.tokens) {
-          if (token.kind != "memfd") continue;
-          const auto fd = (*held)->kernel->duplicate(token.token);
-          if (!fd) continue;
-          const auto collapsed = system::collapse_memfd(fd->get(), progress, stop_worker_);
-          if (!collapsed) return fail(collapsed.error());
-          before += token.bytes;
-          total.bytes_huge += collapsed->bytes_huge;
-          total.bytes_small += collapsed->bytes_small;
-        }
-        return {};
-      };
-      const auto done = sessions_.preserve_again(**held, collapse);
-      // Without collapse the update is slower, not wrong.
-      if (!done && done.error().code != ErrorCode::not_supported) {
-        error = done.error();
-        break;
-      }
-      if (!done) spdlog::warn("Session '{}' is not collapsed: {}", name, done.error().message);
-    }
-    if (!error && real) system::sync_file_systems();
-    return [this, error, total, any = !work.names.empty()] {
-      if (any) {
-        spdlog::info("Collapse: {} MiB in huge pages, {} MiB in small ones.",
-                     total.bytes_huge >> 20U, total.bytes_small >> 20U);
-      }
-      if (failure_) return post(Event::failed);
-      if (error) return fail_update(*error);
-      post(Event::sessions_ready);
     };
   });
 }

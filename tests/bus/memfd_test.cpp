@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// handover-memfd through updates: its command goes on, in the same memory.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <optional>
+#include <string>
+
+#include "child_process.h"
+#include "core/manifest.h"
+#include "host.h"
+
+namespace handover::test {
+namespace {
+
+/// Counts in the first bytes of its memory, with a new open file description for each number; ends
+/// with handover-memfd, however that ends.
+constexpr const char* counting =
+    "n=10000000; while [ -d /proc/$PPID ]; do n=$((n+1)); printf $n 1<>/proc/self/fd/3; sleep "
+    "0.002; done";
+constexpr std::size_t digits = 8;
+
+class MemfdClient : public testing::Test {
+ protected:
+  void SetUp() override {
+    host.gate();
+    host.boot();
+    ChildProcess::Setup setup;
+    setup.argv = {HANDOVER_MEMFD_PROGRAM,
+                  "run",
+                  "--name",
+                  "counter",
+                  "--size",
+                  "1M",
+                  "--freeze",
+                  "sigstop",
+                  "--",
+                  "/bin/sh",
+                  "-c",
+                  counting};
+    setup.environment = {"HANDOVER_PRIVATE_SOCKET=" + host.directory().file("run/private"),
+                         "DBUS_SYSTEM_BUS_ADDRESS=" + host.bus().address()};
+    setup.log = log();
+    keeper.emplace(host.loop(), setup, [this](int ended) { status = ended; });
+    ASSERT_TRUE(host.run_until([&] { return preserved() && command() > 0; })) << text_of(log());
+    host.observer().clear();
+  }
+
+  void TearDown() override {
+    if (!keeper) return;
+    keeper->signal(SIGTERM);
+    EXPECT_TRUE(host.run_until([&] { return status.has_value(); }))
+        << "handover-memfd does not end on SIGTERM";
+    if (testing::Test::HasFailure()) {
+      std::fprintf(stderr, "---- the client's log\n%s\n", text_of(log()).c_str());
+    }
+  }
+
+  [[nodiscard]] std::string log() const { return host.directory().file("memfd.log"); }
+
+  /// Its session is there, with its memory, and holds nothing of an earlier kernel.
+  [[nodiscard]] bool preserved() {
+    const auto sessions = host.list_sessions();
+    return std::any_of(sessions.begin(), sessions.end(), [](const ListedSession& session) {
+      return session.name == "counter" && !session.incoming && session.descriptors == 1;
+    });
+  }
+
+  /// The command's process id; 0 if there is none.
+  [[nodiscard]] pid_t command() const {
+    const auto pid = std::to_string(keeper->pid());
+    const auto children = text_of("/proc/" + pid + "/task/" + pid + "/children");
+    return static_cast<pid_t>(std::strtol(children.c_str(), nullptr, 10));
+  }
+
+  /// How far the command has counted.
+  [[nodiscard]] unsigned long count() const {
+    const auto memory = "/proc/" + std::to_string(command()) + "/fd/3";
+    const UniqueFd fd(open(memory.c_str(), O_RDONLY | O_CLOEXEC));
+    std::string text(digits, '\0');
+    if (pread(fd.get(), text.data(), digits, 0) != static_cast<ssize_t>(digits)) return 0;
+    return std::strtoul(text.c_str(), nullptr, 10);
+  }
+
+  /// The update is over; the command is the same process, moves, and is ready for the next one.
+  void expect_goes_on(pid_t before, unsigned long counted) {
+    const auto finished = host.finished();
+    EXPECT_EQ(finished.outcome, "done") << finished.reason;
+    EXPECT_TRUE(host.observer().all("StateLost").empty());
+    EXPECT_FALSE(status.has_value()) << "handover-memfd ended";
+    EXPECT_EQ(command(), before);
+    EXPECT_TRUE(host.run_until([&] { return count() > counted; })) << "the command stands still";
+    EXPECT_TRUE(host.run_until([&] { return preserved() && host.state() == "normal"; }));
+  }
+
+  Host host;
+  std::optional<ChildProcess> keeper;
+  std::optional<int> status;
+};
+
+TEST_F(MemfdClient, GoesOnAfterAnUpdate) {
+  for (std::uint64_t generation = 1; generation <= 2; ++generation) {
+    const auto before = command();
+    host.observer().clear();
+    ASSERT_TRUE(host.update().ok());
+    expect_goes_on(before, count());
+    EXPECT_EQ(host.generation(), generation);
+  }
+}
+
+/// The daemon gives the memory back, writes that down, and dies before it has heard that the client
+/// is restored: its successor calls Restore once more, and the memory can be had only once.
+TEST_F(MemfdClient, GoesOnWhenRestoreIsRepeated) {
+  const auto before = command();
+  const auto file = host.directory().file("run/manifest.json");
+  Manifest last;
+  bool killed = false;
+  host.manager().set_restarts(false);
+  host.gate().decide([&](SyscallGate::Stop) {
+    if (killed) return true;
+    const auto manifest = parse_manifest(text_of(file));
+    killed = manifest && manifest->state == State::restoring && !manifest->sessions.empty() &&
+             !manifest->sessions[0].tokens.empty() && manifest->sessions[0].tokens[0].retrieved;
+    if (killed) last = *manifest;
+    return !killed;
+  });
+  ASSERT_TRUE(host.update().ok());
+  ASSERT_TRUE(host.run_until([&] { return killed && !host.manager().running(); }));
+  // A client that answers fast is written down at the same time as its memory; here it is not.
+  ASSERT_EQ(last.clients.size(), 1U);
+  last.clients[0].phase = ClientPhase::restoring;
+  last.sessions[0].ending = false;
+  host.directory().write("run/manifest.json", serialize(last));
+  host.manager().set_restarts(true);
+  host.boot();
+  expect_goes_on(before, count());
+  EXPECT_EQ(host.generation(), 1U);
+}
+
+}  // namespace
+}  // namespace handover::test

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <string>
+#include <thread>
+
+#include "memfd/command.h"
+#include "memfd/file.h"
+#include "memfd/freezer.h"
+
+namespace handover::memfd {
+namespace {
+
+/// A process group of its own, killed and reaped in the end.
+class Group {
+ public:
+  template <typename Body>
+  explicit Group(const Body& body) : leader_(fork()) {
+    if (leader_ == 0) {
+      setpgid(0, 0);
+      body();
+      _exit(0);
+    }
+    setpgid(leader_, leader_);  // whoever of both comes first
+  }
+  ~Group() {
+    kill(-leader_, SIGKILL);
+    waitpid(leader_, nullptr, 0);
+  }
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+  [[nodiscard]] pid_t leader() const { return leader_; }
+
+ private:
+  pid_t leader_;
+};
+
+/// Waits in the kernel for what no signal but SIGKILL ends.
+bool waits_deeply(pid_t process) {
+  auto text = read_file("/proc/" + std::to_string(process) + "/stat");
+  if (!text) return false;
+  auto stat = parse_stat(*text);
+  return stat && stat->state == 'D';
+}
+
+bool comes_to_a_standstill(Freezer& freezer, pid_t child) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (std::chrono::steady_clock::now() < deadline) {
+    auto still = freezer.is_still(child);
+    EXPECT_TRUE(still) << still.error().message;
+    if (!still || *still) return still && *still;
+    std::this_thread::sleep_for(std::chrono::microseconds(500));
+  }
+  return false;
+}
+
+/// Where posix_spawn(3) of a command's is caught by the stop: the child has not executed yet, and
+/// its parent waits in the kernel until it has.
+void spawn_and_stop_between() {
+  const pid_t child = vfork();  // NOLINT(clang-analyzer-security.insecureAPI.vfork): on purpose
+  if (child == 0) {
+    kill(getpid(), SIGSTOP);
+    _exit(0);
+  }
+  for (;;) pause();
+}
+
+TEST(Freezer, StopsAlsoWhoIsInTheMiddleOfASpawn) {
+  const Group group(spawn_and_stop_between);
+  auto freezer = make_freezer({FreezeMethod::Kind::stop, 0, 0});
+  ASSERT_TRUE(freezer);
+  while (!waits_deeply(group.leader())) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  ASSERT_TRUE((*freezer)->freeze(group.leader()));
+  EXPECT_TRUE(comes_to_a_standstill(**freezer, group.leader()));
+  // And stays so.
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  auto still = (*freezer)->is_still(group.leader());
+  ASSERT_TRUE(still);
+  EXPECT_TRUE(*still);
+}
+
+TEST(Freezer, StopsAgainAfterAThaw) {
+  const Group group([] {
+    for (;;) pause();
+  });
+  auto freezer = make_freezer({FreezeMethod::Kind::stop, 0, 0});
+  ASSERT_TRUE(freezer);
+  for (int time = 0; time < 3; ++time) {
+    ASSERT_TRUE((*freezer)->freeze(group.leader()));
+    EXPECT_TRUE(comes_to_a_standstill(**freezer, group.leader()));
+    ASSERT_TRUE((*freezer)->thaw(group.leader()));
+  }
+}
+
+}  // namespace
+}  // namespace handover::memfd

@@ -90,8 +90,12 @@ class Session {
   /// by himself, and describe() tells of it. no_such_backend: no module here, or not for this
   /// session; no_such_session: incoming, and the module has nothing of it.
   virtual Result<UniqueFd> open_tracker();
-  /// What an adopted session should hold and does not: a sentence for each. Nearly always empty.
-  [[nodiscard]] virtual std::vector<std::string> losses() const { return {}; }
+  /// What an adopted session should hold and does not. Nearly always empty.
+  struct Loss {
+    std::uint64_t token = 0;
+    std::string sentence;
+  };
+  [[nodiscard]] virtual std::vector<Loss> losses() const { return {}; }
   /// A duplicate of the descriptor preserved under `token`, if this process still has it.
   [[nodiscard]] virtual std::optional<UniqueFd> duplicate(std::uint64_t token) const = 0;
   /// Drops everything preserved in the kernel and preserves it again: between the two, `between`
@@ -138,8 +142,9 @@ class Backend {
   Result<std::unique_ptr<Session>> create(const std::string& name) { return create(name, {}); }
   /// A session of the earlier kernel, by name. no_such_session; state_lost; io.
   virtual Result<std::unique_ptr<Session>> retrieve(const std::string& name) = 0;
-  /// A session whose descriptors came back from the fd store. io if the parts do not make one. An
-  /// outgoing one without its "s" is made anew if every token's part is there.
+  /// A session of the manifest, with what came back of it from the fd store. io if the parts do not
+  /// make one. An outgoing one without its "s" is made anew if every token's part is there; an
+  /// incoming one is retrieved.
   virtual Result<std::unique_ptr<Session>> adopt(Adopted adopted) = 0;
 
   /// Keeps `text` as the daemon's manifest where it survives the kexec, always the newest one.

@@ -2,6 +2,7 @@
 #include "backend/composite_session.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "backend/refusal.h"
@@ -54,10 +55,7 @@ Parted part(Adopted adopted) {
 
 Result<std::unique_ptr<Session>> adopt_luo(Backend& luo, Parted& parted, Keeper main) {
   const bool wanted = main == Keeper::luo || !parted.luo.tokens.empty();
-  if (parted.has_luo_session || (!parted.luo.incoming && !parted.luo.tokens.empty())) {
-    return luo.adopt(std::move(parted.luo));
-  }
-  if (parted.luo.incoming && wanted) return luo.retrieve(parted.luo.name);
+  if (parted.has_luo_session || wanted) return luo.adopt(std::move(parted.luo));
   return fail(ErrorCode::no_such_session,
               "nothing came back for session \"" + parted.luo.name + "\"");
 }
@@ -100,9 +98,9 @@ Result<std::unique_ptr<CompositeSession>> CompositeSession::adopt(const Halves& 
   }
   const auto lost = [&](const std::vector<Descriptor>& tokens, const Error& error) {
     for (const Descriptor& descriptor : tokens) {
-      session->lost_.insert(descriptor.token);
-      session->losses_.push_back("token " + std::to_string(descriptor.token) + " of session \"" +
-                                 session->name_ + "\" is lost: " + error.message);
+      session->losses_.push_back({descriptor.token, "token " + std::to_string(descriptor.token) +
+                                                        " of session \"" + session->name_ +
+                                                        "\" is lost: " + error.message});
     }
   };
   if (luo) {
@@ -191,7 +189,8 @@ Result<void> CompositeSession::unpreserve(std::uint64_t token) {
 
 Result<UniqueFd> CompositeSession::retrieve(std::uint64_t token) {
   if (!incoming_ || (!luo_ && !tracker_)) return fail(not_incoming_error(name_));
-  if (lost_.contains(token)) {
+  if (std::any_of(losses_.begin(), losses_.end(),
+                  [token](const Loss& loss) { return loss.token == token; })) {
     return fail(ErrorCode::state_lost, "token " + std::to_string(token) + " of session \"" + name_ +
                                            "\" did not come back; its contents are lost");
   }
@@ -250,7 +249,7 @@ Result<UniqueFd> CompositeSession::open_tracker() {
   return tracker_->open_tracker();
 }
 
-std::vector<std::string> CompositeSession::losses() const {
+std::vector<Session::Loss> CompositeSession::losses() const {
   auto all = losses_;
   for (const auto* half : {&luo_, &tracker_}) {
     if (!*half) continue;

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,7 +35,7 @@ class CompositeSession final : public Session {
   Result<void> discard() override;
   [[nodiscard]] std::vector<Descriptor> describe() const override;
   Result<UniqueFd> open_tracker() override;
-  [[nodiscard]] std::vector<std::string> losses() const override;
+  [[nodiscard]] std::vector<Loss> losses() const override;
   [[nodiscard]] std::optional<UniqueFd> duplicate(std::uint64_t token) const override;
   Result<void> preserve_again(const std::function<Result<void>()>& between) override;
   [[nodiscard]] std::vector<StoredFd> stored_fds() const override;
@@ -63,8 +62,7 @@ class CompositeSession final : public Session {
   bool incoming_ = false;
   std::unique_ptr<Session> luo_;
   std::unique_ptr<Session> tracker_;
-  std::set<std::uint64_t> lost_;     ///< tokens of a half that did not come back
-  std::vector<std::string> losses_;  ///< of that half
+  std::vector<Loss> losses_;  ///< tokens of a half that did not come back
 };
 
 }  // namespace handover::backend

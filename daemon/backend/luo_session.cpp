@@ -74,8 +74,7 @@ Result<std::unique_ptr<LuoSession>> LuoSession::adopt(std::shared_ptr<LuoDevice>
     // The kernel knows best: a stale note must not make a session of the old kernel look like ours.
     incoming = is_incoming(*device, fd.get());
   } else if (incoming) {
-    return fail(ErrorCode::io,
-                "nothing came back for session \"" + adopted.name + "\": retrieve it by its name");
+    return retrieve(std::move(device), adopted.name, patience);
   }
 
   std::unique_ptr<LuoSession> session(

@@ -75,8 +75,9 @@ Result<std::unique_ptr<TrackerSession>> TrackerSession::adopt(std::shared_ptr<Tr
     const bool there = std::binary_search(tokens->begin(), tokens->end(), token);
     // Of an outgoing session, one may just have been unpreserved by its owner.
     if (!there && *incoming) {
-      session->losses_.push_back("token " + std::to_string(token) + " of session \"" +
-                                 adopted.name + "\" did not come back with the companion module");
+      session->losses_.push_back({token, "token " + std::to_string(token) + " of session \"" +
+                                             adopted.name +
+                                             "\" did not come back with the companion module"});
     }
     if (there) session->known_.emplace(token, std::move(descriptor));
   }

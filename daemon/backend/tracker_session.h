@@ -38,7 +38,7 @@ class TrackerSession final : public Session {
   Result<void> discard() override;
   [[nodiscard]] std::vector<Descriptor> describe() const override;
   Result<UniqueFd> open_tracker() override;
-  [[nodiscard]] std::vector<std::string> losses() const override { return losses_; }
+  [[nodiscard]] std::vector<Loss> losses() const override { return losses_; }
   [[nodiscard]] std::optional<UniqueFd> duplicate(std::uint64_t token) const override;
   Result<void> preserve_again(const std::function<Result<void>()>& between) override;
   [[nodiscard]] std::vector<StoredFd> stored_fds() const override;
@@ -66,7 +66,7 @@ class TrackerSession final : public Session {
   std::map<std::uint64_t, UniqueFd> given_;
   /// Of these, what came back after such a death: whoever asks gets it once more.
   std::map<std::uint64_t, UniqueFd> again_;
-  std::vector<std::string> losses_;
+  std::vector<Loss> losses_;
 };
 
 }  // namespace handover::backend

@@ -43,7 +43,7 @@ static int part_append(struct ho_part *part, const void *record, size_t size,
 			u32 room = part->room ? 2 * part->room : 8;
 			void *index = kvrealloc(part->index,
 						(size_t)room * sizeof(*part->index),
-						GFP_KERNEL);
+						GFP_KERNEL | __GFP_NOWARN);
 
 			if (!index)
 				return -ENOMEM;
@@ -138,6 +138,7 @@ int ho_builder_frames(struct ho_builder *builder, u64 pfn, u32 nr, u32 order)
 	struct ho_frame *last = builder->nr_frames ? &builder->frames[builder->nr_frames - 1] :
 						     NULL;
 
+	builder->pages += (u64)nr << order;
 	if (last && last->order == order && last->pfn + ((u64)last->nr << order) == pfn &&
 	    last->nr + nr <= HO_RUN_MAX_COUNT && pfn_to_nid(last->pfn) == pfn_to_nid(pfn)) {
 		last->nr += nr;
@@ -148,10 +149,12 @@ int ho_builder_frames(struct ho_builder *builder, u64 pfn, u32 nr, u32 order)
 	if (builder->nr_frames == builder->room) {
 		size_t room = builder->room ? 2 * builder->room : 64;
 		void *frames = kvrealloc(builder->frames, room * sizeof(*builder->frames),
-					 GFP_KERNEL);
+					 GFP_KERNEL | __GFP_NOWARN);
 
-		if (!frames)
+		if (!frames) {
+			builder->pages -= (u64)nr << order;
 			return -ENOMEM;
+		}
 		builder->frames = frames;
 		builder->room = room;
 	}
@@ -169,7 +172,7 @@ static int frames_sort(struct ho_builder *builder)
 	size_t *place;
 	u64 all = 0;
 
-	to = kvmalloc_array(n, sizeof(*to), GFP_KERNEL);
+	to = kvmalloc_array(n, sizeof(*to), GFP_KERNEL | __GFP_NOWARN);
 	place = kvmalloc_array(RADIX_SIZE, sizeof(*place), GFP_KERNEL);
 	if (!to || !place) {
 		kvfree(to);
@@ -273,4 +276,17 @@ struct ho_map *ho_builder_end(struct ho_builder *builder)
 	builder->map = NULL;
 	ho_builder_abort(builder);
 	return map;
+}
+
+bool ho_part_equal(const struct ho_part *a, const struct ho_part *b)
+{
+	u32 i;
+
+	if (a->pages != b->pages || a->records != b->records)
+		return false;
+	for (i = 0; i < a->pages; i++)
+		if (memcmp(phys_to_virt(a->index[i].page), phys_to_virt(b->index[i].page),
+			   HO_TABLE_SIZE))
+			return false;
+	return true;
 }

@@ -9,7 +9,7 @@ static struct dentry *directory;
 
 static void show_entry(struct seq_file *out, const struct ho_entry *entry)
 {
-	const struct ho_map *map = entry->map;
+	const struct ho_map *map = ho_entry_map(entry);
 	u64 keys = 0;
 	int i;
 

@@ -28,18 +28,22 @@ struct ho_file {
 	struct ho_map *map;
 	struct xarray added;		/* file page -> page, in what were holes */
 	atomic_long_t nr_added;
+	bool read_only;
 	bool preserved;
 	struct mutex lock;		/* preserved */
 };
 
+/* Mounted as long as there is a file; each file's path holds it. */
 static struct vfsmount *ho_mount;
+static int ho_mount_count;
 
 /* A hole gets a page; there may be another thread that gives it one. */
 static struct page *add_page(struct ho_file *file, u64 index)
 {
 	struct page *page, *old;
 
-	page = alloc_page(GFP_HIGHUSER | __GFP_ZERO | __GFP_NOWARN);
+	page = alloc_page(GFP_HIGHUSER | __GFP_ZERO | __GFP_NOWARN | __GFP_ACCOUNT |
+			  __GFP_RETRY_MAYFAIL);
 	if (!page)
 		return ERR_PTR(-ENOMEM);
 	get_page(page);
@@ -84,8 +88,7 @@ static bool fault_around(struct vm_fault *vmf, struct ho_file *file)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	struct page *pages[HO_FAULT_AROUND];
-	unsigned long nr = HO_FAULT_AROUND - vmf->pgoff % HO_FAULT_AROUND, left;
-	int err;
+	unsigned long nr = HO_FAULT_AROUND - vmf->pgoff % HO_FAULT_AROUND, i;
 
 	/* A private mapping's copy needs the page itself. */
 	if (!(vma->vm_flags & VM_SHARED))
@@ -94,16 +97,24 @@ static bool fault_around(struct vm_fault *vmf, struct ho_file *file)
 	nr = ho_map_pages(file->map, vmf->pgoff, pages, nr);
 	if (nr < 2)
 		return false;
-	left = nr;
 	/* The file keeps the pages; mapping takes its own references. */
-	err = vm_insert_pages(vma, vmf->address, pages, &left);
-	/* EBUSY: another thread's fault was there first, at or after the page. */
-	return !err || (err == -EBUSY && left < nr);
+	for (i = 0; i < nr; i++) {
+		struct vm_fault one = {
+			.vma = vma,
+			.address = (vmf->address & PAGE_MASK) + i * PAGE_SIZE,
+		};
+
+		/* Where another thread's fault was first, this is NOPAGE too. */
+		if (vmf_insert_page_mkwrite(&one, pages[i], false) != VM_FAULT_NOPAGE)
+			return i > 0;
+	}
+	return true;
 }
 
 static vm_fault_t file_fault(struct vm_fault *vmf)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
+	struct folio *folio;
 	struct page *page;
 
 	if (vmf->pgoff >= DIV_ROUND_UP((u64)i_size_read(inode), PAGE_SIZE))
@@ -113,6 +124,10 @@ static vm_fault_t file_fault(struct vm_fault *vmf)
 	page = file_page(inode->i_private, vmf->pgoff, true);
 	if (IS_ERR(page))
 		return PTR_ERR(page) == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
+	folio = page_folio(page);
+	/* By its index the kernel sees whether all of a folio is in the file. */
+	if (folio_test_large(folio))
+		folio->index = vmf->pgoff - folio_page_idx(folio, page);
 	vmf->page = page;
 	return 0;
 }
@@ -148,7 +163,11 @@ static const struct vm_operations_struct file_vm_ops = {
 
 static int file_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_MIXEDMAP);
+	/*
+	 * Not VM_MIXEDMAP: the kernel takes huge mappings there for ones without
+	 * a reference, and splitting one would lose the folio's.
+	 */
+	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_HUGEPAGE);
 	vma->vm_ops = &file_vm_ops;
 	return 0;
 }
@@ -269,8 +288,17 @@ static loff_t file_llseek(struct file *filp, loff_t offset, int whence)
 	return vfs_setpos(filp, offset, size);
 }
 
+/* Called when the file is opened again, through /proc/PID/fd. */
+static int file_open(struct inode *inode, struct file *filp)
+{
+	const struct ho_file *file = inode->i_private;
+
+	return filp->f_mode & FMODE_WRITE && file->read_only ? -EPERM : 0;
+}
+
 static const struct file_operations file_operations = {
 	.owner = THIS_MODULE,
+	.open = file_open,
 	.llseek = file_llseek,
 	.read_iter = file_read,
 	.write_iter = file_write,
@@ -330,29 +358,19 @@ static int file_init_context(struct fs_context *context)
 	return 0;
 }
 
-/* No owner: the mount would hold the module for ever. Each file holds it. */
+/*
+ * The mount holds the module until the last file is evicted: the reference that
+ * struct file has goes before that.
+ */
 static struct file_system_type file_system = {
 	.name = "handover",
+	.owner = THIS_MODULE,
 	.init_fs_context = file_init_context,
 	.kill_sb = kill_anon_super,
 };
 
-struct file *ho_file_create(struct ho_map *map, bool read_only, u64 position)
+static void inode_set_up(struct inode *inode, const struct ho_map *map)
 {
-	struct inode *inode;
-	struct ho_file *file;
-	struct file *filp;
-
-	file = kzalloc(sizeof(*file), GFP_KERNEL);
-	if (!file)
-		return ERR_PTR(-ENOMEM);
-	inode = new_inode(ho_mount->mnt_sb);
-	if (!inode) {
-		kfree(file);
-		return ERR_PTR(-ENOMEM);
-	}
-	xa_init(&file->added);
-	mutex_init(&file->lock);
 	inode->i_ino = get_next_ino();
 	inode->i_mode = S_IFREG | 0600;
 	inode->i_uid = current_fsuid();
@@ -363,21 +381,47 @@ struct file *ho_file_create(struct ho_map *map, bool read_only, u64 position)
 	i_size_write(inode, map->size);
 	inode->i_blocks = map->nr_pages << (PAGE_SHIFT - 9);
 	mapping_set_unevictable(inode->i_mapping);
-	filp = alloc_file_pseudo(inode, ho_mount, "handover",
-				 (read_only ? O_RDONLY : O_RDWR) | O_LARGEFILE,
-				 &file_operations);
-	if (IS_ERR(filp)) {
-		/* Without i_private: the frames stay with the caller. */
-		iput(inode);
+}
+
+struct file *ho_file_create(struct ho_map *map, bool read_only, u64 position)
+{
+	struct file *filp = ERR_PTR(-ENOMEM);
+	struct ho_file *file;
+	struct inode *inode;
+	int err;
+
+	file = kzalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
+	if (!file)
+		return ERR_PTR(-ENOMEM);
+	err = simple_pin_fs(&file_system, &ho_mount, &ho_mount_count);
+	if (err) {
 		kfree(file);
-		return filp;
+		return ERR_PTR(err);
 	}
-	/* alloc_file_pseudo() does not take it, and fput() gives it back. */
-	__module_get(THIS_MODULE);
+	xa_init(&file->added);
+	mutex_init(&file->lock);
+	file->read_only = read_only;
 	file->map = map;
-	inode->i_private = file;
-	filp->f_pos = min_t(u64, position, MAX_LFS_FILESIZE);
-	filp->f_mode |= FMODE_LSEEK | FMODE_PREAD | (read_only ? 0 : FMODE_PWRITE);
+	inode = new_inode(ho_mount->mnt_sb);
+	if (inode) {
+		inode_set_up(inode, map);
+		filp = alloc_file_pseudo(inode, ho_mount, "handover",
+					 (read_only ? O_RDONLY : O_RDWR) | O_LARGEFILE,
+					 &file_operations);
+		/* Without i_private: the frames stay with the caller. */
+		if (IS_ERR(filp))
+			iput(inode);
+	}
+	if (IS_ERR(filp)) {
+		kfree(file);
+	} else {
+		/* alloc_file_pseudo() does not take it, and fput() gives it back. */
+		__module_get(THIS_MODULE);
+		inode->i_private = file;
+		filp->f_pos = min_t(u64, position, MAX_LFS_FILESIZE);
+		filp->f_mode |= FMODE_LSEEK | FMODE_PREAD | (read_only ? 0 : FMODE_PWRITE);
+	}
+	simple_release_fs(&ho_mount, &ho_mount_count);
 	return filp;
 }
 
@@ -393,9 +437,10 @@ static int allocate_frames(struct ho_builder *builder, u64 pages, int node)
 
 		while (order && (1ULL << order) > pages - done)
 			order--;
-		page = alloc_pages_node(node, GFP_HIGHUSER | __GFP_ZERO | __GFP_COMP |
-						      __GFP_NOWARN |
-						      (order ? __GFP_NORETRY : 0),
+		page = alloc_pages_node(node,
+					GFP_HIGHUSER | __GFP_ZERO | __GFP_COMP | __GFP_NOWARN |
+						__GFP_ACCOUNT |
+						(order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL),
 					order);
 		if (!page) {
 			if (!order)
@@ -563,15 +608,4 @@ struct ho_map *ho_file_snapshot(struct file *filp)
 		return ERR_PTR(err);
 	}
 	return map;
-}
-
-int ho_file_init(void)
-{
-	ho_mount = kern_mount(&file_system);
-	return PTR_ERR_OR_ZERO(ho_mount);
-}
-
-void ho_file_exit(void)
-{
-	kern_unmount(ho_mount);
 }

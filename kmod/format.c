@@ -37,6 +37,8 @@ FROZEN_SIZE(struct ho_entry_record, 112);
 FROZEN_SIZE(struct ho_directory_record, 16);
 FROZEN_SIZE(struct ho_extent_record, 16);
 FROZEN_SIZE(ho_run_record, 8);
+FROZEN_SIZE(struct ho_kernel_head, 16);
+FROZEN_SIZE(struct ho_item_record, 40);
 static_assert(HO_NAME_LENGTH == HANDOVER_NAME_LENGTH, "as user space has it");
 
 ho_run_record ho_run_pack(struct ho_run run)
@@ -264,7 +266,8 @@ static bool is_entry(const struct ho_entry_record *entry)
 
 	if (entry->kind < HANDOVER_KIND_SHMEM ||
 	    entry->kind > HANDOVER_KIND_KERNEL ||
-	    entry->flags & ~(HO_ENTRY_READ_ONLY | HO_ENTRY_RETRIEVED))
+	    entry->flags &
+		    ~(HO_ENTRY_READ_ONLY | HO_ENTRY_RETRIEVED | HO_ENTRY_DAMAGED))
 		return false;
 	/* Both are a loff_t. */
 	if (entry->size >> 63 || entry->position >> 63)
@@ -279,7 +282,7 @@ static bool is_entry(const struct ho_entry_record *entry)
 		return false;
 	if (entry->extents.records && !runs)
 		return false;
-	if (runs && entry->flags & HO_ENTRY_RETRIEVED)
+	if (runs && entry->flags & (HO_ENTRY_RETRIEVED | HO_ENTRY_DAMAGED))
 		return false;
 
 	/* One piece a run at least, one page a piece at least, and no more. */
@@ -289,7 +292,8 @@ static bool is_entry(const struct ho_entry_record *entry)
 	    pages > pieces << HO_MAX_ORDER)
 		return false;
 
-	if (!is_address_of(entry->blob, entry->blob_size))
+	if (!is_address_of(entry->blob, entry->blob_size) ||
+	    entry->blob_size > HO_KERNEL_MAX_SIZE)
 		return false;
 	return !entry->blob || entry->kind == HANDOVER_KIND_KERNEL;
 }
@@ -379,6 +383,63 @@ int ho_runs_check(const void *page, u64 first)
 		end = run.pfn + ho_run_pages(run);
 	}
 	return 0;
+}
+
+/* Memory of @size bytes at a frame that there may be. */
+static bool is_memory(u64 address, u64 size)
+{
+	return address && is_address(address) && size &&
+	       size <= (1ull << HO_MAX_ORDER) << HO_PAGE_SHIFT;
+}
+
+/* One item; @data is where the next blob's has to be, and moves on. */
+static bool is_item(const struct ho_item_record *item, u64 *data, u64 end)
+{
+	u64 pages = item->size >> HO_PAGE_SHIFT;
+
+	if (item->reserved)
+		return false;
+	switch (item->type) {
+	case HO_ITEM_BLOB:
+		if (item->crc || item->order || item->flags ||
+		    item->where != *data || item->size > end - *data)
+			return false;
+		*data = ho_kernel_align(*data + item->size);
+		/* The last one's padding is there as well. */
+		return *data <= end;
+	case HO_ITEM_KMALLOC:
+		return !item->crc && !item->order && !item->flags &&
+		       is_memory(item->where, item->size);
+	case HO_ITEM_VMALLOC:
+		return item->where && is_address(item->where) && pages &&
+		       !(item->size & (HO_TABLE_SIZE - 1)) &&
+		       pages <= ~0u && item->order <= HO_MAX_ORDER &&
+		       !(pages & ((1ull << item->order) - 1));
+	default:
+		return false;
+	}
+}
+
+int ho_kernel_check(const void *description, u64 size)
+{
+	const struct ho_kernel_head *head = description;
+	const struct ho_item_record *items = (const void *)(head + 1);
+	u64 data;
+	u32 i;
+
+	if (size < sizeof(*head) || head->magic != HO_KERNEL_MAGIC)
+		return -EBADMSG;
+	if (head->version != HO_KERNEL_VERSION)
+		return -EPROTO;
+	if (head->reserved || head->size != size || size > HO_KERNEL_MAX_SIZE ||
+	    head->count > (size - sizeof(*head)) / sizeof(*items))
+		return -EBADMSG;
+	data = sizeof(*head) + head->count * (u64)sizeof(*items);
+	for (i = 0; i < head->count; i++)
+		if ((i && items[i].id <= items[i - 1].id) ||
+		    !is_item(&items[i], &data, size))
+			return -EBADMSG;
+	return data == size ? 0 : -EBADMSG;
 }
 
 long ho_directory_find(const struct ho_directory_record *records, u64 count,

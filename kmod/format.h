@@ -90,6 +90,7 @@ struct ho_table_reference {
 
 #define HO_ENTRY_READ_ONLY	(1u << 0)	/* sealed against writing */
 #define HO_ENTRY_RETRIEVED	(1u << 1)	/* given out: no memory here */
+#define HO_ENTRY_DAMAGED	(1u << 2)	/* found damaged by now: no memory here */
 
 struct ho_entry_record {
 	u64 token;
@@ -119,6 +120,45 @@ struct ho_extent_record {
 } __attribute__((packed));
 
 #define HO_EXTENT_MAX_PAGES	(1ul << 24)
+
+/*
+ * The blob of an entry of HANDOVER_KIND_KERNEL, put together from its pages: a
+ * head, @count items with ascending ids, then the data of the items that are
+ * blobs, in their order, each from a multiple of 8 bytes on (zeros in between).
+ * What is known by its physical address alone (folios) is in the entry's runs.
+ */
+struct ho_kernel_head {
+	u32 magic;		/* HO_KERNEL_MAGIC */
+	u16 version;		/* HO_KERNEL_VERSION */
+	u16 reserved;		/* 0 */
+	u32 count;		/* items */
+	u32 size;		/* bytes in all, this head included */
+} __attribute__((packed));
+
+#define HO_KERNEL_MAGIC		0x4c4b4f48u	/* "HOKL" */
+#define HO_KERNEL_VERSION	1
+/* The most that a description may have; a multiple of 8. */
+#define HO_KERNEL_MAX_SIZE	(16u << 20)
+
+enum ho_item_type {
+	HO_ITEM_BLOB = 1,
+	HO_ITEM_KMALLOC,	/* a folio of the entry's runs */
+	HO_ITEM_VMALLOC,	/* preserved by KHO, which keeps its chunks */
+	HO_ITEM_TYPES
+};
+
+struct ho_item_record {
+	u64 id;
+	u64 size;		/* bytes; VMALLOC: of whole pages */
+	u64 where;		/* BLOB: offset of its data; KMALLOC: physical
+				 * address; VMALLOC: that of KHO's first chunk
+				 */
+	u32 type;		/* enum ho_item_type */
+	u32 crc;		/* VMALLOC: CRC32C of its chunks; else 0 */
+	u16 order;		/* VMALLOC: of what KHO preserved; else 0 */
+	u16 flags;		/* VMALLOC: KHO's; else 0 */
+	u32 reserved;		/* 0 */
+} __attribute__((packed));
 
 /*
  * pfn << 24 | order << 18 | (nr - 1): @nr folios of @order, one after the other.
@@ -196,7 +236,7 @@ void ho_table_end(void *page);
  *    and addresses of each table agree, and its records with its pages;
  *    extents are no more than the file's pages, and none without runs; runs,
  *    pieces and pages can belong together; no runs if HO_ENTRY_RETRIEVED; a
- *    blob only for HANDOVER_KIND_KERNEL
+ *    blob only for HANDOVER_KIND_KERNEL, and none above HO_KERNEL_MAX_SIZE
  *  - directory: addresses not 0, `first` strictly ascending
  *  - extents: at least one, ascending, no overlap, within @limit pages (the
  *    file's size), frames below HO_MAX_PFN
@@ -211,6 +251,19 @@ int ho_entries_check(const void *page);
 int ho_directory_check(const void *page);
 int ho_extents_check(const void *page, u64 first, u64 limit);
 int ho_runs_check(const void *page, u64 first);
+
+/*
+ * The same for @size bytes of description. What has passed is as the structures
+ * above say: items and their data lie in it, in order and without overlap;
+ * sizes are not 0 but for blobs; addresses are of frames below HO_MAX_PFN.
+ */
+int ho_kernel_check(const void *description, u64 size);
+
+/* Where the next blob's data begins, if one ends at @offset. */
+static inline u64 ho_kernel_align(u64 offset)
+{
+	return (offset + 7) & ~7ull;
+}
 
 /*
  * Looking up, in pages that have passed their check; binary searches.

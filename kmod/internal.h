@@ -8,6 +8,8 @@
  *   build.c    from frames to tables
  *   map.c      tables: look up, preserve, restore, free
  *   file.c     files on preserved memory: mapped, read, written
+ *   kapi.c     sets: other modules' memory, see include/linux/handover.h;
+ *              set.h, set.c and area.c are behind it
  *   seal.c     from sessions to the serialized form, and back
  *   format.c   the serialized form itself
  *
@@ -75,6 +77,8 @@ struct ho_map {
 	struct mutex load_lock;		/* restoring and checking table pages */
 	struct mutex piece_lock[HO_PIECE_LOCKS];
 	struct xarray restored;		/* first pfn of pieces restored */
+	struct xarray taken;		/* first pfn of folios given away */
+	u64 taken_pages;		/* under the session's lock */
 	atomic64_t nr_restored;
 	atomic64_t faults;
 	atomic_t cursor;		/* next page of runs to restore in the background */
@@ -92,6 +96,7 @@ struct ho_builder {
 	struct ho_frame *frames;
 	size_t nr_frames;
 	size_t room;
+	u64 pages;			/* in all frames */
 	bool sorted;
 	struct ho_extent extent;	/* still growing */
 };
@@ -104,6 +109,8 @@ int ho_builder_frames(struct ho_builder *builder, u64 pfn, u32 nr, u32 order);
  * still has its frames, so that their pins can be dropped, and is to be aborted.
  */
 struct ho_map *ho_builder_end(struct ho_builder *builder);
+/* The same records; of maps that were built here. */
+bool ho_part_equal(const struct ho_part *a, const struct ho_part *b);
 void ho_builder_abort(struct ho_builder *builder);
 
 /* map.c */
@@ -132,13 +139,20 @@ int ho_map_for_each_run(struct ho_map *map,
 			int (*fn)(struct ho_run run, void *data), void *data);
 /* Restores one page of runs' worth of pieces. -ENOENT: nothing is left. */
 int ho_map_restore_some(struct ho_map *map);
-/* Restores a page that nobody refers to by extents (other modules' memory). */
-struct page *ho_map_frame(struct ho_map *map, u64 pfn);
+/*
+ * Restores the folio that begins at @pfn and gives it away, with its reference.
+ * -ENOENT: there is none; -EALREADY: given away before. Of one map, one call at
+ * a time.
+ */
+struct folio *ho_map_take(struct ho_map *map, u64 pfn);
+/* Takes it back: as if it had not been given away. */
+void ho_map_give_back(struct ho_map *map, struct folio *folio);
 /* Restores what is not, and drops the reference on each. Returns pages. */
 u64 ho_map_free_frames(struct ho_map *map);
 u64 ho_map_table_bytes(const struct ho_map *map);
 void ho_map_fill_record(const struct ho_map *map, struct ho_entry_record *record);
 
+bool ho_frame_exists(u64 pfn);
 /* Table pages: zeroed, never in KHO's scratch. */
 void *ho_table_alloc(enum ho_table_type type);
 /* Takes over a page that the earlier kernel left; NULL: there is none. */
@@ -152,13 +166,13 @@ struct ho_entry;
 int ho_pin_file(struct ho_entry *entry, struct file *file);
 int ho_pin_range(struct ho_entry *entry, u64 address, u64 length);
 void ho_unpin(struct ho_entry *entry);
-/* 1: the entry's file got pages since, and its map is up to date again. */
+/* True if the entry's file got pages that its map does not have. */
+bool ho_pin_changed(const struct ho_entry *entry);
+/* 1: it had changed, and its map is up to date again. After an error it is as it was. */
 int ho_pin_update(struct ho_entry *entry);
 void ho_pin_exit(void);
 
 /* file.c */
-int ho_file_init(void);
-void ho_file_exit(void);
 /* Takes over the reference on the map, and its frames. */
 struct file *ho_file_create(struct ho_map *map, bool read_only, u64 position);
 struct file *ho_file_allocate(u64 length, int node);
@@ -172,6 +186,8 @@ struct ho_map *ho_file_snapshot(struct file *file);
 bool ho_file_mark(struct file *file, bool preserved);
 
 /* session.c */
+struct handover_set;
+
 struct ho_entry {
 	u64 token;
 	u32 kind;			/* HANDOVER_KIND_* */
@@ -179,13 +195,21 @@ struct ho_entry {
 	bool retrieved;			/* incoming: given out */
 	bool pinned;
 	bool range_claimed;
-	u64 stamp;			/* pages of the file when it was pinned */
+	u64 stamp;			/* pages added to a file of ours by then */
+	unsigned int seals;		/* of a hugetlb file, before it was pinned */
 	u64 position;			/* incoming: file position */
 	struct ho_map *map;
 	struct file *file;		/* outgoing */
-	void *blob;			/* HANDOVER_KIND_KERNEL: kvmalloc'ed */
+	struct handover_set *set;	/* HANDOVER_KIND_KERNEL, and for it alone: */
+	struct ho_map *sealed_map;	/* while sealed: what goes on, for @map */
+	void *blob;			/* while sealed: kvmalloc'ed */
 	u64 blob_size;
 };
+
+static inline struct ho_map *ho_entry_map(const struct ho_entry *entry)
+{
+	return entry->sealed_map ?: entry->map;
+}
 
 struct ho_session {
 	struct kref ref;
@@ -195,6 +219,7 @@ struct ho_session {
 	bool incoming;
 	bool sealed;
 	bool dead;
+	bool held;			/* by a module, as a set */
 	u64 max_bytes;
 	u32 max_entries;
 	u32 nr_entries;
@@ -216,8 +241,10 @@ int ho_session_fd(struct ho_session *session);
 /* Under session->lock: adds, or frees nothing and returns why not. */
 int ho_session_add(struct ho_session *session, struct ho_entry *entry);
 void ho_entry_free(struct ho_entry *entry);
+#define HO_END_DISCARD		BIT(0)	/* an outgoing one as well */
+#define HO_END_BY_HOLDER	BIT(1)	/* the module that holds its set */
 /* Ends a session; returns the bytes that went back. */
-int ho_session_end(struct ho_session *session, bool discard, u64 *freed);
+int ho_session_end(struct ho_session *session, unsigned int how, u64 *freed);
 
 typedef int (*ho_ioctl_fn)(void *context, void *argument);
 struct ho_ioctl {
@@ -231,13 +258,28 @@ long ho_ioctl_dispatch(const struct ho_ioctl *table, size_t count, void *context
 		       unsigned int cmd, unsigned long argument);
 int ho_check_name(const u8 *name);
 
+/* set.c: under session->lock. */
+/* Fills entry->sealed_map and entry->blob; after an error, too, unseal it. */
+int ho_set_seal(struct ho_entry *entry);
+void ho_set_unseal(struct ho_entry *entry);
+/* Makes entry->set from entry->blob. */
+int ho_set_adopt(struct ho_session *session, struct ho_entry *entry);
+u64 ho_set_bytes(const struct handover_set *set);
+/* Incoming: frees what is not in entry->map. Returns pages. */
+u64 ho_set_free_memory(struct handover_set *set);
+void ho_set_free(struct handover_set *set);
+
 /* seal.c */
 extern bool ho_sealed;
 extern u64 ho_generation;
 extern u32 ho_lost;
-int ho_seal(u64 *table_bytes, u32 *updated);
+/*
+ * @last_resort: what cannot be brought up to date goes as it was preserved, and
+ * what was sealed before is looked at again.
+ */
+int ho_seal(u64 *table_bytes, u32 *updated, bool last_resort);
 void ho_unseal(void);
-int ho_adopt(void);
+void ho_adopt(void);
 
 /* main.c: counters since the module was loaded; shown in debugfs. */
 struct ho_counters {
@@ -252,6 +294,7 @@ struct ho_counters {
 };
 extern struct ho_counters ho_counters;
 extern bool ho_map_huge_enabled;
+extern struct workqueue_struct *ho_workqueue;
 
 void ho_debugfs_init(void);
 void ho_debugfs_exit(void);

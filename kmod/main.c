@@ -16,6 +16,7 @@
 #define HO_MAX_ARGUMENT	256
 
 struct ho_counters ho_counters;
+struct workqueue_struct *ho_workqueue;
 
 bool ho_map_huge_enabled = true;
 module_param_named(huge, ho_map_huge_enabled, bool, 0644);
@@ -188,7 +189,7 @@ static int control_seal(void *context, void *argument)
 	if (!kho_is_enabled())
 		return -EOPNOTSUPP;
 	mutex_lock(&ho_sessions_lock);
-	err = ho_seal(&seal->table_bytes, &seal->updated);
+	err = ho_seal(&seal->table_bytes, &seal->updated, false);
 	mutex_unlock(&ho_sessions_lock);
 	seal->reserved = 0;
 	return err;
@@ -254,12 +255,10 @@ static int reboot_notify(struct notifier_block *block, unsigned long action, voi
 	if (!command || strcmp(command, "kexec reboot") || !kho_is_enabled())
 		return NOTIFY_DONE;
 	mutex_lock(&ho_sessions_lock);
-	if (!ho_sealed && !list_empty(&ho_sessions)) {
-		err = ho_seal(&table_bytes, &updated);
+	if (!list_empty(&ho_sessions)) {
+		err = ho_seal(&table_bytes, &updated, true);
 		if (err)
 			pr_crit("sessions cannot be sealed and are lost: %pe\n", ERR_PTR(err));
-		else
-			pr_notice("sealed for a kexec that nobody announced\n");
 	}
 	mutex_unlock(&ho_sessions_lock);
 	return NOTIFY_DONE;
@@ -267,38 +266,42 @@ static int reboot_notify(struct notifier_block *block, unsigned long action, voi
 
 static struct notifier_block reboot_notifier = {
 	.notifier_call = reboot_notify,
+	/* After all others: other modules may bring their sets up to date there. */
+	.priority = INT_MIN,
 };
 
 static int __init handover_init(void)
 {
-	int err;
+	int err = -ENOMEM;
 
 	BUILD_BUG_ON(PAGE_SHIFT != HO_PAGE_SHIFT);
 	BUILD_BUG_ON(HO_NAME_LENGTH != HANDOVER_NAME_LENGTH);
 
-	err = ho_file_init();
-	if (err)
+	ho_workqueue = alloc_workqueue("handover", WQ_UNBOUND, 0);
+	if (!ho_workqueue)
 		return err;
-	/* Before the device is there: nobody can take a name that is to come. */
+	/*
+	 * What can fail comes first: what the earlier kernel left can be taken once.
+	 * Until it is, nobody gets past the lock, and no name of it can be taken.
+	 */
 	mutex_lock(&ho_sessions_lock);
-	err = ho_adopt();
-	mutex_unlock(&ho_sessions_lock);
-	if (err)
-		goto exit_file;
 	err = register_reboot_notifier(&reboot_notifier);
 	if (err)
-		goto exit_file;
+		goto destroy;
 	err = misc_register(&control);
 	if (err)
 		goto unregister;
+	ho_adopt();
+	mutex_unlock(&ho_sessions_lock);
 	ho_debugfs_init();
 	if (!kho_is_enabled())
 		pr_notice("KHO is off (kho=on is not on the command line): nothing can be preserved\n");
 	return 0;
 unregister:
 	unregister_reboot_notifier(&reboot_notifier);
-exit_file:
-	ho_file_exit();
+destroy:
+	mutex_unlock(&ho_sessions_lock);
+	destroy_workqueue(ho_workqueue);
 	return err;
 }
 
@@ -311,8 +314,8 @@ static void __exit handover_exit(void)
 	mutex_lock(&ho_sessions_lock);
 	ho_unseal();
 	mutex_unlock(&ho_sessions_lock);
+	destroy_workqueue(ho_workqueue);
 	ho_pin_exit();
-	ho_file_exit();
 }
 
 module_init(handover_init);
@@ -321,6 +324,6 @@ module_exit(handover_exit);
 MODULE_AUTHOR("The handoverd developers");
 MODULE_DESCRIPTION("Preserves memory across a kexec: the companion of handoverd");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1");
+MODULE_VERSION("0.1.0");
 /* The version of the serialized form, for who looks before a kexec. */
 MODULE_INFO(handover_format, __stringify(1));

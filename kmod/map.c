@@ -24,11 +24,17 @@ void *ho_table_alloc(enum ho_table_type type)
 	return page;
 }
 
+/* There is memory, and it is the kernel's: what a table says need not be so. */
+bool ho_frame_exists(u64 pfn)
+{
+	return pfn < HO_MAX_PFN && pfn_to_online_page(pfn);
+}
+
 void *ho_table_adopt(u64 phys)
 {
 	struct page *page;
 
-	if (!pfn_valid(PHYS_PFN(phys)))
+	if (!ho_frame_exists(PHYS_PFN(phys)))
 		return NULL;
 	page = kho_restore_pages(phys, 1);
 	return page ? page_address(page) : NULL;
@@ -68,6 +74,7 @@ struct ho_map *ho_map_new(u64 size)
 	for (i = 0; i < HO_PIECE_LOCKS; i++)
 		mutex_init(&map->piece_lock[i]);
 	xa_init(&map->restored);
+	xa_init(&map->taken);
 	return map;
 }
 
@@ -143,7 +150,8 @@ static int part_open(struct ho_map *map, struct ho_part *part)
 
 	if (!part->pages)
 		return part->records || part->directory ? damaged(map, "a table") : 0;
-	part->index = kvmalloc_array(part->pages, sizeof(*part->index), GFP_KERNEL);
+	part->index = kvmalloc_array(part->pages, sizeof(*part->index),
+				     GFP_KERNEL | __GFP_NOWARN);
 	part->restored = bitmap_zalloc(part->pages, GFP_KERNEL);
 	part->checked = bitmap_zalloc(part->pages, GFP_KERNEL);
 	if (!part->index || !part->restored || !part->checked) {
@@ -155,8 +163,8 @@ static int part_open(struct ho_map *map, struct ho_part *part)
 		const struct ho_table_head *head = phys_to_virt(phys);
 		const struct ho_directory_record *records = ho_table_records(head);
 
-		err = pfn_valid(PHYS_PFN(phys)) ? ho_directory_check(head) : -EBADMSG;
-		if (err || head->count > part->pages - at ||
+		err = ho_frame_exists(PHYS_PFN(phys)) ? ho_directory_check(head) : -EBADMSG;
+		if (err || !head->count || head->count > part->pages - at ||
 		    (at && records[0].first <= bound))
 			goto bad;
 		memcpy(part->index + at, records, head->count * sizeof(*records));
@@ -341,6 +349,7 @@ static int run_pieces(struct ho_run run, void *data)
 			return err;
 		}
 		pfn += piece.nr;
+		cond_resched();
 	}
 	return 0;
 }
@@ -377,8 +386,11 @@ static void count_keys(struct ho_map *map, struct ho_piece piece, int one)
  */
 static int piece_preserve(struct ho_map *map, struct ho_piece piece)
 {
-	int err = kho_preserve_pages(pfn_to_page(piece.pfn), piece.nr);
+	int err;
 
+	if (!ho_frame_exists(piece.pfn) || !ho_frame_exists(piece.pfn + piece.nr - 1))
+		return damaged(map, "a run");
+	err = kho_preserve_pages(pfn_to_page(piece.pfn), piece.nr);
 	if (!err)
 		count_keys(map, piece, 1);
 	return err;
@@ -487,7 +499,7 @@ static int piece_restore(struct ho_map *map, struct ho_piece piece)
 	err = xa_reserve(&map->restored, piece.pfn, GFP_KERNEL);
 	if (err)
 		goto unlock;
-	if (!pfn_valid(piece.pfn) || !pfn_valid(piece.pfn + piece.nr - 1)) {
+	if (!ho_frame_exists(piece.pfn) || !ho_frame_exists(piece.pfn + piece.nr - 1)) {
 		err = damaged(map, "a run");
 	} else if (piece.order) {
 		struct folio *folio = kho_restore_folio(PFN_PHYS(piece.pfn));
@@ -582,7 +594,8 @@ unsigned long ho_map_pages(struct ho_map *map, u64 index, struct page **pages,
 	down_read(&map->sem);
 	if (!map->gone && !find_frames(map, index, &pfn, &nr)) {
 		page = frame_restore(map, pfn, &piece, true);
-		if (!IS_ERR(page)) {
+		/* A folio up to PMD size is mapped by the kernel, as a whole. */
+		if (!IS_ERR(page) && (!piece.order || piece.order > HO_PIECE_ORDER)) {
 			nr = min3(nr, piece.pfn + piece.nr - pfn, (u64)max);
 			for (; done < nr; done++)
 				pages[done] = page + done;
@@ -631,15 +644,51 @@ struct folio *ho_map_huge(struct ho_map *map, u64 index)
 	return folio;
 }
 
-struct page *ho_map_frame(struct ho_map *map, u64 pfn)
+/* Not by way of extents: @pfn may come from anywhere, and finding nothing is no damage. */
+static struct folio *folio_take(struct ho_map *map, u64 pfn)
 {
+	struct ho_part *part = &map->runs;
+	long i = ho_directory_find(part->index, part->pages, pfn);
 	struct ho_piece piece;
-	struct page *page;
+	struct ho_run run;
+	const void *page;
+	int err;
+
+	if (i < 0)
+		return ERR_PTR(-ENOENT);
+	page = part_page(map, part, i);
+	if (IS_ERR(page))
+		return ERR_CAST(page);
+	if (!ho_runs_find(page, pfn, &run))
+		return ERR_PTR(-ENOENT);
+	piece = ho_piece(run, pfn);
+	if (run.order && piece.pfn != pfn)
+		return ERR_PTR(-ENOENT);
+	if (xa_load(&map->taken, pfn))
+		return ERR_PTR(-EALREADY);
+	err = piece_restore(map, piece);
+	if (!err)
+		err = xa_err(xa_store(&map->taken, pfn, xa_mk_value(1), GFP_KERNEL));
+	if (err)
+		return ERR_PTR(err);
+	map->taken_pages += 1ULL << run.order;
+	return pfn_folio(pfn);
+}
+
+struct folio *ho_map_take(struct ho_map *map, u64 pfn)
+{
+	struct folio *folio;
 
 	down_read(&map->sem);
-	page = map->gone ? ERR_PTR(-ENODATA) : frame_restore(map, pfn, &piece, false);
+	folio = map->gone || !map->open ? ERR_PTR(-ENODATA) : folio_take(map, pfn);
 	up_read(&map->sem);
-	return page;
+	return folio;
+}
+
+void ho_map_give_back(struct ho_map *map, struct folio *folio)
+{
+	xa_erase(&map->taken, folio_pfn(folio));
+	map->taken_pages -= folio_nr_pages(folio);
 }
 
 static int restore_run(struct ho_run run, void *data)
@@ -685,10 +734,13 @@ static int piece_free(struct ho_map *map, struct ho_piece piece)
 				  !kho_restore_pages(PFN_PHYS(piece.pfn), piece.nr))
 			return 0;
 	}
-	if (piece.order)
-		folio_put(pfn_folio(piece.pfn));
-	else
-		for (i = 0; i < piece.nr; i++)
+	if (piece.order) {
+		if (!xa_load(&map->taken, piece.pfn))
+			folio_put(pfn_folio(piece.pfn));
+		return 0;
+	}
+	for (i = 0; i < piece.nr; i++)
+		if (!xa_load(&map->taken, piece.pfn + i))
 			put_page(pfn_to_page(piece.pfn + i));
 	return 0;
 }
@@ -699,12 +751,21 @@ u64 ho_map_free_frames(struct ho_map *map)
 		return 0;
 	down_write(&map->sem);
 	if (!map->gone) {
-		for_each_piece(map, piece_free, NULL);
+		struct piece_walk walk = { .map = map, .fn = piece_free, .stop = U64_MAX };
+		u32 i;
+
+		/* Past a damaged page of runs, too. */
+		for (i = 0; i < map->runs.pages; i++) {
+			const struct ho_table_head *head = part_page(map, &map->runs, i);
+
+			if (!IS_ERR(head))
+				runs_page(head, run_pieces, &walk);
+		}
 		map->gone = true;
-		atomic64_add(map->nr_pages, &ho_counters.freed_pages);
+		atomic64_add(map->nr_pages - map->taken_pages, &ho_counters.freed_pages);
 	}
 	up_write(&map->sem);
-	return map->nr_pages;
+	return map->nr_pages - map->taken_pages;
 }
 
 static void part_free(struct ho_map *map, struct ho_part *part)
@@ -743,6 +804,7 @@ static void map_release(struct kref *ref)
 	part_free(map, &map->extents);
 	part_free(map, &map->runs);
 	xa_destroy(&map->restored);
+	xa_destroy(&map->taken);
 	kfree(map);
 }
 

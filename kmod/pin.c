@@ -39,7 +39,8 @@ static bool frames_claimed(u64 pfn, u64 nr)
 	       mt_find(&range_frames, &at, pfn + nr - 1) != NULL;
 }
 
-static int add_folio(struct ho_builder *builder, struct folio *folio, u64 limit)
+/* *@taken: the folio is in the builder, which unpins it from now on. */
+static int add_folio(struct ho_builder *builder, struct folio *folio, u64 limit, bool *taken)
 {
 	u64 index = folio->index, nr = folio_nr_pages(folio);
 	int err;
@@ -55,6 +56,7 @@ static int add_folio(struct ho_builder *builder, struct folio *folio, u64 limit)
 		folio_unlock(folio);
 	}
 	err = ho_builder_frames(builder, folio_pfn(folio), 1, folio_order(folio));
+	*taken = !err;
 	if (err)
 		return err;
 	if (frames_claimed(folio_pfn(folio), nr))
@@ -94,7 +96,7 @@ static int pin_segment(struct ho_builder *builder, struct file *file, pgoff_t st
 		loff_t last = min_t(loff_t, (loff_t)end << PAGE_SHIFT,
 				    i_size_read(file_inode(file))) - 1;
 		pgoff_t offset, next = start;
-		size_t known;
+		bool taken = true;
 		long n, i;
 		int err = 0;
 
@@ -105,14 +107,13 @@ static int pin_segment(struct ho_builder *builder, struct file *file, pgoff_t st
 		if (n < 0)
 			return n;
 		for (i = 0; i < n && !err; i++) {
-			known = builder->nr_frames;
 			next = folios[i]->index + folio_nr_pages(folios[i]);
-			err = add_folio(builder, folios[i], limit);
-			if (err == -ENOMEM && builder->nr_frames == known)
-				i--; /* not in the builder */
+			err = add_folio(builder, folios[i], limit, &taken);
 		}
+		if (!err && fatal_signal_pending(current))
+			err = -EINTR;
 		if (err) {
-			i = max(i, 0L);
+			i -= !taken;
 			unpin_folios(folios + i, n - i);
 			return err;
 		}
@@ -124,25 +125,36 @@ static int pin_segment(struct ho_builder *builder, struct file *file, pgoff_t st
 	return 0;
 }
 
-/* Pages in swap have no folio that could be found below. */
-static int swap_in(struct address_space *mapping)
+/*
+ * Pages in swap have no folio that could be found below. With @look_only says
+ * whether there are some within the file's size (1), and reads none.
+ */
+static int swap_in(struct address_space *mapping, u64 limit, bool look_only)
 {
 	XA_STATE(xas, &mapping->i_pages, 0);
 	struct folio *folio;
 	void *entry;
 
-	if (!shmem_mapping(mapping) || !READ_ONCE(SHMEM_I(mapping->host)->swapped))
+	if (!limit || !shmem_mapping(mapping) || !READ_ONCE(SHMEM_I(mapping->host)->swapped))
 		return 0;
 	rcu_read_lock();
-	xas_for_each(&xas, entry, ULONG_MAX) {
-		if (!xa_is_value(entry))
+	xas_for_each(&xas, entry, limit - 1) {
+		pgoff_t index = xas.xa_index;
+
+		if (xas_retry(&xas, entry) || !xa_is_value(entry))
 			continue;
+		if (look_only) {
+			rcu_read_unlock();
+			return 1;
+		}
 		xas_pause(&xas);
 		rcu_read_unlock();
-		folio = shmem_read_folio_gfp(mapping, xas.xa_index, mapping_gfp_mask(mapping));
+		folio = shmem_read_folio_gfp(mapping, index, mapping_gfp_mask(mapping));
 		if (IS_ERR(folio))
 			return PTR_ERR(folio);
 		folio_put(folio);
+		/* A large entry may come back page by page. */
+		xas_set(&xas, index + 1);
 		cond_resched();
 		rcu_read_lock();
 	}
@@ -155,41 +167,55 @@ static int pin_present(struct ho_builder *builder, struct file *file, u64 limit,
 {
 	struct address_space *mapping = file->f_mapping;
 	pgoff_t at = 0, start = 0, end = 0;
+	struct {
+		pgoff_t index;
+		unsigned long nr;
+	} found[FOLIO_BATCH_SIZE];
 	struct folio_batch batch;
-	unsigned int i;
+	unsigned int i, count;
 	int err = 0;
 
 	folio_batch_init(&batch);
 	while (!err && filemap_get_folios(mapping, &at, limit ? limit - 1 : 0, &batch)) {
-		for (i = 0; i < folio_batch_count(&batch); i++) {
-			struct folio *folio = batch.folios[i];
-			pgoff_t index = folio->index;
-
-			if (index != end) {
-				err = pin_segment(builder, file, start, end, limit, folios);
-				if (err)
-					break;
-				start = index;
-			}
-			end = index + folio_nr_pages(folio);
+		count = folio_batch_count(&batch);
+		for (i = 0; i < count; i++) {
+			found[i].index = batch.folios[i]->index;
+			found[i].nr = folio_nr_pages(batch.folios[i]);
 		}
+		/* Pinning moves folios out of CMA: none that has another reference. */
 		folio_batch_release(&batch);
+		for (i = 0; i < count && !err; i++) {
+			/* Before the end: collapsed since the last batch, around what waits. */
+			if (found[i].index > end) {
+				err = pin_segment(builder, file, start, end, limit, folios);
+				start = found[i].index;
+			}
+			end = max(end, found[i].index + found[i].nr);
+		}
 		cond_resched();
 	}
 	return err ?: pin_segment(builder, file, start, end, limit, folios);
 }
 
-static u64 file_stamp(struct file *file)
+/*
+ * Pages that the file has, in memory or in swap: never too few, since a page on
+ * its way between the two counts twice. What is pinned can neither be reclaimed
+ * nor swapped nor (the file is frozen) truncated: more pages are new pages.
+ */
+static u64 file_pages(struct file *file)
 {
 	struct inode *inode = file_inode(file);
+	u64 swapped = 0;
 
-	/* Grows with each page that the file gets, in memory or in swap. */
-	return shmem_file(file) ? READ_ONCE(SHMEM_I(inode)->alloced) :
-				  READ_ONCE(inode->i_mapping->nrpages);
+	if (shmem_file(file)) {
+		swapped = READ_ONCE(SHMEM_I(inode)->swapped);
+		smp_rmb(); /* swapped falls after nrpages has grown */
+	}
+	return swapped + READ_ONCE(inode->i_mapping->nrpages);
 }
 
 /* A map of what the file has now, each folio pinned once. */
-static struct ho_map *pin_contents(struct file *file, u64 *stamp)
+static struct ho_map *pin_contents(struct file *file)
 {
 	u64 size = i_size_read(file_inode(file)), limit = DIV_ROUND_UP(size, PAGE_SIZE);
 	struct address_space *mapping = file->f_mapping;
@@ -205,12 +231,21 @@ again:
 	err = ho_builder_init(&builder, size);
 	if (err)
 		goto out;
-	*stamp = file_stamp(file);
-	err = swap_in(mapping);
+	err = swap_in(mapping, limit, false);
 	if (!err && limit)
 		err = pin_present(&builder, file, limit, folios);
-	if (!err && shmem_mapping(mapping) && READ_ONCE(SHMEM_I(mapping->host)->swapped))
-		err = ++tries < 5 ? -EAGAIN : -ENOMEM; /* some went out again meanwhile */
+	/*
+	 * Not all: written to meanwhile (the seal will see it), beyond the end of
+	 * the file (of no interest), or out in swap again, which is to be had.
+	 */
+	if (!err && builder.pages != file_pages(file)) {
+		bool swapped = swap_in(mapping, limit, true);
+
+		if (++tries < 5 && (swapped || tries < 2))
+			err = -EAGAIN;
+		else if (swapped)
+			err = -ENOMEM;
+	}
 	if (!err) {
 		map = ho_builder_end(&builder);
 		err = PTR_ERR_OR_ZERO(map);
@@ -259,35 +294,70 @@ static bool sealed_against_writing(struct file *file)
 	return seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
 }
 
+/* Its size stays as it is, as with shmem_freeze(); holes can still be punched. */
+static void hugetlb_freeze(struct ho_entry *entry, struct inode *inode, bool freeze)
+{
+	unsigned int *seals = &HUGETLBFS_I(inode)->seals;
+
+	if (freeze) {
+		entry->seals = *seals;
+		*seals |= F_SEAL_SHRINK | F_SEAL_GROW;
+	} else {
+		*seals = entry->seals;
+	}
+}
+
+static int freeze_file(struct ho_entry *entry, struct file *file)
+{
+	struct inode *inode = file_inode(file);
+	int err;
+
+	if (!is_file_hugepages(file)) {
+		if (SHMEM_I(inode)->flags & SHMEM_F_MAPPING_FROZEN)
+			return -EBUSY;
+		shmem_freeze(inode, true);
+	} else {
+		err = xa_insert(&hugetlb_files, hugetlb_key(inode), inode, GFP_KERNEL);
+		if (err)
+			return err;
+		hugetlb_freeze(entry, inode, true);
+	}
+	smp_mb(); /* before frames_claimed(); pairs with the one in ho_pin_range() */
+	return 0;
+}
+
+static void thaw_file(struct ho_entry *entry, struct file *file)
+{
+	struct inode *inode = file_inode(file);
+
+	if (!is_file_hugepages(file)) {
+		shmem_freeze(inode, false);
+	} else {
+		hugetlb_freeze(entry, inode, false);
+		xa_erase(&hugetlb_files, hugetlb_key(inode));
+	}
+}
+
 static int pin_foreign(struct ho_entry *entry, struct file *file)
 {
 	struct inode *inode = file_inode(file);
-	bool huge = is_file_hugepages(file);
+	/* Before ours are put on it. */
+	bool read_only = !(file->f_mode & FMODE_WRITE) || sealed_against_writing(file);
 	struct ho_map *map;
-	int err = 0;
+	int err;
 
 	inode_lock(inode);
-	if (huge) {
-		err = xa_insert(&hugetlb_files, hugetlb_key(inode), inode, GFP_KERNEL);
-	} else {
-		if (SHMEM_I(inode)->flags & SHMEM_F_MAPPING_FROZEN)
-			err = -EBUSY;
-		else
-			shmem_freeze(inode, true);
-	}
+	err = freeze_file(entry, file);
 	if (err)
 		goto unlock;
-	map = pin_contents(file, &entry->stamp);
+	map = pin_contents(file);
 	if (IS_ERR(map)) {
 		err = PTR_ERR(map);
-		if (huge)
-			xa_erase(&hugetlb_files, hugetlb_key(inode));
-		else
-			shmem_freeze(inode, false);
+		thaw_file(entry, file);
 		goto unlock;
 	}
-	entry->kind = huge ? HANDOVER_KIND_HUGETLB : HANDOVER_KIND_SHMEM;
-	entry->read_only = !(file->f_mode & FMODE_WRITE) || sealed_against_writing(file);
+	entry->kind = is_file_hugepages(file) ? HANDOVER_KIND_HUGETLB : HANDOVER_KIND_SHMEM;
+	entry->read_only = read_only;
 	entry->map = map;
 	entry->file = get_file(file);
 	entry->pinned = true;
@@ -360,15 +430,19 @@ static bool page_in_preserved_file(struct page *page)
 {
 	struct folio *folio = page_folio(page);
 	struct address_space *mapping;
+	bool preserved = true;
 
 	if (folio_test_anon(folio))
 		return false;
+	rcu_read_lock(); /* the file may be going; its inode is freed after us */
 	mapping = READ_ONCE(folio->mapping);
-	if (!mapping)
-		return false;
-	if (shmem_mapping(mapping))
-		return SHMEM_I(mapping->host)->flags & SHMEM_F_MAPPING_FROZEN;
-	return xa_load(&hugetlb_files, hugetlb_key(mapping->host)) != NULL;
+	/* Without one it is a driver's, one of our own files', or truncated. */
+	if (mapping && shmem_mapping(mapping))
+		preserved = SHMEM_I(mapping->host)->flags & SHMEM_F_MAPPING_FROZEN;
+	else if (mapping)
+		preserved = xa_load(&hugetlb_files, hugetlb_key(mapping->host)) != NULL;
+	rcu_read_unlock();
+	return preserved;
 }
 
 static int claim_run(struct ho_run run, void *data)
@@ -472,6 +546,7 @@ int ho_pin_range(struct ho_entry *entry, u64 address, u64 length)
 	err = claim_range(map);
 	if (!err) {
 		entry->range_claimed = true;
+		smp_mb(); /* pairs with the one in freeze_file() */
 		err = ho_map_for_each_extent(map, file_preserved_extent, NULL);
 	}
 	if (err)
@@ -494,10 +569,7 @@ void ho_unpin(struct ho_entry *entry)
 		ho_map_for_each_run(entry->map, unpin_run, NULL);
 		inode = file_inode(entry->file);
 		inode_lock(inode);
-		if (entry->kind == HANDOVER_KIND_SHMEM)
-			shmem_freeze(inode, false);
-		else
-			xa_erase(&hugetlb_files, hugetlb_key(inode));
+		thaw_file(entry, entry->file);
 		inode_unlock(inode);
 		break;
 	case HANDOVER_KIND_RANGE:
@@ -537,40 +609,57 @@ static int replace_map(struct ho_entry *entry, struct ho_map *map)
 	return 0;
 }
 
-int ho_pin_update(struct ho_entry *entry)
+bool ho_pin_changed(const struct ho_entry *entry)
 {
-	struct ho_map *map;
-	u64 stamp;
-	int err;
-
 	switch (entry->kind) {
 	case HANDOVER_KIND_SHMEM:
+		return file_pages(entry->file) != entry->map->nr_pages;
 	case HANDOVER_KIND_HUGETLB:
-		if (file_stamp(entry->file) == entry->stamp)
-			return 0;
-		map = pin_contents(entry->file, &stamp);
-		break;
+		/* A page may have been punched out and another one put in. */
+		return true;
 	case HANDOVER_KIND_ALLOCATED:
 	case HANDOVER_KIND_RETRIEVED:
-		stamp = ho_file_added(entry->file);
-		if (stamp == entry->stamp)
-			return 0;
-		map = ho_file_snapshot(entry->file);
-		break;
+		return ho_file_added(entry->file) != entry->stamp;
 	default:
+		return false;
+	}
+}
+
+static bool same_tables(const struct ho_map *a, const struct ho_map *b)
+{
+	return a->nr_pages == b->nr_pages && ho_part_equal(&a->extents, &b->extents) &&
+	       ho_part_equal(&a->runs, &b->runs);
+}
+
+int ho_pin_update(struct ho_entry *entry)
+{
+	bool ours = entry->kind == HANDOVER_KIND_ALLOCATED ||
+		    entry->kind == HANDOVER_KIND_RETRIEVED;
+	struct ho_map *map;
+	u64 stamp = 0;
+	int err = 0;
+
+	if (!ho_pin_changed(entry))
 		return 0;
+	if (ours) {
+		stamp = ho_file_added(entry->file);
+		map = ho_file_snapshot(entry->file);
+	} else {
+		map = pin_contents(entry->file);
 	}
 	if (IS_ERR(map))
 		return PTR_ERR(map);
-	err = replace_map(entry, map);
-	if (err) {
-		if (entry->kind == HANDOVER_KIND_SHMEM || entry->kind == HANDOVER_KIND_HUGETLB)
-			ho_map_for_each_run(map, unpin_run, NULL);
-		ho_map_put(map);
-		return err;
+	if (!same_tables(map, entry->map)) {
+		err = replace_map(entry, map);
+		if (!err) {
+			entry->stamp = stamp;
+			return 1;
+		}
 	}
-	entry->stamp = stamp;
-	return 1;
+	if (!ours)
+		ho_map_for_each_run(map, unpin_run, NULL);
+	ho_map_put(map);
+	return err;
 }
 
 void ho_pin_exit(void)

@@ -41,6 +41,13 @@ static struct ho_table_head *sealed_page_new(enum ho_table_type type)
 	return page;
 }
 
+/* One run of ho_seal(). */
+struct sealing {
+	bool last_resort;
+	u32 updated;
+	u32 sessions;
+};
+
 /* A chain of table pages under construction. */
 struct chain {
 	enum ho_table_type type;
@@ -98,36 +105,77 @@ static u64 seal_blob(const struct ho_entry *entry, int *err)
 	return chain.first;
 }
 
+static int update_entry(struct ho_session *session, struct ho_entry *entry, struct sealing *sealing)
+{
+	u64 before = entry->map ? entry->map->nr_pages : 0;
+	int err = ho_pin_update(entry);
+
+	if (err > 0) {
+		sealing->updated++;
+		session->bytes += (entry->map->nr_pages - before) << PAGE_SHIFT;
+		return 0;
+	}
+	if (err && sealing->last_resort) {
+		pr_err("session %s: token %llu goes as it was preserved, without what came since: %pe\n",
+		       session->name, entry->token, ERR_PTR(err));
+		return 0;
+	}
+	return err;
+}
+
+/* Incoming, and nobody has claimed it so far: it goes on to the next kernel. */
+static int pass_on_entry(struct ho_entry *entry)
+{
+	int err;
+
+	if (entry->retrieved || !entry->map || entry->map->damaged)
+		return 0;
+	err = ho_map_preserve(entry->map);
+	/* Found damaged just now: it says so itself, and the others go on. */
+	return err == -ENODATA && entry->map->damaged ? 0 : err;
+}
+
+/* entry->sealed_map is NULL if it is damaged, or cannot go. */
+static int seal_set(struct ho_session *session, struct ho_entry *entry, struct sealing *sealing)
+{
+	int err = ho_set_seal(entry);
+
+	if (err != -ENODATA && !(err && sealing->last_resort))
+		return err;
+	ho_set_unseal(entry);
+	pr_err("session %s: what a module preserves there is lost: %pe\n", session->name,
+	       ERR_PTR(err));
+	return 0;
+}
+
 static int seal_entry(struct chain *chain, struct ho_session *session, struct ho_entry *entry,
-		      u32 *updated)
+		      struct sealing *sealing)
 {
 	struct ho_entry_record *record;
-	int err = 0;
+	struct ho_map *map;
+	bool damaged;
+	int err;
 
-	if (!session->incoming) {
-		err = ho_pin_update(entry);
-		if (err < 0)
-			return err;
-		if (err) {
-			++*updated;
-			err = 0;
-		}
-	} else if (!entry->retrieved && entry->map && !entry->map->damaged) {
-		/* Nobody has claimed it so far: it goes on to the next kernel. */
-		err = ho_map_preserve(entry->map);
-		if (err)
-			return err;
-	}
+	if (entry->set)
+		err = seal_set(session, entry, sealing);
+	else
+		err = session->incoming ? pass_on_entry(entry) :
+					  update_entry(session, entry, sealing);
+	if (err)
+		return err;
+	map = entry->set ? entry->sealed_map : entry->map;
+	damaged = entry->set ? !map : map && map->damaged;
 	record = chain_add(chain);
 	if (!record)
 		return -ENOMEM;
 	record->token = entry->token;
 	record->kind = entry->kind;
 	record->flags = (entry->read_only ? HO_ENTRY_READ_ONLY : 0) |
-			(entry->retrieved ? HO_ENTRY_RETRIEVED : 0);
+			(entry->retrieved ? HO_ENTRY_RETRIEVED : 0) |
+			(damaged ? HO_ENTRY_DAMAGED : 0);
 	record->position = entry->file ? entry->file->f_pos : entry->position;
-	if (entry->map && !entry->retrieved && !entry->map->damaged)
-		ho_map_fill_record(entry->map, record);
+	if (map && !entry->retrieved && !damaged)
+		ho_map_fill_record(map, record);
 	if (entry->blob) {
 		record->blob = seal_blob(entry, &err);
 		record->blob_size = entry->blob_size;
@@ -135,7 +183,8 @@ static int seal_entry(struct chain *chain, struct ho_session *session, struct ho
 	return err;
 }
 
-static int seal_session(struct chain *sessions, struct ho_session *session, u32 *updated)
+static int seal_session(struct chain *sessions, struct ho_session *session,
+			struct sealing *sealing)
 {
 	struct chain entries = { .type = HO_TABLE_ENTRIES, .per_page = HO_ENTRIES_PER_PAGE,
 				 .size = sizeof(struct ho_entry_record) };
@@ -145,7 +194,7 @@ static int seal_session(struct chain *sessions, struct ho_session *session, u32 
 	int err;
 
 	xa_for_each(&session->entries, token, entry) {
-		err = seal_entry(&entries, session, entry, updated);
+		err = seal_entry(&entries, session, entry, sealing);
 		if (err)
 			return err;
 	}
@@ -168,10 +217,12 @@ static void unseal_session(struct ho_session *session)
 
 	mutex_lock(&session->lock);
 	session->sealed = false;
-	if (session->incoming)
-		xa_for_each(&session->entries, token, entry)
-			if (!entry->retrieved && entry->map)
-				ho_map_unpreserve(entry->map);
+	xa_for_each(&session->entries, token, entry) {
+		if (entry->set)
+			ho_set_unseal(entry);
+		else if (session->incoming && !entry->retrieved && entry->map)
+			ho_map_unpreserve(entry->map);
+	}
 	mutex_unlock(&session->lock);
 }
 
@@ -214,14 +265,14 @@ static u64 sealed_bytes(void)
 	list_for_each_entry(session, &ho_sessions, node) {
 		mutex_lock(&session->lock);
 		xa_for_each(&session->entries, token, entry)
-			if (entry->map && !entry->retrieved)
-				bytes += ho_map_table_bytes(entry->map);
+			if (ho_entry_map(entry) && !entry->retrieved)
+				bytes += ho_map_table_bytes(ho_entry_map(entry));
 		mutex_unlock(&session->lock);
 	}
 	return bytes;
 }
 
-static int seal_all(u32 *updated, u32 *count)
+static int seal_all(struct sealing *sealing)
 {
 	struct chain chain = { .type = HO_TABLE_SESSIONS, .per_page = HO_SESSIONS_PER_PAGE,
 			       .size = sizeof(struct ho_session_record) };
@@ -236,16 +287,16 @@ static int seal_all(u32 *updated, u32 *count)
 	list_for_each_entry(session, &ho_sessions, node) {
 		mutex_lock(&session->lock);
 		session->sealed = true;
-		err = seal_session(&chain, session, updated);
+		err = seal_session(&chain, session, sealing);
 		mutex_unlock(&session->lock);
 		if (err)
 			return err;
-		++*count;
+		sealing->sessions++;
 	}
 	chain_end(&chain);
 	root->generation = ho_generation + 1;
 	root->sessions = chain.first;
-	root->nr_sessions = *count;
+	root->nr_sessions = sealing->sessions;
 	ho_table_end(root);
 	err = kho_add_subtree(HO_FORMAT_SUBTREE, root, HO_TABLE_SIZE);
 	if (!err)
@@ -253,28 +304,47 @@ static int seal_all(u32 *updated, u32 *count)
 	return err;
 }
 
-int ho_seal(u64 *table_bytes, u32 *updated)
+/* Pages were written into holes after the seal. */
+static bool anything_changed(void)
 {
+	struct ho_session *session;
+	struct ho_entry *entry;
+	unsigned long token;
+	bool changed = false;
+
+	list_for_each_entry(session, &ho_sessions, node) {
+		mutex_lock(&session->lock);
+		xa_for_each(&session->entries, token, entry)
+			changed |= !session->incoming && ho_pin_changed(entry);
+		mutex_unlock(&session->lock);
+	}
+	return changed;
+}
+
+int ho_seal(u64 *table_bytes, u32 *updated, bool last_resort)
+{
+	struct sealing sealing = { .last_resort = last_resort };
 	u64 start = ktime_get_ns(), ns;
-	u32 count = 0;
 	int err = 0;
 
 	lockdep_assert_held(&ho_sessions_lock);
-	*updated = 0;
+	if (ho_sealed && last_resort && anything_changed())
+		unseal();
 	if (!ho_sealed) {
-		err = seal_all(updated, &count);
+		err = seal_all(&sealing);
 		if (err)
 			unseal();
 		else
 			ho_sealed = true;
 	}
+	*updated = sealing.updated;
 	*table_bytes = err ? 0 : sealed_bytes();
 	ns = ktime_get_ns() - start;
 	if (err)
 		pr_notice_ratelimited("nothing is sealed: %pe\n", ERR_PTR(err));
 	else
 		atomic64_add(ns, &ho_counters.seal_ns);
-	trace_handover_seal(count, *table_bytes, *updated, ns, err);
+	trace_handover_seal(sealing.sessions, *table_bytes, *updated, ns, err);
 	return err;
 }
 
@@ -285,15 +355,19 @@ static void *take_page(u64 phys, int (*check)(const void *page))
 {
 	void *page, *copy;
 
-	if (!pfn_valid(PHYS_PFN(phys)) || check(phys_to_virt(phys)))
+	if (!ho_frame_exists(PHYS_PFN(phys)) || check(phys_to_virt(phys)))
 		return NULL;
 	copy = kmalloc(HO_TABLE_SIZE, GFP_KERNEL);
 	if (!copy)
 		return NULL;
 	memcpy(copy, phys_to_virt(phys), HO_TABLE_SIZE);
 	page = ho_table_adopt(phys);
-	if (page)
-		ho_table_free(page);
+	if (!page) {
+		/* Not preserved, or taken before: a chain that runs in a circle. */
+		kfree(copy);
+		return NULL;
+	}
+	ho_table_free(page);
 	return copy;
 }
 
@@ -308,7 +382,7 @@ static int adopt_blob(struct ho_entry *entry, const struct ho_entry_record *reco
 
 	if (!record->blob_size)
 		return 0;
-	entry->blob = kvmalloc(record->blob_size, GFP_KERNEL);
+	entry->blob = kvmalloc(record->blob_size, GFP_KERNEL | __GFP_NOWARN);
 	if (!entry->blob)
 		return -ENOMEM;
 	while (phys) {
@@ -347,11 +421,19 @@ static int adopt_entry(struct ho_session *session, const struct ho_entry_record 
 		entry->map = ho_map_adopt(record);
 		if (!entry->map)
 			err = -ENOMEM;
+		else
+			entry->map->damaged = record->flags & HO_ENTRY_DAMAGED;
 	}
+	if (!err && entry->kind == HANDOVER_KIND_KERNEL)
+		err = ho_set_adopt(session, entry);
 	if (!err)
 		err = ho_session_add(session, entry);
-	if (err)
+	if (err) {
+		/* What cannot be trusted is not freed either. */
+		if (entry->map)
+			entry->map->damaged = true;
 		ho_entry_free(entry);
+	}
 	return err;
 }
 
@@ -411,11 +493,11 @@ static int adopt_session(const struct ho_session_record *record)
 	return err;
 }
 
-static u32 adopt_sessions(u64 phys)
+static u32 adopt_sessions(u64 phys, u32 most)
 {
-	u32 done = 0;
+	u32 done = 0, seen = 0;
 
-	while (phys) {
+	while (phys && seen < most) {
 		struct ho_table_head *head = take_page(phys, ho_sessions_check);
 		const struct ho_session_record *records;
 		u32 i;
@@ -426,6 +508,7 @@ static u32 adopt_sessions(u64 phys)
 		for (i = 0; i < head->count; i++) {
 			int err = adopt_session(&records[i]);
 
+			seen++;
 			if (err)
 				pr_err("session %s of the earlier kernel is lost, its memory stays reserved until the next cold boot: %pe\n",
 				       records[i].name, ERR_PTR(err));
@@ -438,7 +521,7 @@ static u32 adopt_sessions(u64 phys)
 	return done;
 }
 
-int ho_adopt(void)
+void ho_adopt(void)
 {
 	struct ho_root *root;
 	phys_addr_t phys;
@@ -448,23 +531,22 @@ int ho_adopt(void)
 
 	lockdep_assert_held(&ho_sessions_lock);
 	if (!is_kho_boot() || kho_retrieve_subtree(HO_FORMAT_SUBTREE, &phys, &size))
-		return 0;
+		return;
 	root = phys_to_virt(phys);
 	err = size == HO_TABLE_SIZE ? ho_root_check(root) : -EBADMSG;
 	if (err) {
 		pr_err("what the earlier kernel left cannot be read (%pe): its memory stays reserved until the next cold boot\n",
 		       ERR_PTR(err));
 		ho_lost = 1;
-		return 0;
+		return;
 	}
 	ho_generation = root->generation;
 	/* The page stays, so that the module can be loaded again. */
 	if (root->consumed)
-		return 0;
+		return;
 	root->consumed = 1;
-	done = adopt_sessions(root->sessions);
+	done = adopt_sessions(root->sessions, root->nr_sessions);
 	ho_lost = root->nr_sessions - min(done, root->nr_sessions);
 	pr_info("generation %llu: %u sessions of the earlier kernel, %u lost\n", ho_generation,
 		done, ho_lost);
-	return 0;
 }

@@ -69,9 +69,16 @@ void ho_session_publish(struct ho_session *session)
 	list_add_tail(&session->node, &ho_sessions);
 }
 
+static u64 entry_bytes(const struct ho_entry *entry)
+{
+	if (entry->set)
+		return ho_set_bytes(entry->set);
+	return entry->map ? entry->map->nr_pages << PAGE_SHIFT : 0;
+}
+
 int ho_session_add(struct ho_session *session, struct ho_entry *entry)
 {
-	u64 bytes = entry->map ? entry->map->nr_pages << PAGE_SHIFT : 0;
+	u64 bytes = entry_bytes(entry);
 	int err;
 
 	if (session->max_entries && session->nr_entries >= session->max_entries)
@@ -91,7 +98,7 @@ static void session_remove(struct ho_session *session, struct ho_entry *entry)
 {
 	xa_erase(&session->entries, entry->token);
 	session->nr_entries--;
-	session->bytes -= entry->map ? entry->map->nr_pages << PAGE_SHIFT : 0;
+	session->bytes -= entry_bytes(entry);
 }
 
 void ho_entry_free(struct ho_entry *entry)
@@ -102,34 +109,55 @@ void ho_entry_free(struct ho_entry *entry)
 	} else if (entry->map) {
 		ho_map_put(entry->map);
 	}
+	if (entry->set)
+		ho_set_free(entry->set);
 	kvfree(entry->blob);
 	kfree(entry);
 }
 
-int ho_session_end(struct ho_session *session, bool discard, u64 *freed)
+static int check_end(const struct ho_session *session, unsigned int how)
+{
+	if (session->dead)
+		return -ENOENT;
+	if (session->sealed || (session->held && !(how & HO_END_BY_HOLDER)))
+		return -EBUSY;
+	return session->incoming || how & HO_END_DISCARD ? 0 : -EINVAL;
+}
+
+int ho_session_end(struct ho_session *session, unsigned int how, u64 *freed)
 {
 	struct ho_entry *entry;
 	unsigned long token;
 	u64 pages = 0;
+	int err;
 
 	mutex_lock(&ho_sessions_lock);
 	mutex_lock(&session->lock);
-	if (session->dead || (!session->incoming && !discard) || session->sealed) {
-		int err = session->dead ? -ENOENT : session->sealed ? -EBUSY : -EINVAL;
-
+	err = check_end(session, how);
+	if (err) {
 		mutex_unlock(&session->lock);
 		mutex_unlock(&ho_sessions_lock);
 		return err;
 	}
+	/* Freeing needs the directories: no memory for them is an error, not a leak. */
+	if (session->incoming)
+		xa_for_each(&session->entries, token, entry)
+			if (entry->map && ho_map_open(entry->map) == -ENOMEM) {
+				mutex_unlock(&session->lock);
+				mutex_unlock(&ho_sessions_lock);
+				return -ENOMEM;
+			}
 	session->dead = true;
 	list_del_init(&session->node);
 	mutex_unlock(&ho_sessions_lock);
 
 	xa_for_each(&session->entries, token, entry) {
 		if (!session->incoming)
-			pages += entry->map ? entry->map->nr_pages : 0;
+			pages += entry_bytes(entry) >> PAGE_SHIFT;
 		else if (!entry->retrieved && entry->map)
 			pages += ho_map_free_frames(entry->map);
+		if (session->incoming && entry->set)
+			pages += ho_set_free_memory(entry->set);
 		xa_erase(&session->entries, token);
 		ho_entry_free(entry);
 		cond_resched();
@@ -186,20 +214,30 @@ static int entry_preserve(struct ho_session *session, struct ho_entry *entry)
 	return err;
 }
 
+static int entry_may_come(struct ho_session *session, u64 token)
+{
+	if (session->dead)
+		return -ENOENT;
+	if (session->incoming)
+		return -EINVAL;
+	if (session->sealed || session->held)
+		return -EBUSY;
+	if (xa_load(&session->entries, token))
+		return -EEXIST;
+	if (session->max_entries && session->nr_entries >= session->max_entries)
+		return -EDQUOT;
+	return 0;
+}
+
 /* What every new entry needs; the caller frees it. */
 static struct ho_entry *entry_new(struct ho_session *session, u64 token)
 {
+	int err = entry_may_come(session, token);
 	struct ho_entry *entry;
 
-	if (session->incoming)
-		return ERR_PTR(-EINVAL);
-	if (session->sealed)
-		return ERR_PTR(-EBUSY);
-	if (xa_load(&session->entries, token))
-		return ERR_PTR(-EEXIST);
-	if (session->max_entries && session->nr_entries >= session->max_entries)
-		return ERR_PTR(-EDQUOT);
-	entry = kzalloc(sizeof(*entry), GFP_KERNEL);
+	if (err)
+		return ERR_PTR(err);
+	entry = kzalloc(sizeof(*entry), GFP_KERNEL_ACCOUNT);
 	if (!entry)
 		return ERR_PTR(-ENOMEM);
 	entry->token = token;
@@ -251,6 +289,7 @@ static int session_preserve_fd(void *context, void *argument)
 	return entry_done(session, entry, start, err);
 }
 
+/* The memory is touched without the lock: that may block for ever. */
 static int session_preserve_range(void *context, void *argument)
 {
 	struct handover_preserve_range *preserve = argument;
@@ -269,13 +308,20 @@ static int session_preserve_range(void *context, void *argument)
 		return -EFAULT;
 	if (session->max_bytes && preserve->length > session->max_bytes)
 		return -EDQUOT;
+	mutex_lock(&session->lock);
 	entry = entry_new(session, preserve->token);
+	mutex_unlock(&session->lock);
 	if (IS_ERR(entry))
 		return PTR_ERR(entry);
 	err = ho_pin_range(entry, preserve->address, preserve->length);
+	mutex_lock(&session->lock);
+	if (!err)
+		err = entry_may_come(session, preserve->token);
 	if (!err)
 		err = entry_preserve(session, entry);
-	return entry_done(session, entry, start, err);
+	err = entry_done(session, entry, start, err);
+	mutex_unlock(&session->lock);
+	return err;
 }
 
 static int session_allocate(void *context, void *argument)
@@ -340,7 +386,7 @@ static int session_unpreserve(void *context, void *argument)
 		return -EOPNOTSUPP;
 	if (session->incoming)
 		return -EINVAL;
-	if (session->sealed)
+	if (session->sealed || session->held)
 		return -EBUSY;
 	entry = xa_load(&session->entries, unpreserve->token);
 	if (!entry)
@@ -411,14 +457,14 @@ static int session_describe(void *context, void *argument)
 		.token = entry->token,
 		.flags = entry->retrieved ? HANDOVER_ENTRY_RETRIEVED : 0,
 	};
-	map = entry->map;
+	describe->bytes = entry_bytes(entry);
+	map = ho_entry_map(entry);
 	if (!map)
 		return 0;
 	if (map->damaged)
 		describe->flags |= HANDOVER_ENTRY_DAMAGED;
 	describe->nodes = map->nodes;
 	describe->length = map->size;
-	describe->bytes = map->nr_pages << PAGE_SHIFT;
 	describe->extents = map->extents.records;
 	describe->runs = map->runs.records;
 	describe->table_bytes = ho_map_table_bytes(map);
@@ -430,22 +476,38 @@ static int session_describe(void *context, void *argument)
 	return 0;
 }
 
+/* Not under the lock while user memory is written: it may block for ever. */
 static int session_list_tokens(void *context, void *argument)
 {
 	struct handover_list_tokens *list = argument;
-	u64 __user *out = u64_to_user_ptr(list->tokens);
 	struct ho_session *session = context;
 	struct ho_entry *entry;
 	unsigned long token;
+	u64 *tokens = NULL;
 	u32 at = 0;
+	int err = 0;
 
-	xa_for_each(&session->entries, token, entry) {
-		if (at < list->count && put_user((u64)token, out + at))
-			return -EFAULT;
-		at++;
-	}
+	mutex_lock(&session->lock);
+	if (session->dead)
+		err = -ENOENT;
+	else if (session->nr_entries && list->count)
+		tokens = kvmalloc_array(session->nr_entries, sizeof(*tokens), GFP_KERNEL);
+	if (!err && session->nr_entries && list->count && !tokens)
+		err = -ENOMEM;
+	if (!err)
+		xa_for_each(&session->entries, token, entry) {
+			if (tokens)
+				tokens[at] = token;
+			at++;
+		}
+	mutex_unlock(&session->lock);
+	if (!err && tokens &&
+	    copy_to_user(u64_to_user_ptr(list->tokens), tokens,
+			 min(at, list->count) * sizeof(*tokens)))
+		err = -EFAULT;
+	kvfree(tokens);
 	list->count = at;
-	return 0;
+	return err;
 }
 
 /* What HANDOVER_SESSION_RESTORE works on: goes on when the session is finished. */
@@ -476,15 +538,18 @@ static void restore_worker(struct work_struct *base)
 {
 	struct restore_work *work = container_of(base, struct restore_work, work);
 	struct restore_job *job = work->job;
+	int nice = task_nice(current);
 	u32 i;
 
+	/* Only what nobody else wants: clients may be coming back meanwhile. */
+	set_user_nice(current, MAX_NICE);
 	for (i = 0; i < job->nr; i++)
 		while (!ho_map_restore_some(job->maps[i]))
 			cond_resched();
 	atomic_dec(&job->session->restoring);
+	set_user_nice(current, nice);
 	kref_put(&job->ref, restore_job_release);
 	kfree(work);
-	module_put(THIS_MODULE);
 }
 
 static struct restore_job *restore_job_new(struct ho_session *session)
@@ -537,9 +602,8 @@ static int session_restore(void *context, void *argument)
 		INIT_WORK(&work->work, restore_worker);
 		work->job = job;
 		kref_get(&job->ref);
-		__module_get(THIS_MODULE);
 		atomic_inc(&session->restoring);
-		queue_work(system_dfl_wq, &work->work);
+		queue_work(ho_workqueue, &work->work);
 	}
 	kref_put(&job->ref, restore_job_release);
 	return err;
@@ -549,14 +613,14 @@ static int session_finish(void *context, void *argument)
 {
 	struct handover_session_end *end = argument;
 
-	return end->flags ? -EOPNOTSUPP : ho_session_end(context, false, &end->freed_bytes);
+	return end->flags ? -EOPNOTSUPP : ho_session_end(context, 0, &end->freed_bytes);
 }
 
 static int session_discard(void *context, void *argument)
 {
 	struct handover_session_end *end = argument;
 
-	return end->flags ? -EOPNOTSUPP : ho_session_end(context, true, &end->freed_bytes);
+	return end->flags ? -EOPNOTSUPP : ho_session_end(context, HO_END_DISCARD, &end->freed_bytes);
 }
 
 #define LOCKED(fn)							\
@@ -574,12 +638,10 @@ static int fn##_locked(void *context, void *argument)			\
 
 LOCKED(session_info)
 LOCKED(session_preserve_fd)
-LOCKED(session_preserve_range)
 LOCKED(session_allocate)
 LOCKED(session_unpreserve)
 LOCKED(session_retrieve)
 LOCKED(session_describe)
-LOCKED(session_list_tokens)
 LOCKED(session_restore)
 
 #define SESSION_IOCTL(number, type, last, call)				\
@@ -591,7 +653,7 @@ static const struct ho_ioctl session_ioctls[] = {
 	SESSION_IOCTL(HANDOVER_SESSION_PRESERVE_FD, handover_preserve_fd, reserved,
 		      session_preserve_fd_locked),
 	SESSION_IOCTL(HANDOVER_SESSION_PRESERVE_RANGE, handover_preserve_range, token,
-		      session_preserve_range_locked),
+		      session_preserve_range),
 	SESSION_IOCTL(HANDOVER_SESSION_ALLOCATE, handover_allocate, flags,
 		      session_allocate_locked),
 	SESSION_IOCTL(HANDOVER_SESSION_UNPRESERVE, handover_unpreserve, token,
@@ -601,7 +663,7 @@ static const struct ho_ioctl session_ioctls[] = {
 	SESSION_IOCTL(HANDOVER_SESSION_DESCRIBE, handover_describe, keys,
 		      session_describe_locked),
 	SESSION_IOCTL(HANDOVER_SESSION_LIST_TOKENS, handover_list_tokens, tokens,
-		      session_list_tokens_locked),
+		      session_list_tokens),
 	SESSION_IOCTL(HANDOVER_SESSION_RESTORE, handover_restore, reserved,
 		      session_restore_locked),
 	SESSION_IOCTL(HANDOVER_SESSION_FINISH, handover_session_end, freed_bytes,

@@ -19,6 +19,8 @@ KERNEL_RECIPE=1
 KERNEL_CHOICE_DAYS=14
 
 KERNELS=$CACHE/kernels
+# A kernel image as Debian ships it, without KHO: no host may be updated to it.
+KERNEL_WITHOUT_KHO=$CACHE/debian-kernel/vmlinuz
 KERNEL_FRAGMENTS=$REPO/tests/vm/kernel
 
 # kernel_offers: "PACKAGE VERSION" of each linux-source-7.x that the suites offer, oldest first.
@@ -183,6 +185,39 @@ kernel_build() {
     logged "kernel-${package#linux-source-}${1:+-${1%.config}}" \
         kernel_build_steps "$package" "$version" "$target" test.config "$@"
     say "built kernel $(cat "$target/release")"
+}
+
+# Fetches the package that holds the image of Debian's newest kernel into the current directory.
+kernel_without_kho_download() {
+    local package
+    # The package without a version in its name depends on linux-image-VERSION-cloud-amd64, and that
+    # on linux-binary-VERSION-cloud-amd64, which holds the image (Debian's linux 7.0 and later).
+    package=$(archive_apt apt-cache depends linux-image-cloud-amd64 |
+        awk '$1 == "Depends:" && sub(/^linux-image-/, "linux-binary-", $2) && !found { print $2; found = 1 }')
+    [ -n "$package" ] && archive_apt apt-get download "$package"
+}
+
+kernel_without_kho_steps() {
+    local folder=${KERNEL_WITHOUT_KHO%/*}
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    cd "$folder" || return
+    # There may be no lists, or they name a version that is gone from the mirror.
+    if ! kernel_without_kho_download; then
+        archive_update "${KERNEL_SUITES[@]}"
+        kernel_without_kho_download
+    fi
+    dpkg-deb --fsys-tarfile ./*.deb | tar -x -O --wildcards './usr/lib/modules/*/vmlinuz' >vmlinuz.new
+    rm -f ./*.deb
+    mv vmlinuz.new vmlinuz
+}
+
+# kernel_without_kho: downloads one unless it is in the cache; any version will do.
+kernel_without_kho() {
+    if [ ! -s "$KERNEL_WITHOUT_KHO" ]; then
+        say "downloading a kernel of Debian's, which has no KHO"
+        logged kernel-without-kho kernel_without_kho_steps
+    fi
 }
 
 # kernel_tree DIRECTORY TARGET: unpacks a cached kernel's KDIR.

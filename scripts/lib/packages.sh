@@ -16,6 +16,8 @@ PACKAGES_MACHINE=(
 )
 # To look for mistakes in the sources.
 PACKAGES_LINT=(clang-format clang-tidy shellcheck)
+# To look for mistakes in the companion module, against the test kernels.
+PACKAGES_MODULE=(perl sparse)
 
 installed() {
     [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

@@ -64,6 +64,8 @@ rootfs_image_steps() {
         mkdir -p "$work/usr/lib/modules"
         cp -a "$kernel/modules/lib/modules/$release" "$work/usr/lib/modules/"
         chown -R 0:0 "$work/usr/lib/modules/$release"
+        # The companion module came with the overlay.
+        depmod --basedir "$work" "$release"
     done
     # An installed machine: it has an identity, and its caches are newer than /usr, so that no
     # first-boot or update service (ConditionFirstBoot=, ConditionNeedsUpdate=) runs.

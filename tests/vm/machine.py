@@ -3,7 +3,7 @@
 """A test machine: QEMU with the test kernels, its console, and a command channel into it.
 
 Run by itself it boots a machine and runs one command there:
-    tests/vm/machine.py [--suite forky] [--kernel to] [COMMAND]
+    tests/vm/machine.py [--suite forky] [--kernel to] [--nodes 2] [COMMAND]
 """
 
 import argparse
@@ -119,11 +119,29 @@ class Command:
         return self.code, bytes(self.output).decode(errors="replace")
 
 
+def numa_options(memory, cpus, nodes):
+    """QEMU's arguments for that many nodes of the same size; the last one gets what is left over."""
+    if nodes == 1:
+        return []
+    mib = int(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]]
+    options = []
+    for node in range(nodes):
+        size = mib // nodes if node < nodes - 1 else mib - mib // nodes * (nodes - 1)
+        first, last = cpus * node // nodes, cpus * (node + 1) // nodes - 1
+        options += ["-object", f"memory-backend-ram,id=node{node},size={size}M"]
+        options += ["-numa", f"node,nodeid={node},memdev=node{node}"
+                    + (f",cpus={first}-{last}" if last >= first else "")]
+    return options
+
+
 class Machine:
     """One QEMU process. Use it in a with statement, or call stop().
 
-    kernel:   "from", "to", or a directory of a built kernel
+    kernel:   "from", "to", "checking" (as "to", with KASAN, lockdep and KHO's own checks; takes
+              several times as long), or a directory of a built kernel
     suite:    which root file system image
+    memory:   in MiB or GiB, as 4096M or 4G
+    nodes:    NUMA nodes among which memory and CPUs are divided evenly
     append:   further words on the kernel command line
     devices:  further arguments of QEMU
     """
@@ -135,6 +153,7 @@ class Machine:
         suite="forky",
         memory="4G",
         cpus=2,
+        nodes=1,
         append=(),
         devices=(),
         machine_type="q35",
@@ -175,6 +194,7 @@ class Machine:
                 *("-name", name, "-nodefaults", "-no-user-config", "-display", "none"),
                 *("-accel", accel, "-cpu", cpu, "-M", machine_type),
                 *("-smp", str(cpus), "-m", memory),
+                *numa_options(memory, cpus, nodes),
                 *("-kernel", str(self.kernel / "bzImage"), "-append", self.command_line),
                 *("-drive", f"file={self.environment['images'][suite]},if=none,id=root,"
                   "format=raw,snapshot=on,cache=unsafe"),
@@ -214,11 +234,11 @@ class Machine:
     # What stands around the machine
 
     def kernel_directory(self, which):
-        """The directory of the kernel "from" or "to", or of another one by its path."""
+        """The directory of the kernel "from", "to" or "checking", or of another one by its path."""
         return pathlib.Path(self.environment["kernels"].get(which, which))
 
     def release(self, which):
-        """What uname -r says under the kernel "from" or "to"."""
+        """What uname -r says under the kernel "from", "to" or "checking"."""
         return (self.kernel_directory(which) / "release").read_text().strip()
 
     def running(self):
@@ -479,13 +499,15 @@ class Machine:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--suite", default="forky")
-    parser.add_argument("--kernel", default="from", help="from, to, or a directory")
+    parser.add_argument("--kernel", default="from", help="from, to, checking, or a directory")
     parser.add_argument("--append", action="append", default=[], help="kernel command line word")
+    parser.add_argument("--memory", default="4G", help="as 4096M or 4G")
+    parser.add_argument("--nodes", type=int, default=1, help="NUMA nodes")
     parser.add_argument("--timeout", type=float, default=300)
     parser.add_argument("command", nargs="?", default="systemd-analyze; systemctl --failed")
     arguments = parser.parse_args()
     with Machine("by-hand", arguments.kernel, arguments.suite, append=arguments.append,
-                 echo=True) as machine:
+                 memory=arguments.memory, nodes=arguments.nodes, echo=True) as machine:
         machine.wait_boot()
         machine.wait_up()
         code, output = machine.run(arguments.command, arguments.timeout)

@@ -97,6 +97,13 @@ def run_test(name, function, machine, counts):
 
 
 def run_module(module, tests, counts, echo):
+    kernel = getattr(module, "MACHINE", {}).get("kernel", "from")
+    if kernel not in json.loads(machines.ENVIRONMENT.read_text())["kernels"]:
+        for name, _ in tests:
+            counts.add("skipped")
+        say(f"skip  {module.__name__.removeprefix('test_')}: there is no kernel \"{kernel}\" here "
+            f"(scripts/test --{kernel})")
+        return
     machine = None
     try:
         for name, function in tests:

@@ -25,6 +25,16 @@ def test_daemon_runs_on_luo(machine):
     assert machine.sh("systemctl --failed --no-legend --plain") == ""
 
 
+def refused(machine, arguments, name):
+    """handoverctl refuses by one line, which is returned, and by the error of that name."""
+    code, line = machine.run(f"handoverctl {arguments}")
+    assert code != 0, arguments
+    assert len(line.strip().splitlines()) == 1, (arguments, line)
+    code, output = machine.run(f"handoverctl --json {arguments}")
+    assert code != 0 and name in output, (arguments, name, output)
+    return line
+
+
 def test_bad_input_changes_nothing(machine):
     machine.sh("handoverctl session create before")
     before = machine.sh("handoverctl --json sessions; handoverctl --json status")
@@ -45,11 +55,7 @@ def test_bad_input_changes_nothing(machine):
         ("cancel", "NothingToCancel"),
     ]
     for arguments, name in cases:
-        code, output = machine.run(f"handoverctl {arguments}")
-        assert code != 0, arguments
-        assert len(output.strip().splitlines()) == 1, (arguments, output)
-        code, output = machine.run(f"handoverctl --json {arguments}")
-        assert name in output, (arguments, name, output)
+        refused(machine, arguments, name)
     # Descriptors that LUO refuses: a pipe, a socket, a regular file, a directory, hugetlb.
     machine.sh("echo 8 > /proc/sys/vm/nr_hugepages")
     for what in [
@@ -62,6 +68,20 @@ def test_bad_input_changes_nothing(machine):
         assert code != 0, what
         assert len(output.strip().splitlines()) == 1, (what, output)
     assert before == machine.sh("handoverctl --json sessions; handoverctl --json status")
+    machine.sh("handoverctl session discard before")
+
+
+def test_bad_input_kernel_without_kho(machine):
+    """Debian's own kernel: a good one, of a new enough version, that could take nothing over."""
+    kernel = "/usr/lib/handover-test/vmlinuz-without-kho"
+    look = "handoverctl --json sessions; handoverctl --json status; cat /sys/kernel/kexec_loaded"
+    machine.sh("handoverctl session create before")
+    before = machine.sh(look)
+    for arguments in (f"update {kernel}", f"update {kernel} --orderly", f"prepare {kernel}"):
+        line = refused(machine, arguments, "KernelIncompatible")
+        assert kernel in line and "KEXEC_HANDOVER" in line, line
+    assert before == machine.sh(look)
+    assert ctl(machine, "history") == []
     machine.sh("handoverctl session discard before")
 
 

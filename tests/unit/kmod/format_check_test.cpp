@@ -376,7 +376,8 @@ TEST(EntriesCheck, RefusesEachWrongField) {
              entry.extents.pages = ~0U;
              entry.extents.records = ~0U * HO_EXTENTS_PER_PAGE + 1;
            }},
-          {"more extents than the file has pages", [](Entry& entry) { entry.size = 3 * 4096; }},
+          {"more extents than the file has pages",
+           [](Entry& entry) { entry.size = u64{3} * 4096; }},
           {"extents of an empty file", [](Entry& entry) { entry.size = 0; }},
           {"extents without runs",
            [](Entry& entry) {
@@ -403,7 +404,7 @@ TEST(EntriesCheck, RefusesEachWrongField) {
           {"more pages than there are frames",
            [](Entry& entry) {
              entry.nr_pages = HO_MAX_PFN + 1;
-             entry.nr_pieces = 3 * HO_RUN_MAX_COUNT;
+             entry.nr_pieces = (HO_MAX_PFN >> HO_MAX_ORDER) + 1;
              entry.runs.records = HO_RUNS_PER_PAGE;
            }},
           {"all of the pages", [](Entry& entry) { entry.nr_pages = ~0ULL; }},
@@ -455,6 +456,12 @@ TEST(EntriesCheck, RefusesEachWrongField) {
              entry.blob = above;
              entry.blob_size = 1;
            }},
+          {"a blob too large",
+           [](Entry& entry) {
+             entry.kind = HANDOVER_KIND_KERNEL;
+             entry.blob = 0x5000;
+             entry.blob_size = HO_KERNEL_MAX_SIZE + 1;
+           }},
       });
 }
 
@@ -493,12 +500,13 @@ TEST(EntriesCheck, LetsTheRestPass) {
           {"a range that shows one page twice",
            [](Entry& entry) {
              entry.kind = HANDOVER_KIND_RANGE;
-             entry.size = 2 * 4096;
+             entry.size = u64{2} * 4096;
              entry.extents.records = 2;
              entry.runs.records = entry.runs.pages = 1;
              entry.nr_pages = entry.nr_pieces = 1;
            }},
-          {"an extent for each page of the file", [](Entry& entry) { entry.size = 3 * 4096 + 1; }},
+          {"an extent for each page of the file",
+           [](Entry& entry) { entry.size = u64{3} * 4096 + 1; }},
           {"full pages of extents",
            [](Entry& entry) {
              entry.size = ~0ULL >> 1;
@@ -508,7 +516,7 @@ TEST(EntriesCheck, LetsTheRestPass) {
           {"full pages of runs",
            [](Entry& entry) {
              entry.runs.records = 2 * HO_RUNS_PER_PAGE;
-             entry.nr_pages = entry.nr_pieces = 2 * HO_RUNS_PER_PAGE;
+             entry.nr_pages = entry.nr_pieces = u64{2} * HO_RUNS_PER_PAGE;
            }},
           {"the largest pieces", [](Entry& entry) { entry.nr_pages = 5ULL << HO_MAX_ORDER; }},
           {"the longest runs",
@@ -523,7 +531,7 @@ TEST(EntriesCheck, LetsTheRestPass) {
            [](Entry& entry) {
              entry.kind = HANDOVER_KIND_KERNEL;
              entry.blob = above - 0x1000;
-             entry.blob_size = ~0ULL;
+             entry.blob_size = HO_KERNEL_MAX_SIZE;
            }},
           {"of a module, a blob alone",
            [](Entry& entry) {

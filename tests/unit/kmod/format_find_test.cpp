@@ -36,7 +36,7 @@ TEST(DirectoryFind, IsThatForEveryLength) {
   std::vector<ho_directory_record> records;
   for (u64 count = 0; count < 70; ++count) {
     for (u64 key = 0; key < 3 * count + 3; ++key) {
-      const long expected = key == 0 ? -1 : std::min<long>((key - 1) / 3, count - 1L);
+      const auto expected = static_cast<long>(std::min((key + 2) / 3, count)) - 1;
       EXPECT_EQ(ho_directory_find(records.data(), count, key), expected) << key << " of " << count;
     }
     records.push_back({0x1000, 3 * count + 1});
@@ -138,11 +138,10 @@ Map random_map(std::mt19937_64& random, std::size_t count) {
   std::vector<std::pair<u64, u64>> parts;  // frame, pages: in one run each
   for (std::size_t i = 0; i < count; ++i) {
     const u32 order = chance(20) ? static_cast<u32>(1 + random() % 6) : 0;
-    if (!chance(3)) pfn += 1 + random() % 50;
+    if (!chance(3)) pfn += 1 + random() % 8;
     pfn = (pfn + (1ULL << order) - 1) >> order << order;
-    const ho_run run = {
-        pfn, static_cast<u32>(1 + random() % (order != 0 || chance(500) ? 1100 >> order : 4)),
-        order};
+    const u64 at_most = order != 0 ? 128 >> order : chance(500) ? 1100 : 4;
+    const ho_run run = {pfn, static_cast<u32>(1 + random() % at_most), order};
     map.runs.push_back(run);
     for (u64 at = 0; at < ho_run_pages(run);) {
       const u64 nr = chance(2) ? ho_run_pages(run) - at : 1 + random() % (ho_run_pages(run) - at);
@@ -153,7 +152,7 @@ Map random_map(std::mt19937_64& random, std::size_t count) {
   }
   std::shuffle(parts.begin(), parts.end(), random);
   for (const auto& [start, nr] : parts) {
-    if (chance(2)) map.limit += random() % 30;
+    if (chance(2)) map.limit += random() % 8;
     map.extents.push_back({map.limit, start, nr});
     for (u64 i = 0; i < nr; ++i) map.pages[map.limit + i] = start + i;
     map.limit += nr;

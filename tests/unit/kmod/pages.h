@@ -6,14 +6,7 @@
 #include <cstddef>
 #include <cstring>
 
-extern "C" {
-// In C, a function may have the name of a struct.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow"
-#include "format.h"
-#pragma GCC diagnostic pop
-#include "include/uapi/linux/handover.h"
-}
+#include "c_format.h"
 
 namespace handover {
 

@@ -29,7 +29,9 @@
  *  - ENOENT: no such session or token
  *  - EEXIST: the name or token is taken
  *  - EOVERFLOW: a range that wraps around
- *  - EBUSY: sealed: unseal first; or the memory is preserved already
+ *  - EBUSY: sealed: unseal first; or the memory is preserved already; or the
+ *    session is another kernel module's, which holds it (see
+ *    @HANDOVER_KIND_KERNEL)
  *  - EDQUOT: a limit of the session would be exceeded
  *  - ENODATA: what the earlier kernel left is damaged; it will not be given out
  *  - EALREADY: retrieved before
@@ -340,7 +342,13 @@ struct handover_retrieve {
 #define HANDOVER_KIND_RANGE	3
 #define HANDOVER_KIND_ALLOCATED	4 /* by HANDOVER_SESSION_ALLOCATE */
 #define HANDOVER_KIND_RETRIEVED	5 /* a file of this module, preserved again */
-#define HANDOVER_KIND_KERNEL	6 /* of another module */
+/*
+ * Of another module, by the in-kernel interface (linux/handover.h): the one
+ * token of a session that cannot be changed or ended (EBUSY) while the module
+ * holds it. It is never retrieved from user space (EOPNOTSUPP); if no module
+ * claims it in the next kernel, FINISH and DISCARD free its memory.
+ */
+#define HANDOVER_KIND_KERNEL	6
 
 /* @flags of struct handover_describe. */
 #define HANDOVER_ENTRY_RETRIEVED	(1u << 0)

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/composite.h"
 #include "bus/server.h"
 #include "core/config.h"
 #include "engine/engine.h"
@@ -56,17 +57,61 @@ Result<Config> read_config(const Arguments& arguments, bool asked_for) {
   return config;
 }
 
-Result<std::unique_ptr<backend::Backend>> make_backend(const std::string& wanted) {
-  if (wanted == "emulated") return backend::make_emulated();
-  auto luo = backend::make_luo(backend::Paths{});
-  if (luo || wanted == "luo") return luo;
-  if (wanted != "auto") {
-    return fail(ErrorCode::no_such_backend,
-                "There is no backend '" + wanted + "'; it is 'auto', 'luo' or 'emulated'.");
+struct Chosen {
+  engine::Sessions::Backends backends;
+  std::string main;  ///< what new sessions use
+};
+
+Chosen alone(std::unique_ptr<backend::Backend> backend) {
+  Chosen chosen;
+  chosen.main = std::string(backend->name());
+  chosen.backends.emplace(chosen.main, std::move(backend));
+  return chosen;
+}
+
+/// Both halves of the kernel, with either as the main one: a session keeps the one it was made
+/// with.
+Chosen both(std::unique_ptr<backend::Backend> luo, std::unique_ptr<backend::Backend> tracker,
+            const std::string& wanted) {
+  const backend::Halves halves{std::move(luo), std::move(tracker), wanted != "luo"};
+  Chosen chosen;
+  for (const auto main : {backend::Keeper::luo, backend::Keeper::tracker}) {
+    auto backend = backend::make_composite(halves, main);
+    std::string name(backend->name());
+    chosen.backends.emplace(std::move(name), std::move(backend));
   }
-  spdlog::warn("{} Using the emulated backend: nothing survives a real kexec.",
-               luo.error().message);
-  return backend::make_emulated();
+  chosen.main = wanted == "tracker" ? "tracker" : "luo";
+  if (!chosen.backends.at(chosen.main)->available()) {
+    spdlog::warn("The configured backend '{}' is not here: run modprobe handover.", chosen.main);
+  }
+  return chosen;
+}
+
+Result<Chosen> make_backends(const std::string& wanted) {
+  const auto emulated = []() -> Result<Chosen> {
+    auto made = backend::make_emulated();
+    if (!made) return fail(made.error());
+    return alone(std::move(*made));
+  };
+  if (wanted == "emulated") return emulated();
+  if (wanted != "auto" && wanted != "luo" && wanted != "tracker") {
+    return fail(ErrorCode::no_such_backend, "There is no backend '" + wanted +
+                                                "'; it is 'auto', 'luo', 'tracker' or 'emulated'.");
+  }
+  auto luo = backend::make_luo(backend::Paths{});
+  auto tracker = backend::make_tracker(backend::Paths{});
+  if (luo) return both(std::move(*luo), std::move(tracker), wanted);
+  if (wanted == "luo") return fail(luo.error());
+  if (tracker->available()) return alone(std::move(tracker));
+  if (wanted == "tracker") {
+    return fail(ErrorCode::no_such_backend,
+                "The backend 'tracker' needs /dev/handover; run: modprobe handover.");
+  }
+  spdlog::warn(
+      "{} There is no companion module either. Using the emulated backend: nothing "
+      "survives a real kexec.",
+      luo.error().message);
+  return emulated();
 }
 
 /// One daemon for one runtime directory. The lock goes with the process, also over execve().
@@ -95,11 +140,9 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
     spdlog::warn("{} cannot be made yet: the history waits.", arguments.state_directory);
   }
 
-  auto backend = make_backend(setup.config.backend);
-  if (!backend) return fail(backend.error());
-  engine::Sessions::Backends backends;
-  const std::string name((*backend)->name());
-  backends.emplace(name, std::move(*backend));
+  auto chosen = make_backends(setup.config.backend);
+  if (!chosen) return fail(chosen.error());
+  const std::string name = chosen->main;
 
   system::Loop loop;
   loop.exit_on_signals();
@@ -116,7 +159,7 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
     tell_ready();
   };
   bus::Server server(loop);
-  engine::Engine engine(loop, server, engine::Sessions(std::move(backends), name, limits),
+  engine::Engine engine(loop, server, engine::Sessions(std::move(chosen->backends), name, limits),
                         std::move(setup));
   server.serve(engine);
   if (auto listening = server.listen(arguments.runtime_directory + "/private"); !listening) {
@@ -137,7 +180,8 @@ int start(int argc, char** argv) {
   CLI::App app{"Carries running workloads through a kernel update.", "handoverd"};
   app.set_version_flag("--version", HANDOVER_VERSION);
   const auto* config = app.add_option("--config", arguments.config, "Configuration file");
-  app.add_option("--backend", arguments.backend, "auto, luo or emulated (over the configuration)");
+  app.add_option("--backend", arguments.backend,
+                 "auto, luo, tracker or emulated (over the configuration)");
   app.add_option("--runtime-directory", arguments.runtime_directory, "Private socket and manifest");
   app.add_option("--state-directory", arguments.state_directory, "History of updates");
   app.add_flag("--debug", arguments.debug, "Log more");

@@ -38,6 +38,7 @@ struct PreserveSource {
   int fd = -1;       ///< an inherited descriptor
   std::string file;  ///< a path
   bool standard_input = false;
+  std::string backend;  ///< "": where it is kept best
 };
 struct RetrieveTarget {
   std::string output;  ///< "": stdout

@@ -24,6 +24,7 @@ constexpr std::array ours = {
     Entry{"Busy", ExitCode::busy},
     Entry{"NotAKernel", ExitCode::update_failed},
     Entry{"KernelIncompatible", ExitCode::update_failed},
+    Entry{"ModuleMissing", ExitCode::update_failed},
     Entry{"KexecLoadFailed", ExitCode::update_failed},
     Entry{"KexecFailed", ExitCode::update_failed},
     Entry{"Vetoed", ExitCode::update_failed},

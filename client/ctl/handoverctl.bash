@@ -75,7 +75,7 @@ _handoverctl() {
     'session '*)
       choices='--json --help'
       case $action in
-        preserve) choices+=' --fd --file --stdin' ;;
+        preserve) choices+=' --fd --file --stdin --backend' ;;
         retrieve) choices+=' --output --' ;;
       esac
       if [[ $position -eq 0 ]]; then choices+=" $(_handoverctl_sessions)"; fi

@@ -89,6 +89,10 @@ client::Result<Status> Manager::status() {
   status.backend = property<std::string>(*all, "Backend");
   status.backends = property<std::vector<std::string>>(*all, "Backends");
   status.emulated = property<bool>(*all, "Emulated");
+  status.module = property<bool>(*all, "Module");
+  status.module_abi = property<std::uint64_t>(*all, "ModuleABI");
+  status.module_format = property<std::uint64_t>(*all, "ModuleFormat");
+  status.module_lost = property<std::uint64_t>(*all, "ModuleLost");
   status.current_job = property<std::string>(*all, "CurrentJob");
   return status;
 }

@@ -20,6 +20,9 @@ struct Status {
   std::vector<std::string> backends;
   std::uint64_t generation = 0;
   bool emulated = false;
+  bool module = false;  ///< the companion module is there
+  std::uint64_t module_abi = 0, module_format = 0;
+  std::uint64_t module_lost = 0;  ///< sessions that it found damaged
 };
 
 struct ClientRow {
@@ -30,7 +33,8 @@ struct ClientRow {
 };
 
 struct SessionRow {
-  std::string name, path, backend, client;
+  std::string name, path, client;
+  std::string backend;  ///< those that hold its tokens, joined by '+'
   std::uint32_t uid = 0;
   bool incoming = false;
   std::uint32_t descriptors = 0;

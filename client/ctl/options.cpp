@@ -123,6 +123,8 @@ Parser::Parser() {
   sources->add_flag("--stdin", source_.standard_input,
                     "The contents of standard input, as a memfd");
   sources->require_option(1);
+  preserve_->add_option("--backend", source_.backend, "Keep it there and nowhere else")
+      ->type_name("NAME");
   unpreserve_ = add_session("unpreserve", "Give up one token", true);
   retrieve_ =
       add_session("retrieve", "Get a descriptor back: contents, or -- COMMAND with fd 3", true);

@@ -139,8 +139,9 @@ Outcome session_preserve(Context context, const std::string& name, std::uint64_t
   if (!fd) return fd.error();
   auto session = context.connection.get_session(name);
   if (!session) return session.error();
-  return finish_with(context, session->preserve(token, fd->get()),
-                     {{"session", name}, {"token", token}});
+  auto preserved = source.backend.empty() ? session->preserve(token, fd->get())
+                                          : session->preserve_in(source.backend, token, fd->get());
+  return finish_with(context, preserved, {{"session", name}, {"token", token}});
 }
 
 Outcome session_unpreserve(Context context, const std::string& name, std::uint64_t token) {

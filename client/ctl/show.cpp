@@ -2,6 +2,7 @@
 // status, clients, sessions, history.
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "commands.h"
@@ -24,6 +25,28 @@ std::string joined(const std::vector<std::string>& words) {
   std::string text;
   for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
   return text;
+}
+
+std::string module_text(const Status& status) {
+  if (!status.module) return status.emulated ? "not used" : "not loaded (modprobe handover)";
+  std::string text = "loaded, ABI " + std::to_string(status.module_abi) + ", format " +
+                     std::to_string(status.module_format);
+  if (status.module_lost != 0) {
+    text += "; sessions found damaged: " + std::to_string(status.module_lost);
+  }
+  return text;
+}
+
+/// "luo+tracker" → both.
+std::vector<std::string> parts_of(const std::string& joined_names) {
+  std::vector<std::string> names;
+  std::size_t from = 0;
+  while (from <= joined_names.size()) {
+    const auto end = std::min(joined_names.find('+', from), joined_names.size());
+    names.push_back(joined_names.substr(from, end - from));
+    from = end + 1;
+  }
+  return names;
 }
 
 std::string count(std::size_t number, const char* what) {
@@ -68,6 +91,7 @@ Outcome show_status(Context context) {
                      {"backend", status->backend},
                      {"backends", status->backends},
                      {"emulated", status->emulated},
+                     {"module", nullptr},
                      {"kernel", kernel.release},
                      {"clients", clients->size()},
                      {"sessions", sessions->size()},
@@ -75,6 +99,11 @@ Outcome show_status(Context context) {
                      {"bytes", bytes},
                      {"job", nullptr},
                      {"last_update", nullptr}};
+    if (status->module) {
+      document["module"] = {{"abi", status->module_abi},
+                            {"format", status->module_format},
+                            {"lost", status->module_lost}};
+    }
     if (job) {
       document["job"] = {{"path", status->current_job},
                          {"type", job->type},
@@ -93,6 +122,7 @@ Outcome show_status(Context context) {
   print_line("Backend", status->backend +
                             (status->emulated ? " (an update re-executes the daemon only)" : "") +
                             "; available: " + joined(status->backends));
+  print_line("Module", module_text(*status));
   print_line("Clients", std::to_string(clients->size()));
   print_line("Sessions", std::to_string(sessions->size()) + " with " +
                              count(descriptors, "descriptor") + ", " + format_bytes(bytes));
@@ -159,6 +189,7 @@ Outcome show_tokens(Context context, const std::string& name) {
       document.push_back({{"token", token.token},
                           {"kind", token.kind},
                           {"bytes", token.bytes},
+                          {"backend", token.backend},
                           {"retrieved", token.retrieved != 0}});
     }
     print_json(document);
@@ -166,10 +197,11 @@ Outcome show_tokens(Context context, const std::string& name) {
   }
   Table table({{"TOKEN", true, false},
                {"KIND", false, false},
+               {"BACKEND", false, false},
                {"SIZE", true, false},
                {"RETRIEVED", false, false}});
   for (const auto& token : *tokens) {
-    table.add({std::to_string(token.token), token.kind, format_bytes(token.bytes),
+    table.add({std::to_string(token.token), token.kind, token.backend, format_bytes(token.bytes),
                token.retrieved ? "yes" : "no"});
   }
   if (table.empty()) {
@@ -192,6 +224,7 @@ Outcome show_sessions(Context context, const std::string& name) {
       document.push_back({{"name", session.name},
                           {"path", session.path},
                           {"backend", session.backend},
+                          {"backends", parts_of(session.backend)},
                           {"uid", session.uid},
                           {"client", session.client},
                           {"incoming", session.incoming},

@@ -7,8 +7,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #ifndef F_GET_SEALS
 #define F_GET_SEALS 1034  // include/uapi/linux/fcntl.h
+#endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 
 namespace handover::backend {
@@ -32,6 +37,17 @@ std::string anonymous_inode(int fd) {
   return "an anonymous inode of type " + std::string(name);
 }
 
+/// Below this, filled holes cost nothing that matters.
+constexpr std::uint64_t smallest_hole = UINT64_C(2) << 20;
+
+/// An eighth of it is holes, at least. The blocks in swap count as there (i_blocks of shmem).
+bool has_holes(const struct stat& status) {
+  constexpr std::uint64_t block = 512;  // stat(2)
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  const auto there = static_cast<std::uint64_t>(status.st_blocks) * block;
+  return there < size && size - there >= std::max(smallest_hole, size / 8);
+}
+
 struct Words {
   std::string noun;
   std::string advice;
@@ -40,10 +56,13 @@ struct Words {
 Words words_of_regular_file(const struct statfs& file_system, bool shmem, bool has_name) {
   if (file_system.f_type == HUGETLBFS_MAGIC) {
     return {"a hugetlb memfd",
-            "use a memfd without MFD_HUGETLB: handoverd collapses it into huge pages"};
+            "load the companion module (modprobe handover), or use a memfd without MFD_HUGETLB: "
+            "handoverd collapses it into huge pages"};
   }
   if (shmem && has_name) {
-    return {"a file in tmpfs with a name", "use memfd_create() in place of a file in /dev/shm"};
+    return {"a file in tmpfs with a name",
+            "load the companion module (modprobe handover), or use memfd_create() in place of a "
+            "file in /dev/shm"};
   }
   if (shmem) return {"a memfd", ""};
   return {"a regular file",
@@ -90,7 +109,10 @@ Result<FileType> examine(int fd) {
   const bool shmem = file_system.f_type == TMPFS_MAGIC && ::fcntl(fd, F_GET_SEALS) >= 0;
   Words words = words_of(fd, status, file_system, shmem);
   FileType type;
-  type.kind = shmem ? "memfd" : file_system.f_type == HUGETLBFS_MAGIC ? "hugetlb" : "fd";
+  type.kind = shmem                                   ? (status.st_nlink > 0 ? "tmpfs" : "memfd")
+              : file_system.f_type == HUGETLBFS_MAGIC ? "hugetlb"
+                                                      : "fd";
+  type.sparse = shmem && has_holes(status);
   type.bytes = S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : 0;
   type.noun = std::move(words.noun);
   type.advice = std::move(words.advice);
@@ -98,6 +120,23 @@ Result<FileType> examine(int fd) {
   type.device = status.st_dev;
   type.inode = status.st_ino;
   return type;
+}
+
+Frozen frozen(int fd, const FileType& type) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  if (flags < 0 || seals < 0) return Frozen::unknown;
+  if ((flags & O_ACCMODE) == O_RDONLY || (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0) {
+    return Frozen::unknown;
+  }
+  // There is nothing to punch behind the end; a frozen file refuses before anybody looks where
+  // (shmem_fallocate() in mm/shmem.c).
+  constexpr std::uint64_t page = 4096;
+  const auto behind = static_cast<off_t>((type.bytes / page + 1) * page);
+  if (::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, behind, page) == 0) {
+    return Frozen::no;
+  }
+  return errno == EPERM ? Frozen::yes : Frozen::unknown;
 }
 
 Result<UniqueFd> duplicate_fd(int fd) {

@@ -12,19 +12,28 @@
 
 namespace handover::backend {
 
+/// Whether somebody in the kernel holds the size of a file, as preserving it does.
+enum class Frozen { no, yes, unknown };
+
 struct FileType {
-  std::string kind;         ///< Descriptor::kind: "memfd", "hugetlb" or "fd"
+  std::string kind;         ///< Descriptor::kind: "memfd", "tmpfs", "hugetlb" or "fd"
   std::uint64_t bytes = 0;  ///< file size; 0 if it has none
   std::string noun;         ///< "a pipe", "a hugetlb memfd"
   std::string advice;       ///< what to do in place of preserving it; "" for a memfd
   bool preservable =
-      false;         ///< what LUO's memfd handler takes: shmem, without a name in a directory
-  dev_t device = 0;  ///< with inode: the identity that LUO knows a memfd by
+      false;            ///< what LUO's memfd handler takes: shmem, without a name in a directory
+  bool sparse = false;  ///< clearly fewer blocks than its size: LUO would fill the holes
+  dev_t device = 0;     ///< with inode: the identity that LUO knows a memfd by
   ino_t inode = 0;
 };
 
 /// invalid_argument if `fd` is no open descriptor or was opened with O_PATH.
 Result<FileType> examine(int fd);
+
+/// Whether a shmem file is preserved by anybody (mm/shmem.c: SHMEM_F_MAPPING_FROZEN). LUO sets the
+/// mark without looking, and would take it away together with the tracker's: look before it is
+/// asked. unknown: `fd` is read-only or the file sealed against writing, so that it does not tell.
+Frozen frozen(int fd, const FileType& type);
 
 /// A duplicate with CLOEXEC. invalid_argument for a bad descriptor; io.
 Result<UniqueFd> duplicate_fd(int fd);

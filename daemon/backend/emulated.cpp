@@ -19,7 +19,10 @@ class Emulated final : public Backend {
  public:
   [[nodiscard]] std::string_view name() const override { return "emulated"; }
 
-  Result<std::unique_ptr<Session>> create(const std::string& name) override {
+  using Backend::create;
+  /// The limits are the caller's to keep: nothing goes in but through this object.
+  Result<std::unique_ptr<Session>> create(const std::string& name,
+                                          const Limits& /*limits*/) override {
     return upcast(EmulatedSession::create(kernel_, name));
   }
   Result<std::unique_ptr<Session>> retrieve(const std::string& name) override {

@@ -91,7 +91,7 @@ void EmulatedSession::release() {
     if (held.fd) kernel_->release_file(held.type);
   }
   held_.clear();
-  if (!incoming_) kernel_->release_name(name_);
+  if (!incoming_ && !discarded_) kernel_->release_name(name_);
 }
 
 Result<Descriptor> EmulatedSession::preserve(std::uint64_t token, int fd) {
@@ -104,7 +104,7 @@ Result<Descriptor> EmulatedSession::preserve(std::uint64_t token, int fd) {
   if (!copy) return fail(copy.error());
   if (!kernel_->claim_file(*type)) return fail(already_preserved(*type));
   Held held;
-  held.descriptor = Descriptor{token, type->kind, type->bytes};
+  held.descriptor = Descriptor{token, type->kind, type->bytes, "emulated"};
   held.type = std::move(*type);
   held.fd = std::move(*copy);
   return held_.emplace(token, std::move(held)).first->second.descriptor;
@@ -140,6 +140,14 @@ Result<void> EmulatedSession::finish() {
   release();
   marker_.reset();
   finished_ = true;
+  return {};
+}
+
+Result<void> EmulatedSession::discard() {
+  if (incoming_) return fail(is_incoming_error(name_, "discarding"));
+  release();
+  marker_.reset();
+  discarded_ = true;
   return {};
 }
 

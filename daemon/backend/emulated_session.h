@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend/backend.h"
@@ -22,15 +23,15 @@ class EmulatedSession final : public Session {
   static Result<std::unique_ptr<EmulatedSession>> adopt(std::shared_ptr<EmulatedKernel> kernel,
                                                         Adopted adopted);
   ~EmulatedSession() override;
-  EmulatedSession(const EmulatedSession&) = delete;
-  EmulatedSession& operator=(const EmulatedSession&) = delete;
 
   [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] std::string_view backend() const override { return "emulated"; }
   [[nodiscard]] bool incoming() const override { return incoming_; }
   Result<Descriptor> preserve(std::uint64_t token, int fd) override;
   Result<void> unpreserve(std::uint64_t token) override;
   Result<UniqueFd> retrieve(std::uint64_t token) override;
   Result<void> finish() override;
+  Result<void> discard() override;
   [[nodiscard]] std::vector<Descriptor> describe() const override;
   [[nodiscard]] std::optional<UniqueFd> duplicate(std::uint64_t token) const override;
   Result<void> preserve_again(const std::function<Result<void>()>& between) override;
@@ -53,6 +54,7 @@ class EmulatedSession final : public Session {
   std::string name_;
   bool incoming_ = false;
   bool finished_ = false;
+  bool discarded_ = false;
   UniqueFd marker_;  ///< a memfd with the name: part "s"
   std::map<std::uint64_t, Held> held_;
 };

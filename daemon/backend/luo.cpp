@@ -18,7 +18,10 @@ class Luo final : public Backend {
 
   [[nodiscard]] std::string_view name() const override { return "luo"; }
 
-  Result<std::unique_ptr<Session>> create(const std::string& name) override {
+  using Backend::create;
+  /// The limits are the caller's to keep: nothing goes in but through this object.
+  Result<std::unique_ptr<Session>> create(const std::string& name,
+                                          const Limits& /*limits*/) override {
     return upcast(LuoSession::create(device_, name, patience_));
   }
   Result<std::unique_ptr<Session>> retrieve(const std::string& name) override {

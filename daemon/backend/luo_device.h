@@ -10,15 +10,11 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <tl/expected.hpp>
 
+#include "backend/kernel_result.h"
 #include "core/unique_fd.h"
 
 namespace handover::backend {
-
-/// A value or the errno of the call.
-template <typename T>
-using KernelResult = tl::expected<T, int>;
 
 class LuoDevice {
  public:

@@ -74,8 +74,7 @@ Result<std::unique_ptr<LuoSession>> LuoSession::adopt(std::shared_ptr<LuoDevice>
     // The kernel knows best: a stale note must not make a session of the old kernel look like ours.
     incoming = is_incoming(*device, fd.get());
   } else if (incoming) {
-    return fail(ErrorCode::io,
-                "nothing came back for session \"" + adopted.name + "\": retrieve it by its name");
+    return retrieve(std::move(device), adopted.name, patience);
   }
 
   std::unique_ptr<LuoSession> session(
@@ -115,7 +114,7 @@ Result<Descriptor> LuoSession::preserve(std::uint64_t token, int fd) {
   if (auto done = device_->preserve_fd(session_.get(), token, copy->get()); !done) {
     return fail(preserve_error(name_, token, *type, done.error()));
   }
-  Descriptor descriptor{token, type->kind, type->bytes};
+  Descriptor descriptor{token, type->kind, type->bytes, "luo"};
   held_.push_back(Held{descriptor, std::move(*copy)});
   return descriptor;
 }
@@ -158,6 +157,13 @@ Result<void> LuoSession::finish() {
                       done.error());
   }
   session_.reset();
+  return {};
+}
+
+Result<void> LuoSession::discard() {
+  if (incoming_) return fail(is_incoming_error(name_, "discarding"));
+  held_.clear();
+  session_.reset();  // the kernel drops it with the last descriptor
   return {};
 }
 

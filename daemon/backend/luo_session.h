@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend/backend.h"
@@ -39,11 +40,13 @@ class LuoSession final : public Session {
                                                    Adopted adopted, LuoPatience patience);
 
   [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] std::string_view backend() const override { return "luo"; }
   [[nodiscard]] bool incoming() const override { return incoming_; }
   Result<Descriptor> preserve(std::uint64_t token, int fd) override;
   Result<void> unpreserve(std::uint64_t token) override;
   Result<UniqueFd> retrieve(std::uint64_t token) override;
   Result<void> finish() override;
+  Result<void> discard() override;
   [[nodiscard]] std::vector<Descriptor> describe() const override;
   [[nodiscard]] std::optional<UniqueFd> duplicate(std::uint64_t token) const override;
   Result<void> preserve_again(const std::function<Result<void>()>& between) override;

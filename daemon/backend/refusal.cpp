@@ -64,6 +64,14 @@ Error session_name_taken(const std::string& session) {
                EEXIST};
 }
 
+Error other_backend(const std::string& session, std::string_view has, std::string_view wanted) {
+  std::string message = session_words(session) + " is kept by backend '" + std::string(has) +
+                        "' alone, not by '" + std::string(wanted) + "'";
+  message += wanted == "tracker" ? ": set \"backend\" to auto or tracker in handoverd.json"
+                                 : ": leave the backend out, or make a session of that one";
+  return Error{ErrorCode::no_such_backend, std::move(message), 0};
+}
+
 Error preserve_error(const std::string& session, std::uint64_t token, const FileType& type,
                      int sys_errno) {
   switch (sys_errno) {

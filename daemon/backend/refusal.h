@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "backend/descriptor.h"
 #include "core/error.h"
@@ -20,6 +21,8 @@ Error already_retrieved(const std::string& session, std::uint64_t token);
 Error is_incoming_error(const std::string& session, const std::string& what);
 Error not_incoming_error(const std::string& session);
 Error session_name_taken(const std::string& session);
+/// no_such_backend: the session is of backend `has` only.
+Error other_backend(const std::string& session, std::string_view has, std::string_view wanted);
 
 /// LIVEUPDATE_SESSION_PRESERVE_FD's errno (luo_preserve_file() in kernel/liveupdate/luo_file.c and
 /// memfd_luo_preserve() in mm/memfd_luo.c).

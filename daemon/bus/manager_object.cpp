@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // org.handover1.Manager (docs/dbus.md).
+#include <string_view>
 #include <utility>
 
 #include "bus/server.h"
@@ -42,6 +43,17 @@ int get_backends(sd_bus*, const char*, const char*, const char*, sd_bus_message*
     if (result >= 0) result = sd_bus_message_append(reply, "s", name.c_str());
   }
   return result < 0 ? result : sd_bus_message_close_container(reply);
+}
+
+/// What the companion module says of itself; 0 and false if it is not there.
+int get_module(sd_bus*, const char*, const char*, const char* property, sd_bus_message* reply,
+               void* userdata, sd_bus_error*) {
+  const auto module = server_of(userdata).engine().sessions().module();
+  const std::string_view wanted = property;
+  if (wanted == "Module") return sd_bus_message_append(reply, "b", module ? 1 : 0);
+  if (wanted == "ModuleLost") return sd_bus_message_append(reply, "u", module ? module->lost : 0U);
+  const bool abi = wanted == "ModuleABI";
+  return sd_bus_message_append(reply, "u", !module ? 0U : abi ? module->abi : module->format);
 }
 
 int get_emulated(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply,
@@ -180,6 +192,7 @@ int get_session(sd_bus_message* message, void* userdata, sd_bus_error* error) {
 }
 
 int list_sessions(sd_bus_message* message, void* userdata, sd_bus_error*) {
+  server_of(userdata).engine().refresh_sessions();
   sd_bus_message* made = nullptr;
   int result = sd_bus_message_new_method_return(message, &made);
   const MessagePtr reply(made);
@@ -189,7 +202,7 @@ int list_sessions(sd_bus_message* message, void* userdata, sd_bus_error*) {
     for (const auto& token : held.record.tokens) bytes += token.bytes;
     if (result >= 0) {
       result = sd_bus_message_append(made, "(sosusbut)", name.c_str(), session_path(name).c_str(),
-                                     held.record.backend.c_str(), held.record.owner.uid,
+                                     backends_of(held.record).c_str(), held.record.owner.uid,
                                      held.record.client.c_str(), held.record.incoming ? 1 : 0,
                                      static_cast<std::uint32_t>(held.record.tokens.size()), bytes);
     }
@@ -253,7 +266,11 @@ const sd_bus_vtable vtable[] = {
     SD_BUS_PROPERTY("State", "s", get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Generation", "t", get_generation, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Backend", "s", get_backend, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-    SD_BUS_PROPERTY("Backends", "as", get_backends, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("Backends", "as", get_backends, 0, 0),
+    SD_BUS_PROPERTY("Module", "b", get_module, 0, 0),
+    SD_BUS_PROPERTY("ModuleABI", "u", get_module, 0, 0),
+    SD_BUS_PROPERTY("ModuleFormat", "u", get_module, 0, 0),
+    SD_BUS_PROPERTY("ModuleLost", "u", get_module, 0, 0),
     SD_BUS_PROPERTY("Emulated", "b", get_emulated, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("CurrentJob", "o", get_current_job, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_METHOD_WITH_ARGS("RegisterClient",

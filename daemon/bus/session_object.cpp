@@ -75,13 +75,14 @@ int get_incoming(sd_bus*, const char* path, const char*, const char*, sd_bus_mes
 
 int get_tokens(sd_bus*, const char* path, const char*, const char*, sd_bus_message* reply,
                void* userdata, sd_bus_error*) {
+  server_of(userdata).engine().refresh_sessions();
   const auto* record = record_at(server_of(userdata), path);
   if (record == nullptr) return -ENOENT;
-  int result = sd_bus_message_open_container(reply, 'a', "(tstb)");
+  int result = sd_bus_message_open_container(reply, 'a', "(tstbs)");
   for (const auto& token : record->tokens) {
     if (result >= 0) {
-      result = sd_bus_message_append(reply, "(tstb)", token.token, token.kind.c_str(), token.bytes,
-                                     token.retrieved ? 1 : 0);
+      result = sd_bus_message_append(reply, "(tstbs)", token.token, token.kind.c_str(), token.bytes,
+                                     token.retrieved ? 1 : 0, backend_of(*record, token).c_str());
     }
   }
   return result < 0 ? result : sd_bus_message_close_container(reply);
@@ -114,10 +115,15 @@ int preserve(sd_bus_message* message, void* userdata, sd_bus_error* error) {
     if (auto read = check(sd_bus_message_read(message, "th", &token, &fd), "arguments"); !read) {
       return read;
     }
-    const auto options = Options::read(message);
+    std::string backend;
+    auto options = Options::read(message);
     if (!options) return fail(options.error());
-    if (auto none = options->finish(); !none) return none;
-    if (auto done = engine.preserve(name, token, fd, /*blob=*/false, caller); !done) return done;
+    for (auto taken : {options->take("backend", backend), options->finish()}) {
+      if (!taken) return taken;
+    }
+    if (auto done = engine.preserve(name, token, fd, /*blob=*/false, backend, caller); !done) {
+      return done;
+    }
     return reply_empty(message);
   };
   return with_session(message, userdata, error, act);
@@ -140,7 +146,7 @@ int preserve_blob(sd_bus_message* message, void* userdata, sd_bus_error* error) 
     const auto memfd =
         system::memfd_with("handover-blob", std::string_view(static_cast<const char*>(data), size));
     if (!memfd) return fail(memfd.error());
-    if (auto done = engine.preserve(name, token, memfd->get(), /*blob=*/true, caller); !done) {
+    if (auto done = engine.preserve(name, token, memfd->get(), /*blob=*/true, "", caller); !done) {
       return done;
     }
     return reply_empty(message);
@@ -165,6 +171,16 @@ int retrieve(sd_bus_message* message, void* userdata, sd_bus_error* error) {
     std::uint64_t token = 0;
     if (auto read = check(sd_bus_message_read(message, "t", &token), "token"); !read) return read;
     const auto fd = engine.retrieve(name, token, caller);
+    if (!fd) return fail(fd.error());
+    return check(sd_bus_reply_method_return(message, "h", fd->get()), "reply");
+  };
+  return with_session(message, userdata, error, act);
+}
+
+int open_tracker(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+  const auto act = [&](engine::Engine& engine, const std::string& name,
+                       const engine::Caller& caller) -> Result<void> {
+    const auto fd = engine.open_tracker(name, caller);
     if (!fd) return fail(fd.error());
     return check(sd_bus_reply_method_return(message, "h", fd->get()), "reply");
   };
@@ -197,7 +213,7 @@ const sd_bus_vtable vtable[] = {
     SD_BUS_PROPERTY("OwnerUID", "u", get_owner_uid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("OwnerUnit", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Incoming", "b", get_incoming, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_PROPERTY("Tokens", "a(tstb)", get_tokens, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Tokens", "a(tstbs)", get_tokens, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_METHOD_WITH_ARGS("Preserve", SD_BUS_ARGS("t", token, "h", descriptor, "a{sv}", options),
                             SD_BUS_NO_RESULT, preserve, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("PreserveBlob", SD_BUS_ARGS("t", token, "ay", data), SD_BUS_NO_RESULT,
@@ -206,6 +222,8 @@ const sd_bus_vtable vtable[] = {
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Retrieve", SD_BUS_ARGS("t", token), SD_BUS_RESULT("h", descriptor),
                             retrieve, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("OpenTracker", SD_BUS_NO_ARGS, SD_BUS_RESULT("h", descriptor),
+                            open_tracker, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Finish", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, finish,
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Discard", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, discard,

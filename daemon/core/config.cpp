@@ -247,12 +247,14 @@ Result<Config> parse_config(std::string_view text) {
   constexpr std::uint64_t least_bytes = 4'096;
   constexpr std::uint64_t most_bytes = std::numeric_limits<std::int64_t>::max();
   constexpr std::uint64_t most_history = 10'000;
+  constexpr std::uint64_t most_threads = 64;  // HANDOVER_SESSION_RESTORE
 
   Config config;
   FieldReader reader(std::move(*json), "");
   std::string schema;  // names the schema to editors; means nothing here
   reader.optional("$schema", schema);
-  read_choice(reader, "backend", {"auto", "luo", "emulated"}, config.backend);
+  read_choice(reader, "backend", {"auto", "luo", "tracker", "emulated"}, config.backend);
+  read_number(reader, "restore_threads", 0, most_threads, config.restore_threads);
   reader.optional("collapse", config.collapse);
   read_choice(reader, "mode", {"immediate", "orderly"}, config.mode);
   reader.optional("kernel", config.kernel);

@@ -51,6 +51,8 @@ std::string_view error_name(ErrorCode code) {
       return "NotAKernel";
     case ErrorCode::kernel_incompatible:
       return "KernelIncompatible";
+    case ErrorCode::module_missing:
+      return "ModuleMissing";
     case ErrorCode::kexec_load_failed:
       return "KexecLoadFailed";
     case ErrorCode::kexec_failed:

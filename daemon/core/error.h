@@ -34,6 +34,7 @@ enum class ErrorCode {
   kernel_not_found,     ///< the target kernel image does not exist or cannot be read
   not_a_kernel,         ///< the target is no kernel image of this architecture
   kernel_incompatible,  ///< the target has no KHO or LUO, or speaks another ABI
+  module_missing,       ///< the target has no companion module, and the one here holds state
   kexec_load_failed,    ///< kexec_file_load() refused the target
   kexec_failed,         ///< reboot(KEXEC) or the orderly shutdown returned
   vetoed,               ///< a client refused to prepare or to freeze

@@ -43,6 +43,7 @@ nlohmann::json to_json(const TokenRecord& token) {
   json["kind"] = token.kind;
   json["bytes"] = token.bytes;
   json["retrieved"] = token.retrieved;
+  if (!token.backend.empty()) json["backend"] = token.backend;
   return json;
 }
 
@@ -56,6 +57,7 @@ nlohmann::json to_json(const SessionRecord& session) {
   json["unit"] = session.owner.unit;
   json["incoming"] = session.incoming;
   if (session.ending) json["ending"] = true;
+  if (session.opened) json["opened"] = true;
   nlohmann::json& tokens = json["tokens"] = nlohmann::json::array();
   for (const TokenRecord& token : session.tokens) tokens.push_back(to_json(token));
   return json;
@@ -111,6 +113,7 @@ TokenRecord token_from(FieldReader& reader) {
   reader.required("kind", token.kind);
   reader.required("bytes", token.bytes);
   reader.required("retrieved", token.retrieved);
+  reader.optional("backend", token.backend);
   token.extra = reader.rest();
   return token;
 }
@@ -144,6 +147,7 @@ SessionRecord session_from(FieldReader& reader) {
   reader.required("unit", session.owner.unit);
   reader.required("incoming", session.incoming);
   reader.optional("ending", session.ending);
+  reader.optional("opened", session.opened);
   read_list(reader, "tokens", session.tokens, token_from,
             [](const TokenRecord& token) { return token.token; });
   check_field_name(reader, "name", session.name);
@@ -249,6 +253,19 @@ Result<std::string_view> unwrap(std::string_view text) {
 
 bool may_use(const Owner& owner, const Owner& caller) { return caller.uid == 0 || caller == owner; }
 
+const std::string& backend_of(const SessionRecord& session, const TokenRecord& token) {
+  return token.backend.empty() ? session.backend : token.backend;
+}
+
+std::string backends_of(const SessionRecord& session) {
+  std::set<std::string> names;
+  for (const TokenRecord& token : session.tokens) names.insert(backend_of(session, token));
+  if (names.empty()) names.insert(session.backend);
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : "+") + name;
+  return text;
+}
+
 std::string serialize(const Manifest& manifest) {
   nlohmann::json json = manifest.extra;
   json["state"] = to_string(manifest.state);
@@ -260,6 +277,8 @@ std::string serialize(const Manifest& manifest) {
   nlohmann::json& clients = json["clients"] = nlohmann::json::array();
   for (const ClientRecord& client : manifest.clients) clients.push_back(to_json(client));
   json["update"] = manifest.update ? to_json(*manifest.update) : nlohmann::json(nullptr);
+
+  if (!manifest.resting.empty()) json["resting"] = manifest.resting;
 
   const std::string body = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   std::string text(magic);
@@ -285,6 +304,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
             [](const SessionRecord& session) { return session.name; });
   read_list(reader, "clients", manifest.clients, client_from,
             [](const ClientRecord& client) { return client.name; });
+  reader.optional("resting", manifest.resting);
   if (auto update = reader.take("update"); update && !update->is_null()) {
     FieldReader update_reader(std::move(*update), "/update");
     manifest.update = update_from(update_reader);

@@ -29,9 +29,10 @@ bool may_use(const Owner& owner, const Owner& caller);
 /// One preserved descriptor.
 struct TokenRecord {
   std::uint64_t token = 0;
-  std::string kind;         ///< "memfd", "blob", or "fd" (of a kind only the kernel knows)
+  std::string kind;         ///< "blob", or as backend::Descriptor::kind
   std::uint64_t bytes = 0;  ///< size when preserved; 0 if it has none
   bool retrieved = false;
+  std::string backend;                              ///< which holds it; "": the session's
   nlohmann::json extra = nlohmann::json::object();  ///< fields a newer version wrote, kept
   bool operator==(const TokenRecord&) const = default;
 };
@@ -39,12 +40,14 @@ struct TokenRecord {
 struct SessionRecord {
   std::uint64_t id = 0;  ///< never reused in one boot; names the fd in the fd store
   std::string name;
-  std::string backend;
-  std::string client;  ///< the client it belongs to, "" if none
+  std::string backend;  ///< where its tokens go unless they say otherwise
+  std::string client;   ///< the client it belongs to, "" if none
   Owner owner;
   bool incoming = false;  ///< holds state from the earlier kernel, not finished yet
   /// Its end was begun: a daemon that comes back ends it, and misses nothing that is gone already.
   bool ending = false;
+  /// Its owner has a descriptor of the tracker's session: tokens come and go without us.
+  bool opened = false;
   std::vector<TokenRecord> tokens;
   nlohmann::json extra = nlohmann::json::object();
   bool operator==(const SessionRecord&) const = default;
@@ -102,9 +105,16 @@ struct Manifest {
   std::vector<SessionRecord> sessions;
   std::vector<ClientRecord> clients;
   std::optional<UpdateRecord> update;
+  /// Finished as far as their owners can tell; the kernel restores the rest of their memory yet.
+  std::vector<std::string> resting;
   nlohmann::json extra = nlohmann::json::object();
   bool operator==(const Manifest&) const = default;
 };
+
+/// The name of the backend that holds the token.
+const std::string& backend_of(const SessionRecord& session, const TokenRecord& token);
+/// Those that hold the session's tokens, or would hold the first one: "luo", "luo+tracker".
+std::string backends_of(const SessionRecord& session);
 
 /// One line "handover-manifest 1 <bytes> <crc32 of the JSON, 8 hex digits>\n", then the JSON.
 /// Trailing bytes after <bytes> are ignored: a memfd has its own size. A string that is not UTF-8

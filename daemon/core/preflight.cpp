@@ -113,7 +113,8 @@ class Findings {
 };
 
 void check_running(const PreflightInput& input, Findings& findings) {
-  if (!input.running.kho_enabled) {
+  // Without LUO and debugfs, only the module can tell.
+  if (!input.running.kho_enabled && !input.module.kho) {
     findings.add(ErrorCode::not_supported,
                  "kexec handover is off in the running kernel (" +
                      printable(input.running.release) +
@@ -177,6 +178,39 @@ void check_target(const PreflightInput& input, const KernelImage& target, Findin
   if (input.needs_luo || input.memfds_preserved) check_family(input, target, memfd, findings);
 }
 
+void check_module(const PreflightInput& input, const KernelImage& target, Findings& findings) {
+  const ModuleInput& module = input.module;
+  if (!module.needed) return;
+  if (target.release.empty()) {
+    return findings.add(ErrorCode::module_missing,
+                        describe(target) +
+                            " does not say its release, so that its companion module cannot be "
+                            "found; use another build of it");
+  }
+  const std::string directory = "/lib/modules/" + printable(target.release);
+  if (!module.target && !module.problem.empty()) {
+    return findings.add(ErrorCode::module_missing,
+                        "the companion module of " + describe(target) +
+                            " cannot be read: " + printable(module.problem) + "; install it again");
+  }
+  if (!module.target) {
+    return findings.add(ErrorCode::module_missing,
+                        "the companion module holds state, and there is no handover.ko for " +
+                            describe(target) + " below " + directory +
+                            ": it would lose what is preserved; build and install it for that "
+                            "kernel (dkms, or: make -C kmod modules_install)");
+  }
+  if (module.target->format != std::to_string(module.format)) {
+    const std::string reads = module.target->format.empty() ? std::string("no known format")
+                                                            : "format " + module.target->format;
+    findings.add(ErrorCode::kernel_incompatible,
+                 "the companion module that is loaded writes its tables in format " +
+                     std::to_string(module.format) + ", but " + printable(module.target->path) +
+                     " of " + describe(target) + " reads " + printable(reads) +
+                     "; install the same version for both kernels");
+  }
+}
+
 void check_cmdline(const PreflightInput& input, Findings& findings) {
   for (const std::string_view name : switches) {
     if (name == "liveupdate" && !input.needs_luo) continue;
@@ -195,6 +229,7 @@ std::vector<Error> preflight(const PreflightInput& input) {
   if (input.target) {
     check_running(input, findings);
     check_target(input, *input.target, findings);
+    check_module(input, *input.target, findings);
     check_cmdline(input, findings);
   }
   for (const std::string& client : input.missing_required_clients) {

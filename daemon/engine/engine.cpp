@@ -206,12 +206,29 @@ Result<void> Engine::create_session(const std::string& name, const std::string& 
   return {};
 }
 
-Result<void> Engine::preserve(const std::string& session, std::uint64_t token, int fd, bool blob,
-                              const Caller& caller) {
-  if (auto may = may_change_sessions(); !may) return may;
+void Engine::refresh_sessions() {
+  if (!worker_busy_) sessions_.refresh();
+}
+
+Result<UniqueFd> Engine::open_tracker(const std::string& session, const Caller& caller) {
+  if (auto may = may_change_sessions(); !may) return fail(may.error());
   auto held = sessions_.find(session, caller.owner);
   if (!held) return fail(held.error());
-  if (auto done = sessions_.preserve(**held, token, fd, blob); !done) return done;
+  auto fd = sessions_.open_tracker(**held);
+  if (!fd) return fd;
+  // Without this on record, what is preserved there would come back unnoticed.
+  if (auto persisted = persist(); !persisted) return fail(persisted.error());
+  session_touched(session, "Tokens");
+  return fd;
+}
+
+Result<void> Engine::preserve(const std::string& session, std::uint64_t token, int fd, bool blob,
+                              const std::string& backend, const Caller& caller) {
+  if (auto may = may_change_sessions(); !may) return may;
+  sessions_.refresh();
+  auto held = sessions_.find(session, caller.owner);
+  if (!held) return fail(held.error());
+  if (auto done = sessions_.preserve(**held, token, fd, blob, backend); !done) return done;
   if (auto persisted = persist(); !persisted) {
     if (auto undone = sessions_.unpreserve(**held, token); !undone) {
       spdlog::error("{}", undone.error().message);
@@ -225,9 +242,10 @@ Result<void> Engine::preserve(const std::string& session, std::uint64_t token, i
 Result<void> Engine::unpreserve(const std::string& session, std::uint64_t token,
                                 const Caller& caller) {
   if (auto may = may_change_sessions(); !may) return may;
+  sessions_.refresh();
   auto held = sessions_.find(session, caller.owner);
   if (!held) return fail(held.error());
-  auto done = sessions_.unpreserve(**held, token);
+  const auto done = sessions_.unpreserve(**held, token);
   persist_or_log();
   session_touched(session, "Tokens");
   return done;
@@ -237,6 +255,7 @@ Result<UniqueFd> Engine::retrieve(const std::string& session, std::uint64_t toke
                                   const Caller& caller) {
   auto held = sessions_.find(session, caller.owner);
   if (!held) return fail(held.error());
+  refresh_sessions();
   auto fd = sessions_.retrieve(**held, token);
   if (!fd) return fd;
   // After the reply is on its way: a daemon that dies in between must give it once more.
@@ -273,7 +292,10 @@ Result<void> Engine::discard(const std::string& session, const Caller& caller) {
     (*held)->record.ending = false;
     return persisted;
   }
-  if (auto done = sessions_.discard(session); !done) return done;
+  if (auto done = sessions_.discard(session); !done) {
+    persist_or_log();
+    return done;
+  }
   if (state_ == State::prepared) stale_ = true;
   persist_or_log();
   outside_.session_removed(session);

@@ -90,9 +90,14 @@ class Engine {
 
   Result<void> create_session(const std::string& name, const std::string& backend,
                               const std::string& client, const Caller& caller);
+  /// `backend` "": where it is kept best.
   Result<void> preserve(const std::string& session, std::uint64_t token, int fd, bool blob,
-                        const Caller& caller);
+                        const std::string& backend, const Caller& caller);
   Result<void> unpreserve(const std::string& session, std::uint64_t token, const Caller& caller);
+  /// The owner's own descriptor of the tracker's session.
+  Result<UniqueFd> open_tracker(const std::string& session, const Caller& caller);
+  /// Before somebody reads what sessions hold: owners of such a descriptor do not tell us.
+  void refresh_sessions();
   Result<UniqueFd> retrieve(const std::string& session, std::uint64_t token, const Caller& caller);
   Result<void> finish(const std::string& session, const Caller& caller);
   Result<void> discard(const std::string& session, const Caller& caller);
@@ -146,6 +151,7 @@ class Engine {
   void fail_update(Error error);
   void tell_started(const Result<std::uint64_t>& result);
   void tell_settled();
+  void restore_rest();
   void new_update(JobType type, const UpdateOptions& options, const Caller& caller);
   [[nodiscard]] HistoryEntry outcome() const;
   Result<void> perform(Action action);
@@ -160,6 +166,7 @@ class Engine {
 
   // preparation.cpp: while workloads run on
   [[nodiscard]] PreflightInput preflight_input() const;
+  Result<void> check_again();
   void run_preflight();
   void load_target();
   void ready_sessions();
@@ -210,6 +217,7 @@ class Engine {
   Started started_;
   std::string target_cmdline_;
   std::optional<Error> failure_;  ///< the first one: the update's reason
+  PreflightInput looked_at_;      ///< what preflight found out about both kernels
   bool stale_ = false;            ///< prepared, but clients or sessions changed since
   bool target_loaded_ = false;
   bool worker_busy_ = false;

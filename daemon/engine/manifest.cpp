@@ -19,6 +19,7 @@ Manifest Engine::manifest() const {
   manifest.sessions = sessions_.records();
   for (const auto& [name, client] : clients_) manifest.clients.push_back(client);
   manifest.update = update_;
+  manifest.resting = sessions_.resting();
   manifest.extra = extra_;
   return manifest;
 }

@@ -11,6 +11,7 @@
 #include "system/boot.h"
 #include "system/collapse.h"
 #include "system/kernel_image.h"
+#include "system/kernel_module.h"
 #include "system/kexec.h"
 
 namespace handover::engine {
@@ -28,6 +29,11 @@ std::string initrd_beside(const std::string& kernel) {
   return std::filesystem::exists(initrd, error) ? initrd.string() : std::string{};
 }
 
+/// Small pages cost the companion module nothing: it joins those that lie side by side.
+bool to_collapse(const SessionRecord& session, const TokenRecord& token) {
+  return token.kind == "memfd" && backend_of(session, token) != "tracker";
+}
+
 }  // namespace
 
 PreflightInput Engine::preflight_input() const {
@@ -35,9 +41,19 @@ PreflightInput Engine::preflight_input() const {
   for (const auto& [name, held] : sessions_.all()) {
     if (held.record.incoming) input.unfinished_sessions.push_back(name);
     if (held.record.backend == "luo") input.needs_luo = true;
+    if (held.record.opened) input.module.needed = true;
     for (const auto& token : held.record.tokens) {
-      if (held.record.backend == "luo" && token.kind != "fd") input.memfds_preserved = true;
+      const auto& backend = backend_of(held.record, token);
+      if (backend == "luo") input.needs_luo = true;
+      if (backend == "luo" && token.kind != "fd") input.memfds_preserved = true;
+      if (backend == "tracker") input.module.needed = true;
     }
+  }
+  // Then it keeps the manifest as well, or will be asked for everything that is to come.
+  if (sessions_.default_backend() == "tracker") input.module.needed = true;
+  if (const auto module = sessions_.module()) {
+    input.module.format = module->format;
+    input.module.kho = module->kho;
   }
   for (const auto& [name, client] : clients_) {
     if (client.required && !connected(client)) input.missing_required_clients.push_back(name);
@@ -45,7 +61,24 @@ PreflightInput Engine::preflight_input() const {
   return input;
 }
 
+/// What clients preserved while they prepared may need more of the target than what was there when
+/// preflight looked.
+Result<void> Engine::check_again() {
+  if (!looked_at_.target) return {};
+  sessions_.refresh();
+  auto input = preflight_input();
+  input.target = looked_at_.target;
+  input.running = looked_at_.running;
+  input.target_cmdline = looked_at_.target_cmdline;
+  input.module.target = looked_at_.module.target;
+  input.module.problem = looked_at_.module.problem;
+  const auto findings = preflight(input);
+  if (!findings.empty()) return fail(findings.front());
+  return {};
+}
+
 void Engine::run_preflight() {
+  sessions_.refresh();
   struct Found {
     PreflightInput input;
     UpdateOptions options;
@@ -79,6 +112,15 @@ void Engine::run_preflight() {
       found->input.running = *running;
       found->input.target = *target;
       found->input.target_cmdline = options.cmdline;
+      // Also if nothing needs it yet: clients are about to preserve more.
+      if (found->input.module.format != 0) {
+        auto module = system::find_companion_module(target->release);
+        if (module) {
+          found->input.module.target = *module;
+        } else {
+          found->input.module.problem = module.error().message;
+        }
+      }
       return {};
     };
     if (auto looked = look(); !looked && !found->error) found->error = looked.error();
@@ -89,6 +131,7 @@ void Engine::run_preflight() {
       for (const auto& finding : findings) spdlog::error("Preflight: {}", finding.message);
       if (!findings.empty()) return fail_update(findings.front());
       options_ = found->options;
+      looked_at_ = found->input;
       update_->kernel = options_.kernel;
       update_->kernel_release =
           found->input.target ? found->input.target->release : system::kernel_release();
@@ -124,7 +167,9 @@ void Engine::ready_sessions() {
   if (setup_.config.collapse) {
     for (const auto& [name, held] : sessions_.all()) {
       std::uint64_t bytes = 0;
-      for (const auto& token : held.record.tokens) bytes += token.kind == "memfd" ? token.bytes : 0;
+      for (const auto& token : held.record.tokens) {
+        if (to_collapse(held.record, token)) bytes += token.bytes;
+      }
       if (bytes == 0) continue;
       work.names.push_back(name);
       work.bytes += bytes;
@@ -147,7 +192,7 @@ void Engine::ready_sessions() {
       if (!held) continue;
       const auto collapse = [&]() -> Result<void> {
         for (const auto& token : (*held)->record.tokens) {
-          if (token.kind != "memfd") continue;
+          if (!to_collapse((*held)->record, token)) continue;
           const auto fd = (*held)->kernel->duplicate(token.token);
           if (!fd) continue;
           const auto collapsed = system::collapse_memfd(fd->get(), progress, stop_worker_);

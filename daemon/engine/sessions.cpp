@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "engine/sessions.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -23,6 +24,13 @@ std::vector<TokenRecord>::iterator token_at(SessionRecord& record, std::uint64_t
 bool holds(SessionRecord& record, std::uint64_t token) {
   const auto at = token_at(record, token);
   return at != record.tokens.end() && at->token == token;
+}
+
+TokenRecord record_of(const SessionRecord& session, const backend::Descriptor& descriptor) {
+  TokenRecord record{descriptor.token, descriptor.kind, descriptor.bytes, descriptor.retrieved};
+  // What goes without saying is not said: an older daemon reads such a manifest, too.
+  if (descriptor.backend != session.backend) record.backend = descriptor.backend;
+  return record;
 }
 
 std::uint64_t size_of(int fd) {
@@ -93,8 +101,18 @@ std::vector<SessionRecord> Sessions::records() const {
 
 std::vector<std::string> Sessions::backend_names() const {
   std::vector<std::string> names;
-  for (const auto& [name, backend] : backends_) names.push_back(name);
+  for (const auto& [name, backend] : backends_) {
+    if (backend->available()) names.push_back(name);
+  }
   return names;
+}
+
+std::optional<backend::Module> Sessions::module() const {
+  return backends_.at(default_backend_)->module();
+}
+
+std::vector<std::string> Sessions::resting() const {
+  return backends_.at(default_backend_)->resting();
 }
 
 Result<Sessions::Held*> Sessions::find(const std::string& name, const Owner& caller) {
@@ -141,7 +159,7 @@ Result<const SessionRecord*> Sessions::create(std::uint64_t id, const std::strin
   const auto made_by = backends_.find(wanted);
   if (made_by == backends_.end()) {
     std::string have;
-    for (const auto& [known, unused] : backends_) have += (have.empty() ? "" : ", ") + known;
+    for (const auto& known : backend_names()) have += (have.empty() ? "" : ", ") + known;
     return fail(ErrorCode::no_such_backend,
                 "There is no backend '" + wanted + "' here; available: " + have + ".");
   }
@@ -151,7 +169,7 @@ Result<const SessionRecord*> Sessions::create(std::uint64_t id, const std::strin
                     std::to_string(config_.max_sessions_per_user) +
                     " sessions, the limit; finish some or raise max-sessions-per-user.");
   }
-  auto kernel = made_by->second->create(name);
+  auto kernel = made_by->second->create(name, limits_of(owner));
   if (!kernel) return fail(kernel.error());
   Held held;
   held.record.id = id;
@@ -161,11 +179,24 @@ Result<const SessionRecord*> Sessions::create(std::uint64_t id, const std::strin
   held.record.owner = owner;
   held.kernel = std::move(*kernel);
   // A session that the fd store refuses would be lost with the daemon: not made at all.
-  if (auto kept = keep(held); !kept) return fail(kept.error());
+  if (auto kept = keep(held); !kept) {
+    const auto error = kept.error();
+    // A session of the tracker stays until it is discarded.
+    if (auto undone = held.kernel->discard(); !undone) return fail(undone.error());
+    return fail(error);
+  }
   return &sessions_.emplace(name, std::move(held)).first->second.record;
 }
 
-Result<void> Sessions::preserve(Held& held, std::uint64_t token, int fd, bool blob) {
+backend::Limits Sessions::limits_of(const Owner& owner) const {
+  backend::Limits limits;
+  if (owner.uid != 0) limits.bytes = config_.max_bytes_per_user;
+  limits.descriptors = static_cast<std::uint32_t>(config_.max_descriptors_per_user);
+  return limits;
+}
+
+Result<void> Sessions::preserve(Held& held, std::uint64_t token, int fd, bool blob,
+                                const std::string& backend) {
   auto& record = held.record;
   if (record.incoming) {
     return fail(ErrorCode::incoming,
@@ -193,10 +224,11 @@ Result<void> Sessions::preserve(Held& held, std::uint64_t token, int fd, bool bl
                                                std::to_string(config_.max_bytes_per_user) +
                                                " bytes; raise max-bytes-per-user.");
   }
-  auto descriptor = held.kernel->preserve(token, fd);
+  auto descriptor = backend.empty() ? held.kernel->preserve(token, fd)
+                                    : held.kernel->preserve_in(backend, token, fd);
   if (!descriptor) return fail(descriptor.error());
-  record.tokens.insert(token_at(record, token),
-                       TokenRecord{token, blob ? "blob" : descriptor->kind, descriptor->bytes});
+  if (blob) descriptor->kind = "blob";
+  record.tokens.insert(token_at(record, token), record_of(record, *descriptor));
   if (auto kept = keep(held); !kept) {
     const auto error = kept.error();
     if (auto undone = unpreserve(held, token); !undone) reconcile(held);
@@ -247,8 +279,45 @@ Result<UniqueFd> Sessions::retrieve(Held& held, std::uint64_t token) {
                                                   "' has been retrieved; that works once.");
   }
   auto fd = held.kernel->retrieve(token);
-  if (fd) at->retrieved = true;
+  if (!fd) return fd;
+  at->retrieved = true;
+  // The tracker gives a file once: from here on our death does not take it along.
+  if (auto kept = keep(held); !kept) spdlog::warn("{}", kept.error().message);
   return fd;
+}
+
+Result<UniqueFd> Sessions::open_tracker(Held& held) {
+  auto fd = held.kernel->open_tracker();
+  if (fd) held.record.opened = true;
+  return fd;
+}
+
+void Sessions::refresh() {
+  for (auto& [name, held] : sessions_) {
+    if (held.record.opened) take_in(held);
+  }
+}
+
+void Sessions::take_in(Held& held) {
+  auto& record = held.record;
+  const auto there = held.kernel->describe();
+  const auto is_there = [&](const TokenRecord& token) {
+    return std::any_of(there.begin(), there.end(),
+                       [&](const auto& have) { return have.token == token.token; });
+  };
+  std::erase_if(record.tokens, [&](const TokenRecord& token) {
+    // Lost with its half or given up by its owner; the first was reported by adopt().
+    return backend_of(record, token) == "tracker" && !is_there(token);
+  });
+  for (const auto& descriptor : there) {
+    if (descriptor.backend != "tracker") continue;
+    const auto at = token_at(record, descriptor.token);
+    if (at == record.tokens.end() || at->token != descriptor.token) {
+      record.tokens.insert(at, record_of(record, descriptor));
+    } else if (backend_of(record, *at) == "tracker") {
+      at->retrieved = at->retrieved || descriptor.retrieved;
+    }
+  }
 }
 
 Result<void> Sessions::begin_finish(Held& held) {
@@ -283,6 +352,7 @@ std::vector<std::string> Sessions::incoming() const {
 Result<std::vector<std::uint64_t>> Sessions::finish(const std::string& name) {
   auto& held = sessions_.at(name);
   if (auto begun = begin_finish(held); !begun) return fail(begun.error());
+  if (held.record.opened) take_in(held);
   if (auto done = held.kernel->finish(); !done) {
     held.record.ending = false;
     return fail(done.error());
@@ -300,6 +370,10 @@ Result<std::vector<std::uint64_t>> Sessions::finish(const std::string& name) {
 Result<void> Sessions::discard(const std::string& name) {
   auto& held = sessions_.at(name);
   if (auto begun = begin_discard(held); !begun) return begun;
+  if (auto done = held.kernel->discard(); !done) {
+    held.record.ending = false;
+    return done;
+  }
   const auto prefix = store_prefix(held.record.id);
   if (auto gone = fd_store_.forget_all(prefix); !gone) return gone;
   sessions_.erase(name);
@@ -315,39 +389,39 @@ Result<void> Sessions::preserve_again(Held& held, const std::function<Result<voi
   return done ? kept : done;
 }
 
-Result<void> Sessions::adopt(const SessionRecord& record,
-                             std::vector<backend::Adopted::Part> parts) {
+Result<std::vector<std::string>> Sessions::adopt(const SessionRecord& record,
+                                                 std::vector<backend::Adopted::Part> parts) {
   const auto made_by = backends_.find(record.backend);
   if (made_by == backends_.end()) {
     return fail(ErrorCode::state_lost, "Session '" + record.name + "' was kept by backend '" +
                                            record.backend + "', which is not here any more.");
   }
-  const bool has_session =
-      std::any_of(parts.begin(), parts.end(), [](const auto& part) { return part.part == "s"; });
   std::vector<std::string> came_back;
   came_back.reserve(parts.size());
   for (const auto& part : parts) came_back.push_back(part.part);
   Held held;
   held.record = record;
-  if (record.incoming && !has_session) {
-    auto kernel = made_by->second->retrieve(record.name);
-    if (!kernel) return fail(kernel.error());
-    held.kernel = std::move(*kernel);
-  } else {
-    backend::Adopted adopted;
-    adopted.name = record.name;
-    adopted.incoming = record.incoming;
-    adopted.parts = std::move(parts);
-    for (const auto& token : record.tokens) {
-      adopted.tokens.push_back({token.token, token.kind, token.bytes});
-    }
-    auto kernel = made_by->second->adopt(std::move(adopted));
-    if (!kernel) return fail(kernel.error());
-    held.kernel = std::move(*kernel);
+  backend::Adopted adopted;
+  adopted.name = record.name;
+  adopted.incoming = record.incoming;
+  adopted.parts = std::move(parts);
+  adopted.limits = limits_of(record.owner);
+  for (const auto& token : record.tokens) {
+    adopted.tokens.push_back({token.token, token.kind, token.bytes, backend_of(record, token)});
   }
+  auto kernel = made_by->second->adopt(std::move(adopted));
+  if (!kernel) return fail(kernel.error());
+  held.kernel = std::move(*kernel);
   // The kernel knows best: a crash may have come between its change and our record of it.
   held.record.incoming = held.kernel->incoming();
-  if (auto kept = keep(held); !kept) return kept;
+  std::vector<std::string> losses;
+  for (auto& loss : held.kernel->losses()) {
+    losses.push_back(std::move(loss.sentence));
+    std::erase_if(held.record.tokens,
+                  [&](const TokenRecord& token) { return token.token == loss.token; });
+  }
+  take_in(held);
+  if (auto kept = keep(held); !kept) return fail(kept.error());
   // Stored just before the daemon died, and never promised: under the same name another descriptor
   // may be stored later, and nobody could tell which of the two comes back.
   const auto stored = held.kernel->stored_fds();
@@ -355,10 +429,12 @@ Result<void> Sessions::adopt(const SessionRecord& record,
     const bool used = std::any_of(stored.begin(), stored.end(),
                                   [&](const auto& have) { return have.part == part; });
     if (used) continue;
-    if (auto gone = system::forget_fd(store_prefix(record.id) + "-" + part); !gone) return gone;
+    if (auto gone = system::forget_fd(store_prefix(record.id) + "-" + part); !gone) {
+      return fail(gone.error());
+    }
   }
   sessions_.insert_or_assign(record.name, std::move(held));
-  return {};
+  return losses;
 }
 
 Result<void> Sessions::store_sessions_only() {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,7 +47,11 @@ class Sessions {
 
   [[nodiscard]] const std::map<std::string, Held>& all() const { return sessions_; }
   [[nodiscard]] std::vector<SessionRecord> records() const;
+  /// Those that can be used now.
   [[nodiscard]] std::vector<std::string> backend_names() const;
+  /// The companion module, if it is loaded and a backend uses it.
+  [[nodiscard]] std::optional<backend::Module> module() const;
+  [[nodiscard]] std::vector<std::string> resting() const;
   [[nodiscard]] const std::string& default_backend() const { return default_backend_; }
   /// The backend that carries the manifest.
   [[nodiscard]] backend::Backend& main_backend() { return *backends_.at(default_backend_); }
@@ -59,9 +64,15 @@ class Sessions {
   /// `backend` "" means the default one.
   Result<const SessionRecord*> create(std::uint64_t id, const std::string& name, const Owner& owner,
                                       const std::string& backend, const std::string& client);
-  Result<void> preserve(Held& held, std::uint64_t token, int fd, bool blob);
+  /// `backend` "": where it is kept best.
+  Result<void> preserve(Held& held, std::uint64_t token, int fd, bool blob,
+                        const std::string& backend);
   Result<void> unpreserve(Held& held, std::uint64_t token);
   Result<UniqueFd> retrieve(Held& held, std::uint64_t token);
+  /// A descriptor of the tracker's session for its owner; from now on refresh() looks there.
+  Result<UniqueFd> open_tracker(Held& held);
+  /// Takes into the records what owners preserved and retrieved in the tracker by themselves.
+  void refresh();
   /// Notes that a session is about to be ended, to be persisted before it is: finish() follows.
   /// not_incoming.
   static Result<void> begin_finish(Held& held);
@@ -84,7 +95,9 @@ class Sessions {
   Result<void> store_everything();
 
   /// Takes a session of the manifest over at start-up, with what the fd store gave back for it.
-  Result<void> adopt(const SessionRecord& record, std::vector<backend::Adopted::Part> parts);
+  /// Returns a sentence for each token that is lost although the session is not.
+  Result<std::vector<std::string>> adopt(const SessionRecord& record,
+                                         std::vector<backend::Adopted::Part> parts);
 
   static std::string store_prefix(std::uint64_t id) { return "session-" + std::to_string(id); }
 
@@ -96,6 +109,9 @@ class Sessions {
   };
   [[nodiscard]] Usage usage(std::uint32_t uid) const;
   Result<void> keep(const Held& held);
+  [[nodiscard]] backend::Limits limits_of(const Owner& owner) const;
+  /// The record tells what the tracker holds.
+  static void take_in(Held& held);
   /// After a failed remake: the record tells again what the kernel holds.
   static void reconcile(Held& held);
 

@@ -35,6 +35,10 @@ void Engine::start(std::vector<system::NamedFd> fds) {
   for (auto& fd : fds) stored.insert_or_assign(fd.name, std::move(fd));
 
   if (auto id = system::boot_id()) boot_id_ = *id;
+  // An earlier process may have died between sealing and the kexec.
+  if (auto opened = sessions_.main_backend().open_tables(); !opened) {
+    spdlog::error("{}", opened.error().message);
+  }
   if (auto loaded = history_.load(); !loaded) spdlog::error("{}", loaded.error().message);
 
   if (!setup_.emulated_kexec) {
@@ -113,6 +117,7 @@ void Engine::start_restarted(Manifest manifest, std::map<std::string, system::Na
     }
     clients_.emplace(client.name, std::move(client));
   }
+  sessions_.main_backend().adopt_resting(manifest.resting);
   adopt_sessions(manifest.sessions, fds);
   forget_unknown(fds);
   end_begun_sessions();
@@ -156,7 +161,10 @@ void Engine::start_booted(const Manifest& manifest, std::map<std::string, system
   mark_at(Mark::daemon_started, setup_.started_at);
 
   auto records = manifest.sessions;
-  for (auto& record : records) record.incoming = true;
+  for (auto& record : records) {
+    record.incoming = true;
+    record.opened = false;  // the owner's descriptor went with the earlier kernel
+  }
   for (const auto& client : manifest.clients) {
     auto record = client;
     record.phase = ClientPhase::restoring;
@@ -191,7 +199,10 @@ void Engine::adopt_sessions(const std::vector<SessionRecord>& records,
   }
   fds = std::move(unknown);
   for (const auto& record : records) {
-    if (auto adopted = sessions_.adopt(record, std::move(parts[record.id])); !adopted) {
+    const auto adopted = sessions_.adopt(record, std::move(parts[record.id]));
+    if (adopted) {
+      for (const auto& loss : *adopted) report_loss(record.name, record.client, loss);
+    } else {
       if (record.ending) {
         // It was on its way out, and is gone: what was not retrieved may not have been reported.
         for (const auto& token : record.tokens) {

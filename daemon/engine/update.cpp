@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 
+#include <thread>
 #include <utility>
 
 #include "engine/engine.h"
@@ -142,6 +143,18 @@ void Engine::fail_update(Error error) {
 
 void Engine::tell_settled() {
   if (auto settled = std::exchange(setup_.settled, nullptr)) settled();
+  restore_rest();
+}
+
+/// Every client runs again: the processors are free for memory that nobody has touched yet.
+void Engine::restore_rest() {
+  const bool any = !sessions_.resting().empty();
+  const auto configured = static_cast<unsigned>(setup_.config.restore_threads);
+  const auto threads = configured != 0 ? configured : std::thread::hardware_concurrency();
+  if (auto done = sessions_.main_backend().restore_rest(threads); !done) {
+    spdlog::error("{}", done.error().message);
+  }
+  if (any) persist_or_log();
 }
 
 void Engine::tell_started(const Result<std::uint64_t>& result) {
@@ -166,6 +179,7 @@ Result<void> Engine::perform(Action action) {
     }
     case Action::ready_sessions:
       mark(Mark::clients_prepared);
+      if (auto checked = check_again(); !checked) return checked;
       ready_sessions();
       return {};
     case Action::await_freeze:
@@ -193,6 +207,9 @@ Result<void> Engine::perform(Action action) {
       return {};
     case Action::call_thaw:
       set_job("thaw", 0, "Undoing: thawing clients.");
+      if (auto opened = sessions_.main_backend().open_tables(); !opened) {
+        spdlog::error("{}", opened.error().message);
+      }
       if (auto stored = sessions_.store_everything(); !stored) {
         spdlog::error("{}", stored.error().message);
       }
@@ -249,6 +266,8 @@ Result<void> Engine::seal() {
     }
     if (auto kept = sessions_.store_sessions_only(); !kept) return kept;
   }
+  // Last of all: whatever anybody preserved by now is in them, and nothing comes in any more.
+  if (auto closed = sessions_.main_backend().close_tables(); !closed) return closed;
   mark(Mark::sealed);
   post(Event::sealed);
   return {};

@@ -173,6 +173,14 @@ TEST_F(BadInput, Descriptors) {
   expect(host.preserve("here", 1, other.get()), "TokenTaken");
   expect(session("here", "Preserve", with("tha{sv}", 2UL, other.get(), 1, "lazy", "b", 1)),
          "InvalidArgument");
+  for (const auto* backend : {"tracker", "luo", "disk"}) {
+    expect(session("here", "Preserve",
+                   with("tha{sv}", 2UL, other.get(), 1, "backend", "s", backend)),
+           "NoSuchBackend");
+  }
+  expect(session("here", "Preserve", with("tha{sv}", 2UL, other.get(), 1, "backend", "t", 1UL)),
+         "InvalidArgument");
+  expect(session("here", "OpenTracker"), "NoSuchBackend");
   const std::string large((1U << 20U) + 1, 'x');
   expect(session("here", "PreserveBlob",
                  [&](sd_bus_message* message) {

@@ -127,6 +127,40 @@ TEST_F(Script, GetsItsMemoryBack) {
   EXPECT_TRUE(host->observer().all("StateLost").empty());
 }
 
+TEST_F(Script, IsToldWhereEachTokenIs) {
+  boot();
+  const auto other = memory_with(8, bytes);
+  const auto asked =
+      host->admin().call(session_path("script"), session_interface, "Preserve",
+                         with("tha{sv}", 3UL, other.get(), 1, "backend", "s", "emulated"));
+  ASSERT_TRUE(asked.ok()) << asked.message;
+  const auto expect_backends = [&](std::size_t tokens) {
+    auto answer = host->admin().get_property(session_path("script"), session_interface, "Tokens",
+                                             "a(tstbs)");
+    ASSERT_TRUE(answer.ok()) << answer.message;
+    auto* reply = answer.reply.get();
+    must(sd_bus_message_enter_container(reply, 'a', "(tstbs)"), "tokens");
+    std::size_t count = 0;
+    const char* backend = nullptr;
+    while (sd_bus_message_read(reply, "(tstbs)", nullptr, nullptr, nullptr, nullptr, &backend) >
+           0) {
+      EXPECT_STREQ(backend, "emulated");
+      ++count;
+    }
+    EXPECT_EQ(count, tokens);
+  };
+  expect_backends(3);
+  update();
+  expect_backends(3);
+  EXPECT_EQ(host->list_sessions().at(0).backend, "emulated");
+  // No module has anything to do with an update that boots no kernel.
+  const auto module = host->admin().get_property(manager_path, manager_interface, "Module", "b");
+  ASSERT_TRUE(module.ok()) << module.message;
+  int there = 1;
+  must(sd_bus_message_read(module.reply.get(), "b", &there), "Module");
+  EXPECT_EQ(there, 0);
+}
+
 TEST_F(Script, WhatItUnpreservedIsNotThere) {
   boot();
   ASSERT_TRUE(host->admin()

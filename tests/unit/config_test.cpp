@@ -105,7 +105,7 @@ TEST(Config, TheFileThatIsShippedIsTheDefault) {
 TEST(Config, EveryFieldIsRead) {
   const auto config = parse_config(R"({
     "$schema": "./handoverd.schema.json",
-    "backend": "luo", "collapse": false, "mode": "orderly",
+    "backend": "tracker", "restore_threads": 6, "collapse": false, "mode": "orderly",
     "kernel": "/boot/vmlinuz", "cmdline": "quiet kho=on",
     "prepare_timeout": "2min", "freeze_timeout": "750ms", "thaw_timeout": 7,
     "restore_timeout": "8s", "boot_gate": "4s", "claim_timeout": "1h",
@@ -119,7 +119,8 @@ TEST(Config, EveryFieldIsRead) {
   })");
   ASSERT_TRUE(config) << config.error().message;
   Config expected;
-  expected.backend = "luo";
+  expected.backend = "tracker";
+  expected.restore_threads = 6;
   expected.collapse = false;
   expected.mode = "orderly";
   expected.kernel = "/boot/vmlinuz";
@@ -155,6 +156,8 @@ TEST(Config, SaysTheLineTheFieldAndWhatIsAllowed) {
   expect_refused("{\"freeze_timeout\": 18446744073709551615}", {"between 1ms and 30d"});
   expect_refused("{\"freeze_timeout\": -1}", {"freeze_timeout", "duration"});
   expect_refused("{\"freeze_timeout\": 0.5}", {"freeze_timeout", "duration"});
+  expect_refused("{\"restore_threads\": 65}", {"field restore_threads", "between 0 and 64"});
+  expect_refused("{\"backend\": \"disk\"}", {"field backend", "\"tracker\"", "'disk'"});
   expect_refused("{\"kernel\": \"vmlinuz\"}", {"field kernel", "absolute"});
   expect_refused("{\"clients\": {\"a/b\": {}}}", {"field clients/a~1b", "'/'"});
   expect_refused("{\"clients\": []}", {"field clients", "object"});

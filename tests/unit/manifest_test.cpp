@@ -300,6 +300,35 @@ TEST(Manifest, KeepsTheFieldsOfANewerVersion) {
   EXPECT_EQ(parse_manifest(serialize(*manifest)).value(), *manifest);
 }
 
+TEST(Manifest, SaysWhereATokenIsOnlyIfItIsNotWhereItsSessionIs) {
+  Manifest manifest = full();
+  const json plain = body_of(manifest);
+  EXPECT_FALSE(plain["sessions"][0].contains("opened"));
+  EXPECT_FALSE(plain["sessions"][0]["tokens"][0].contains("backend"));
+  EXPECT_FALSE(plain.contains("resting"));
+  EXPECT_EQ(backend_of(manifest.sessions[0], manifest.sessions[0].tokens[0]), "luo");
+  EXPECT_EQ(backends_of(manifest.sessions[0]), "luo");
+  EXPECT_EQ(backends_of(manifest.sessions[1]), "emulated") << "an empty one: where it would go";
+
+  manifest.sessions[0].tokens[0].backend = "tracker";
+  manifest.sessions[0].opened = true;
+  manifest.resting = {"old", "older"};
+  const auto back = parse_manifest(serialize(manifest));
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(*back, manifest);
+  EXPECT_EQ(backend_of(back->sessions[0], back->sessions[0].tokens[0]), "tracker");
+  EXPECT_EQ(backends_of(back->sessions[0]), "luo+tracker");
+
+  // What these fields may not be.
+  for (const auto& [pointer, wrong] :
+       {std::pair{"/sessions/0/tokens/0/backend", json(1)},
+        std::pair{"/sessions/0/opened", json("yes")}, std::pair{"/resting", json("old")}}) {
+    json body = body_of(manifest);
+    body[json::json_pointer(pointer)] = wrong;
+    EXPECT_FALSE(parse_manifest(wrapped(body.dump()))) << pointer;
+  }
+}
+
 TEST(Manifest, WritesWhatIsNotUtf8WithoutThrowing) {
   Manifest manifest = full();
   manifest.clients[0].path = "/bad\xFF";

@@ -112,6 +112,66 @@ TEST(Preflight, WhatCannotBeFoundOutIsRefused) {
   expect_one(input, ErrorCode::kernel_incompatible, {"cannot find out", "memfd"});
 }
 
+/// The companion module holds something, and is installed for the target.
+PreflightInput with_module() {
+  PreflightInput input = good();
+  input.module.needed = true;
+  input.module.format = 1;
+  input.module.kho = true;
+  input.module.target = KernelModule{"/lib/modules/7.3.4/extra/handover.ko.xz", "1"};
+  return input;
+}
+
+TEST(Preflight, TheTargetMustHaveTheCompanionModule) {
+  EXPECT_TRUE(preflight(with_module()).empty());
+  PreflightInput input = with_module();
+  input.module.target.reset();
+  expect_one(input, ErrorCode::module_missing,
+             {"handover.ko", "/lib/modules/7.3.4", "(7.3.4)", "dkms"});
+  input.module.problem = "/lib/modules/7.3.4/handover.ko: it is damaged";
+  expect_one(input, ErrorCode::module_missing, {"it is damaged", "install it again"});
+  input = with_module();
+  input.target->release = "";
+  expect_one(input, ErrorCode::module_missing, {"/boot/vmlinuz-7.3.4", "release"});
+}
+
+TEST(Preflight, TheTargetsModuleMustReadWhatThisOneWrites) {
+  PreflightInput input = with_module();
+  input.module.target->format = "2";
+  expect_one(input, ErrorCode::kernel_incompatible,
+             {"format 1", "format 2", "/lib/modules/7.3.4/extra/handover.ko.xz"});
+  input.module.target->format = "";
+  expect_one(input, ErrorCode::kernel_incompatible, {"no known format"});
+}
+
+TEST(Preflight, AModuleThatHoldsNothingMayBeMissing) {
+  PreflightInput input = with_module();
+  input.module.needed = false;
+  input.module.target.reset();
+  EXPECT_TRUE(preflight(input).empty());
+  input.module.target = KernelModule{"/lib/modules/7.3.4/handover.ko", "2"};
+  EXPECT_TRUE(preflight(input).empty());
+}
+
+TEST(Preflight, TheModuleCanTellThatKhoIsOn) {
+  PreflightInput input = with_module();
+  input.running.kho_enabled = false;  // no LUO and no debugfs to say so
+  EXPECT_TRUE(preflight(input).empty());
+  input.module.kho = false;
+  expect_one(input, ErrorCode::not_supported, {"7.2.13", "kho=on"});
+}
+
+TEST(Preflight, AKernelWithoutLuoDoesForTheModuleAlone) {
+  PreflightInput input = with_module();
+  input.needs_luo = false;
+  input.memfds_preserved = false;
+  input.running.abi = {"kho-v4"};
+  input.running.luo_available = false;
+  input.target->abi = {"kho-v4"};
+  input.target_cmdline = "kho=on";
+  EXPECT_TRUE(preflight(input).empty());
+}
+
 TEST(Preflight, TheTargetsCommandLineMustSwitchItOn) {
   for (const std::string cmdline :
        {"liveupdate=on", "kho=off liveupdate=on", "kho=on liveupdate=on kho=0",

@@ -43,6 +43,8 @@ struct handover_session {
     if (r < 0) return r;
     return call(message, nullptr, error);
   }
+  /// A method that gives a descriptor; it becomes the caller's.
+  int call_for_fd(const sd::Message& message, int* ret_fd, handover_error* error);
   int list_tokens(handover_token** ret, size_t* ret_count, handover_error* error);
 
  private:
@@ -107,10 +109,18 @@ handover_session* handover_session_unref(handover_session* session) {
 
 int handover_session_preserve(handover_session* session, uint64_t token, int fd,
                               handover_error* error) {
+  return handover_session_preserve_in(session, nullptr, token, fd, error);
+}
+
+int handover_session_preserve_in(handover_session* session, const char* backend, uint64_t token,
+                                 int fd, handover_error* error) {
   sd::Message call;
   int r = session->new_call("Preserve", &call, error);
   if (r < 0) return r;
-  r = sd_bus_message_append(call.get(), "tha{sv}", token, fd, 0);
+  r = sd_bus_message_append(call.get(), "th", token, fd);
+  if (r >= 0) r = sd_bus_message_open_container(call.get(), SD_BUS_TYPE_ARRAY, "{sv}");
+  if (r >= 0) r = append_option(call.get(), "backend", backend);
+  if (r >= 0) r = sd_bus_message_close_container(call.get());
   if (r < 0) return report_errno(error, r, making);
   return session->call(call, nullptr, error);
 }
@@ -143,16 +153,15 @@ int handover_session_retrieve(handover_session* session, uint64_t token, int* re
   if (r < 0) return r;
   r = sd_bus_message_append(call.get(), "t", token);
   if (r < 0) return report_errno(error, r, making);
-  sd::Message reply;
-  r = session->call(call, &reply, error);
+  return session->call_for_fd(call, ret_fd, error);
+}
+
+int handover_session_open_tracker(handover_session* session, int* ret_fd, handover_error* error) {
+  if (!ret_fd) return report_errno(error, -EINVAL, "handover_session_open_tracker");
+  sd::Message call;
+  const int r = session->new_call("OpenTracker", &call, error);
   if (r < 0) return r;
-  int fd = -1;
-  r = sd_bus_message_read(reply.get(), "h", &fd);
-  if (r < 0) return report_errno(error, r, reading);
-  const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);  // the message closes its own
-  if (copy < 0) return report_errno(error, -errno, "Taking over the descriptor");
-  *ret_fd = copy;
-  return 0;
+  return session->call_for_fd(call, ret_fd, error);
 }
 
 int handover_session_finish(handover_session* session, handover_error* error) {
@@ -169,6 +178,19 @@ int handover_session_list_tokens(handover_session* session, handover_token** ret
   return session->list_tokens(ret, ret_count, error);
 }
 
+int handover_session::call_for_fd(const sd::Message& message, int* ret_fd, handover_error* error) {
+  sd::Message reply;
+  int r = call(message, &reply, error);
+  if (r < 0) return r;
+  int fd = -1;
+  r = sd_bus_message_read(reply.get(), "h", &fd);
+  if (r < 0) return report_errno(error, r, reading);
+  const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);  // the message closes its own
+  if (copy < 0) return report_errno(error, -errno, "Taking over the descriptor");
+  *ret_fd = copy;
+  return 0;
+}
+
 int handover_session::list_tokens(handover_token** ret, size_t* ret_count, handover_error* error) {
   sd::Message message;
   int r = connection_->new_call(path_.c_str(), "org.freedesktop.DBus.Properties", "Get", &message,
@@ -181,15 +203,17 @@ int handover_session::list_tokens(handover_token** ret, size_t* ret_count, hando
   if (r < 0) return r;
 
   std::vector<handover_token> tokens;
-  r = sd_bus_message_enter_container(reply.get(), SD_BUS_TYPE_VARIANT, "a(tstb)");
-  if (r >= 0) r = sd_bus_message_enter_container(reply.get(), SD_BUS_TYPE_ARRAY, "(tstb)");
+  r = sd_bus_message_enter_container(reply.get(), SD_BUS_TYPE_VARIANT, "a(tstbs)");
+  if (r >= 0) r = sd_bus_message_enter_container(reply.get(), SD_BUS_TYPE_ARRAY, "(tstbs)");
   while (r >= 0) {
     handover_token token = {};
     const char* kind = nullptr;
-    r = sd_bus_message_read(reply.get(), "(tstb)", &token.token, &kind, &token.bytes,
-                            &token.retrieved);
+    const char* backend = nullptr;
+    r = sd_bus_message_read(reply.get(), "(tstbs)", &token.token, &kind, &token.bytes,
+                            &token.retrieved, &backend);
     if (r <= 0) break;
     strncpy(token.kind, kind, sizeof(token.kind) - 1);
+    strncpy(token.backend, backend, sizeof(token.backend) - 1);
     tokens.push_back(token);
   }
   if (r < 0) return report_errno(error, r, reading);

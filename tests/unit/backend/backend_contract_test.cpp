@@ -13,6 +13,7 @@ namespace {
 
 struct WorldKind {
   std::string name;
+  std::string backend;
   std::function<std::unique_ptr<World>()> make;
 };
 
@@ -31,7 +32,7 @@ std::vector<std::uint64_t> tokens_of(const Session& session) {
 
 using Tokens = std::vector<std::uint64_t>;
 
-TEST_P(BackendContract, NamesItself) { EXPECT_EQ(world->backend().name(), GetParam().name); }
+TEST_P(BackendContract, NamesItself) { EXPECT_EQ(world->backend().name(), GetParam().backend); }
 
 TEST_P(BackendContract, DescribesWhatItPreserves) {
   auto session = world->create("vm");
@@ -375,8 +376,15 @@ TEST_P(BackendContract, AdoptsNothingThatIsNotTheSession) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, BackendContract,
-    testing::Values(WorldKind{"luo", [] { return std::make_unique<LuoWorld>(); }},
-                    WorldKind{"emulated", [] { return std::make_unique<EmulatedWorld>(); }}),
+    testing::Values(WorldKind{"luo", "luo", [] { return std::make_unique<LuoWorld>(); }},
+                    WorldKind{"composite", "luo",
+                              [] {
+                                auto world = std::make_unique<CompositeWorld>();
+                                world->module().unload();
+                                return world;
+                              }},
+                    WorldKind{"emulated", "emulated",
+                              [] { return std::make_unique<EmulatedWorld>(); }}),
     [](const auto& kind) { return kind.param.name; });
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "backend/luo.h"
+#include "backend/tracker.h"
 
 namespace handover::backend::test {
 namespace {
@@ -33,6 +34,48 @@ void LuoWorld::update(Sessions& sessions) {
 }
 
 void LuoWorld::restart_daemon() { backend_ = make_luo(kernel_, patience_); }
+
+TrackerWorld::TrackerWorld() : backend_(make_tracker(module_)) {}
+
+void TrackerWorld::update(Sessions& sessions) {
+  module_->reboot();
+  backend_ = make_tracker(module_);
+  for (auto& [name, session] : sessions) session = checked(backend_->retrieve(name));
+}
+
+void TrackerWorld::restart_daemon() { backend_ = make_tracker(module_); }
+
+CompositeWorld::CompositeWorld(Keeper main, bool tracker_allowed)
+    : main_(main), tracker_allowed_(tracker_allowed) {
+  restart_daemon();
+}
+
+void CompositeWorld::update(Sessions& sessions) {
+  reboot();
+  for (auto& [name, session] : sessions) session = checked(backend_->retrieve(name));
+}
+
+std::unique_ptr<Session> CompositeWorld::update_one(std::unique_ptr<Session> session) {
+  Adopted adopted;
+  adopted.name = session->name();
+  adopted.incoming = true;
+  adopted.tokens = session->describe();
+  reboot();
+  session.reset();
+  return checked(backend_->adopt(std::move(adopted)));
+}
+
+void CompositeWorld::reboot() {
+  kernel_->reboot();
+  module_->reboot();
+  restart_daemon();
+}
+
+void CompositeWorld::restart_daemon() {
+  const LuoPatience patience{std::chrono::milliseconds(20), std::chrono::milliseconds(300)};
+  backend_ = make_composite(
+      Halves{make_luo(kernel_, patience), make_tracker(module_), tracker_allowed_}, main_);
+}
 
 EmulatedWorld::EmulatedWorld() : backend_(checked(make_emulated())) {}
 

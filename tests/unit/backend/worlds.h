@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/composite.h"
 #include "backend/luo_session.h"
 #include "fake_liveupdate.h"
+#include "fake_tracker.h"
 
 namespace handover::backend::test {
 
@@ -45,6 +47,41 @@ class LuoWorld final : public World {
  private:
   LuoPatience patience_;
   std::shared_ptr<FakeLiveupdate> kernel_ = std::make_shared<FakeLiveupdate>();
+  std::unique_ptr<Backend> backend_;
+};
+
+class TrackerWorld final : public World {
+ public:
+  TrackerWorld();
+  Backend& backend() override { return *backend_; }
+  void update(Sessions& sessions) override;
+  /// A new backend object, as after a crash of the daemon.
+  void restart_daemon();
+  [[nodiscard]] FakeTracker& module() { return *module_; }
+
+ private:
+  std::shared_ptr<FakeTracker> module_ = std::make_shared<FakeTracker>();
+  std::unique_ptr<Backend> backend_;
+};
+
+/// LUO and the companion module as one backend.
+class CompositeWorld final : public World {
+ public:
+  explicit CompositeWorld(Keeper main = Keeper::luo, bool tracker_allowed = true);
+  Backend& backend() override { return *backend_; }
+  void update(Sessions& sessions) override;
+  /// The whole update for one session, whose tokens the manifest knows.
+  std::unique_ptr<Session> update_one(std::unique_ptr<Session> session);
+  void reboot();
+  void restart_daemon();
+  [[nodiscard]] FakeLiveupdate& kernel() { return *kernel_; }
+  [[nodiscard]] FakeTracker& module() { return *module_; }
+
+ private:
+  Keeper main_;
+  bool tracker_allowed_;
+  std::shared_ptr<FakeLiveupdate> kernel_ = std::make_shared<FakeLiveupdate>();
+  std::shared_ptr<FakeTracker> module_ = std::make_shared<FakeTracker>();
   std::unique_ptr<Backend> backend_;
 };
 

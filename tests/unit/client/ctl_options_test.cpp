@@ -52,6 +52,11 @@ TEST(CtlOptions, Sessions) {
   EXPECT_EQ(preserve.name, "s");
   EXPECT_EQ(preserve.token, 7U);
   EXPECT_EQ(preserve.source.fd, 4);
+  EXPECT_EQ(preserve.source.backend, "");
+  EXPECT_EQ(
+      parsed<PreserveCommand>({"session", "preserve", "s", "7", "--stdin", "--backend", "tracker"})
+          .source.backend,
+      "tracker");
   EXPECT_TRUE(is_refused({"session", "preserve", "s", "7"}));
   EXPECT_TRUE(is_refused({"session", "preserve", "s", "7", "--stdin", "--file", "x"}));
   EXPECT_TRUE(is_refused({"session", "preserve", "s", "7", "--fd", "-1"}));

@@ -36,6 +36,7 @@ struct FakeDaemon::Connection {
   sd_bus* bus = nullptr;
   std::string client_path;
   std::map<std::string, std::map<std::uint64_t, int>> sessions;
+  std::map<std::uint64_t, std::string> backends;  ///< asked for, by token
 
   ~Connection() {
     for (auto& [name, tokens] : sessions) {
@@ -94,9 +95,15 @@ struct FakeDaemon::Connection {
     auto* tokens = static_cast<Connection*>(userdata)->tokens_at(sd_bus_message_get_path(message));
     std::uint64_t token = 0;
     int fd = -1;
-    const int r = sd_bus_message_read(message, "th", &token, &fd);
+    int r = sd_bus_message_read(message, "th", &token, &fd);
+    if (r >= 0) r = sd_bus_message_enter_container(message, 'a', "{sv}");
+    const char* backend = "luo";
+    if (r >= 0 && sd_bus_message_at_end(message, 0) == 0) {
+      r = sd_bus_message_read(message, "{sv}", nullptr, "s", &backend);
+    }
     if (r < 0) return r;
     (*tokens)[token] = dup(fd);
+    static_cast<Connection*>(userdata)->backends[token] = backend;
     return sd_bus_reply_method_return(message, nullptr);
   }
 
@@ -112,13 +119,24 @@ struct FakeDaemon::Connection {
     return sd_bus_reply_method_return(message, "h", found->second);
   }
 
+  /// Whatever is preserved first stands for the module's session.
+  static int on_open_tracker(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+    auto* tokens = static_cast<Connection*>(userdata)->tokens_at(sd_bus_message_get_path(message));
+    if (tokens->empty()) {
+      return sd_bus_error_set(error, "org.handover1.Error.NoSuchBackend", "No module.");
+    }
+    return sd_bus_reply_method_return(message, "h", tokens->begin()->second);
+  }
+
   static int get_tokens(sd_bus*, const char* path, const char*, const char*, sd_bus_message* reply,
                         void* userdata, sd_bus_error*) {
-    auto* tokens = static_cast<Connection*>(userdata)->tokens_at(path);
-    int r = sd_bus_message_open_container(reply, 'a', "(tstb)");
+    auto* self = static_cast<Connection*>(userdata);
+    auto* tokens = self->tokens_at(path);
+    int r = sd_bus_message_open_container(reply, 'a', "(tstbs)");
     for (const auto& [token, fd] : *tokens) {
       if (r >= 0) {
-        r = sd_bus_message_append(reply, "(tstb)", token, "memfd", std::uint64_t{4096}, 0);
+        r = sd_bus_message_append(reply, "(tstbs)", token, "memfd", std::uint64_t{4096}, 0,
+                                  self->backends[token].c_str());
       }
     }
     return r < 0 ? r : sd_bus_message_close_container(reply);
@@ -140,8 +158,10 @@ struct FakeDaemon::Connection {
         SD_BUS_METHOD("CreateSession", "sa{sv}", "o", on_create, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END};
     static const sd_bus_vtable session[] = {
-        SD_BUS_VTABLE_START(0), SD_BUS_PROPERTY("Tokens", "a(tstb)", get_tokens, 0, 0),
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_PROPERTY("Tokens", "a(tstbs)", get_tokens, 0, 0),
         SD_BUS_METHOD("Preserve", "tha{sv}", "", on_preserve, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("OpenTracker", "", "h", on_open_tracker, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Retrieve", "t", "h", on_retrieve, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END};
     sd_id128_t id = {};

@@ -257,6 +257,7 @@ TEST_F(Library, PassesDescriptorsBothWays) {
   ASSERT_EQ(tokens->size(), 1U);
   EXPECT_EQ(tokens->front().token, 7U);
   EXPECT_STREQ(tokens->front().kind, "memfd");
+  EXPECT_STREQ(tokens->front().backend, "luo");
 
   auto same = connection->get_session("s 1");
   ASSERT_TRUE(same);
@@ -268,6 +269,35 @@ TEST_F(Library, PassesDescriptorsBothWays) {
   ASSERT_EQ(fstat(back->get(), &received), 0);
   EXPECT_EQ(sent.st_ino, received.st_ino);
   EXPECT_NE(fcntl(back->get(), F_GETFD) & FD_CLOEXEC, 0);
+}
+
+TEST_F(Library, AsksForABackendAndForTheModulesSession) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  auto session = connection->create_session("s");
+  ASSERT_TRUE(session);
+  auto none = session->open_tracker();
+  ASSERT_FALSE(none);
+  EXPECT_TRUE(none.error().is("NoSuchBackend"));
+
+  const Fd memory(memfd_create("m", MFD_CLOEXEC));
+  ASSERT_TRUE(session->preserve_in("tracker", 1, memory.get()));
+  ASSERT_TRUE(session->preserve(2, memory.get()));
+  auto tokens = session->tokens();
+  ASSERT_TRUE(tokens) << tokens.error().message;
+  ASSERT_EQ(tokens->size(), 2U);
+  EXPECT_STREQ(tokens->at(0).backend, "tracker");
+  EXPECT_STREQ(tokens->at(1).backend, "luo") << "left to the daemon";
+
+  auto own = session->open_tracker();
+  ASSERT_TRUE(own) << own.error().message;
+  struct stat sent = {};
+  struct stat received = {};
+  ASSERT_EQ(fstat(memory.get(), &sent), 0);
+  ASSERT_EQ(fstat(own->get(), &received), 0);
+  EXPECT_EQ(sent.st_ino, received.st_ino);
+  EXPECT_NE(fcntl(own->get(), F_GETFD) & FD_CLOEXEC, 0);
 }
 
 TEST_F(Library, ErrorsOfTheDaemonKeepTheirNames) {

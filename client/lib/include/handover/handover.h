@@ -189,6 +189,10 @@ HANDOVER_API handover_session* handover_session_unref(handover_session* session)
 /* Preserves what `fd` refers to under `token`, a number of the caller's choice. */
 HANDOVER_API int handover_session_preserve(handover_session* session, uint64_t token, int fd,
                                            handover_error* error);
+/* The same in the backend of that name and no other ("luo", "tracker"; NULL: where it is kept
+ * best). NoSuchBackend: it is not there. */
+HANDOVER_API int handover_session_preserve_in(handover_session* session, const char* backend,
+                                              uint64_t token, int fd, handover_error* error);
 /* Preserves up to 1 MiB of plain bytes; they come back as a memfd. */
 HANDOVER_API int handover_session_preserve_blob(handover_session* session, uint64_t token,
                                                 const void* data, size_t size,
@@ -198,6 +202,13 @@ HANDOVER_API int handover_session_unpreserve(handover_session* session, uint64_t
 /* In the new kernel: the descriptor preserved under `token`, once. */
 HANDOVER_API int handover_session_retrieve(handover_session* session, uint64_t token, int* ret_fd,
                                            handover_error* error);
+/* A descriptor of the companion module's session, for the ioctls of <linux/handover.h>: ranges of
+ * the caller's own memory and memory that the module allocates are preserved and retrieved through
+ * it, and no byte passes through the daemon. Its tokens are in handover_session_list_tokens() too,
+ * and can be retrieved either way; use numbers that are not preserved through the daemon. What it
+ * preserves is part of the session: close the descriptor at will. NoSuchBackend: no module here. */
+HANDOVER_API int handover_session_open_tracker(handover_session* session, int* ret_fd,
+                                               handover_error* error);
 /* Ends an incoming session: what was not retrieved is freed. */
 HANDOVER_API int handover_session_finish(handover_session* session, handover_error* error);
 /* Ends an outgoing session: nothing of it is preserved any more. */
@@ -207,7 +218,8 @@ typedef struct handover_token {
   uint64_t token;
   uint64_t bytes;
   int retrieved;
-  char kind[20]; /* "memfd", "blob", "fd" */
+  char kind[20];    /* "memfd", "blob", "fd", … (docs/dbus.md) */
+  char backend[20]; /* which holds it: "luo", "tracker", "emulated" */
 } handover_token;
 
 /* What the session holds. Free the array with free(). */

@@ -141,6 +141,12 @@ class Session {
     detail::ErrorSlot error;
     return error.result(handover_session_preserve(session_.get(), token, fd, error.get()));
   }
+  /// In the backend of that name and no other.
+  Result<void> preserve_in(const std::string& backend, std::uint64_t token, int fd) {
+    detail::ErrorSlot error;
+    return error.result(
+        handover_session_preserve_in(session_.get(), backend.c_str(), token, fd, error.get()));
+  }
   Result<void> preserve_blob(std::uint64_t token, std::string_view bytes) {
     detail::ErrorSlot error;
     return error.result(handover_session_preserve_blob(session_.get(), token, bytes.data(),
@@ -154,6 +160,14 @@ class Session {
     detail::ErrorSlot error;
     int fd = -1;
     const int r = handover_session_retrieve(session_.get(), token, &fd, error.get());
+    if (r < 0) return error.take(r);
+    return Fd(fd);
+  }
+  /// A descriptor of the companion module's session, for its ioctls.
+  Result<Fd> open_tracker() {
+    detail::ErrorSlot error;
+    int fd = -1;
+    const int r = handover_session_open_tracker(session_.get(), &fd, error.get());
     if (r < 0) return error.take(r);
     return Fd(fd);
   }

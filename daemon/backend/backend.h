@@ -157,6 +157,9 @@ class Backend {
   /// Parts that came back for the manifest's own session ("s" and others).
   virtual Result<void> adopt_manifest(std::vector<Adopted::Part> parts) = 0;
 
+  /// Does, while workloads run on, what close_tables() would find to do in the blackout: what was
+  /// written into holes since it was preserved. Worker thread. io.
+  virtual Result<void> rehearse_tables() { return {}; }
   /// Writes what the next kernel needs to find the sessions, last, with every client frozen; until
   /// open_tables() sessions cannot change. Twice does nothing. io, and nothing is closed.
   virtual Result<void> close_tables() { return {}; }

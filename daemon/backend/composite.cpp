@@ -46,6 +46,7 @@ class Composite final : public Backend {
     return halves_.luo->adopt_manifest(std::move(parts));
   }
 
+  Result<void> rehearse_tables() override { return halves_.tracker->rehearse_tables(); }
   Result<void> close_tables() override { return halves_.tracker->close_tables(); }
   Result<void> open_tables() override { return halves_.tracker->open_tables(); }
   [[nodiscard]] std::optional<Module> module() const override { return halves_.tracker->module(); }

@@ -32,7 +32,7 @@ struct TokenRecord {
   std::string kind;         ///< "blob", or as backend::Descriptor::kind
   std::uint64_t bytes = 0;  ///< size when preserved; 0 if it has none
   bool retrieved = false;
-  std::string backend;                              ///< which holds it; "": the session's
+  std::string backend = {};                         ///< which holds it; "": the session's
   nlohmann::json extra = nlohmann::json::object();  ///< fields a newer version wrote, kept
   bool operator==(const TokenRecord&) const = default;
 };

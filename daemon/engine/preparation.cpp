@@ -211,6 +211,11 @@ void Engine::ready_sessions() {
       }
       if (!done) spdlog::warn("Session '{}' is not collapsed: {}", name, done.error().message);
     }
+    if (!error) {
+      if (auto rehearsed = sessions_.main_backend().rehearse_tables(); !rehearsed) {
+        error = rehearsed.error();
+      }
+    }
     if (!error && real) system::sync_file_systems();
     return [this, error, total, any = !work.names.empty()] {
       if (any) {

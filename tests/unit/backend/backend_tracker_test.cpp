@@ -388,8 +388,20 @@ TEST_F(Tracker, ReportsTablesThatCannotBeSealed) {
   EXPECT_FALSE(world.module().sealed());
 }
 
+TEST_F(Tracker, RehearsesWithoutStayingSealed) {
+  ASSERT_TRUE(world.backend().rehearse_tables());
+  EXPECT_FALSE(world.module().sealed());
+  EXPECT_GE(world.module().calls(), 2) << "sealed and unsealed";
+  world.module().fail_call(1, ENOMEM);
+  const auto failed = world.backend().rehearse_tables();
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().sys_errno, ENOMEM);
+  EXPECT_FALSE(world.module().sealed());
+}
+
 TEST_F(Tracker, HasNoTablesWithoutTheModule) {
   world.module().unload();
+  EXPECT_TRUE(world.backend().rehearse_tables());
   EXPECT_TRUE(world.backend().close_tables());
   EXPECT_TRUE(world.backend().open_tables());
   const auto none = world.backend().unseal();

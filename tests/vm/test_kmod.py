@@ -331,7 +331,8 @@ def test_fuzz(machine):
     free = kmod.free_kib(machine)
     code, found, text = run(machine, "fuzz 60 6 1", timeout=300)
     assert code == 0, text
-    assert found[0]["successes"] > 1000, found
+    # How many there are depends on the host's load; that they get far does not.
+    assert found[0]["successes"] > 100 and len(found[0]["errnos"]) >= 8, found
     print(f"      {re.sub('[{}]', '', str(found[0]))}")
     machine.sh("rm -f /root/fuzz")
     assert sessions(machine) == {}

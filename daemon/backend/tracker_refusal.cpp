@@ -42,9 +42,12 @@ Error tracker_error(const std::string& what, const std::string& session, int sys
                        "kho=on",
                    sys_errno};
     case EBUSY:
-      return Error{ErrorCode::busy,
-                   cannot + ": its tables are sealed for an update; try again when it is over",
-                   sys_errno};
+      return Error{
+          ErrorCode::busy,
+          cannot +
+              ": its tables are sealed for an update, or another kernel module holds it; try "
+              "again when that is over",
+          sys_errno};
     case EPERM:
     case EACCES:
       return Error{ErrorCode::access_denied,

@@ -215,7 +215,7 @@ struct ho_session {
 	struct kref ref;
 	struct list_head node;		/* in ho_sessions, until it is dead */
 	char name[HO_NAME_LENGTH];
-	struct mutex lock;
+	struct mutex lock;		/* everything below */
 	bool incoming;
 	bool sealed;
 	bool dead;
@@ -292,6 +292,7 @@ struct ho_counters {
 	atomic64_t fault_ns;
 	atomic64_t freed_pages;
 };
+
 extern struct ho_counters ho_counters;
 extern bool ho_map_huge_enabled;
 extern struct workqueue_struct *ho_workqueue;

@@ -214,7 +214,7 @@ static const struct ho_ioctl control_ioctls[] = {
 	CONTROL_IOCTL(HANDOVER_INFO, handover_info, reserved, control_info),
 	CONTROL_IOCTL(HANDOVER_CREATE_SESSION, handover_create_session, flags, control_create),
 	CONTROL_IOCTL(HANDOVER_RETRIEVE_SESSION, handover_retrieve_session, name,
-		     control_retrieve),
+		      control_retrieve),
 	CONTROL_IOCTL(HANDOVER_LIST_SESSIONS, handover_list_sessions, items, control_list),
 	CONTROL_IOCTL(HANDOVER_SEAL, handover_seal, reserved, control_seal),
 	CONTROL_IOCTL(HANDOVER_UNSEAL, handover_seal, reserved, control_unseal),

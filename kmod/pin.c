@@ -36,7 +36,7 @@ static bool frames_claimed(u64 pfn, u64 nr)
 	unsigned long at = pfn;
 
 	return !mtree_empty(&range_frames) &&
-	       mt_find(&range_frames, &at, pfn + nr - 1) != NULL;
+	       mt_find(&range_frames, &at, pfn + nr - 1);
 }
 
 /* *@taken: the folio is in the builder, which unpins it from now on. */
@@ -440,7 +440,7 @@ static bool page_in_preserved_file(struct page *page)
 	if (mapping && shmem_mapping(mapping))
 		preserved = SHMEM_I(mapping->host)->flags & SHMEM_F_MAPPING_FROZEN;
 	else if (mapping)
-		preserved = xa_load(&hugetlb_files, hugetlb_key(mapping->host)) != NULL;
+		preserved = xa_load(&hugetlb_files, hugetlb_key(mapping->host));
 	rcu_read_unlock();
 	return preserved;
 }

@@ -12,6 +12,7 @@
 
 #define HO_MAX_THREADS	64
 
+/* The list, and whether it is sealed. */
 DEFINE_MUTEX(ho_sessions_lock);
 LIST_HEAD(ho_sessions);
 
@@ -620,7 +621,9 @@ static int session_discard(void *context, void *argument)
 {
 	struct handover_session_end *end = argument;
 
-	return end->flags ? -EOPNOTSUPP : ho_session_end(context, HO_END_DISCARD, &end->freed_bytes);
+	if (end->flags)
+		return -EOPNOTSUPP;
+	return ho_session_end(context, HO_END_DISCARD, &end->freed_bytes);
 }
 
 #define LOCKED(fn)							\

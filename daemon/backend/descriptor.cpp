@@ -40,12 +40,13 @@ std::string anonymous_inode(int fd) {
 /// Below this, filled holes cost nothing that matters.
 constexpr std::uint64_t smallest_hole = UINT64_C(2) << 20;
 
-/// An eighth of it is holes, at least. The blocks in swap count as there (i_blocks of shmem).
+/// An eighth of it is holes, at least. The blocks in swap count as there (i_blocks of shmem). A
+/// file with no page at all is one that will be filled, not one with holes.
 bool has_holes(const struct stat& status) {
   constexpr std::uint64_t block = 512;  // stat(2)
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const auto there = static_cast<std::uint64_t>(status.st_blocks) * block;
-  return there < size && size - there >= std::max(smallest_hole, size / 8);
+  return there > 0 && there < size && size - there >= std::max(smallest_hole, size / 8);
 }
 
 struct Words {

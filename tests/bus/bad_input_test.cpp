@@ -174,9 +174,9 @@ TEST_F(BadInput, Descriptors) {
   expect(session("here", "Preserve", with("tha{sv}", 2UL, other.get(), 1, "lazy", "b", 1)),
          "InvalidArgument");
   for (const auto* backend : {"tracker", "luo", "disk"}) {
-    expect(session("here", "Preserve",
-                   with("tha{sv}", 2UL, other.get(), 1, "backend", "s", backend)),
-           "NoSuchBackend");
+    expect(
+        session("here", "Preserve", with("tha{sv}", 2UL, other.get(), 1, "backend", "s", backend)),
+        "NoSuchBackend");
   }
   expect(session("here", "Preserve", with("tha{sv}", 2UL, other.get(), 1, "backend", "t", 1UL)),
          "InvalidArgument");

@@ -135,8 +135,8 @@ TEST_F(Script, IsToldWhereEachTokenIs) {
                          with("tha{sv}", 3UL, other.get(), 1, "backend", "s", "emulated"));
   ASSERT_TRUE(asked.ok()) << asked.message;
   const auto expect_backends = [&](std::size_t tokens) {
-    auto answer = host->admin().get_property(session_path("script"), session_interface, "Tokens",
-                                             "a(tstbs)");
+    auto answer =
+        host->admin().get_property(session_path("script"), session_interface, "Tokens", "a(tstbs)");
     ASSERT_TRUE(answer.ok()) << answer.message;
     auto* reply = answer.reply.get();
     must(sd_bus_message_enter_container(reply, 'a', "(tstbs)"), "tokens");

@@ -64,7 +64,7 @@ TEST(Choice, SparseIsWhatHasClearlyFewerBlocks) {
     off_t written;
     bool sparse;
   };
-  for (const Case& one : {Case{64 * mebibyte, 0, true}, Case{64 * mebibyte, mebibyte, true},
+  for (const Case& one : {Case{64 * mebibyte, 0, false}, Case{64 * mebibyte, mebibyte, true},
                           Case{64 * mebibyte, 64 * mebibyte, false},
                           // Less than an eighth is missing.
                           Case{64 * mebibyte, 60 * mebibyte, false},

@@ -13,10 +13,11 @@ namespace {
 
 using Tokens = std::set<std::uint64_t>;
 
-/// 64 MiB of nothing.
+/// 64 MiB with one page in it.
 UniqueFd sparse_memfd() {
   UniqueFd fd(::memfd_create("sparse", MFD_CLOEXEC));
   EXPECT_EQ(::ftruncate(fd.get(), off_t{64} << 20), 0);
+  EXPECT_EQ(::pwrite(fd.get(), "x", 1, 0), 1);
   return fd;
 }
 

@@ -291,7 +291,7 @@ struct handover_preserve_range {
  * @node:	in: NUMA node to prefer, or HANDOVER_ANY_NODE
  * @flags:	in: 0
  *
- * The largest folios there are are used, so that there are few keys.
+ * The largest folios that are free are used, so that there are few keys.
  */
 struct handover_allocate {
 	__u32 size;

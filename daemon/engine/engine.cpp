@@ -245,7 +245,7 @@ Result<void> Engine::unpreserve(const std::string& session, std::uint64_t token,
   sessions_.refresh();
   auto held = sessions_.find(session, caller.owner);
   if (!held) return fail(held.error());
-  const auto done = sessions_.unpreserve(**held, token);
+  auto done = sessions_.unpreserve(**held, token);
   persist_or_log();
   session_touched(session, "Tokens");
   return done;

@@ -63,7 +63,7 @@ std::vector<fs::path> companions_below(const fs::path& directory) {
 template <typename Struct>
 std::optional<Struct> struct_at(std::string_view bytes, std::uint64_t offset) {
   if (offset > bytes.size() || bytes.size() - offset < sizeof(Struct)) return std::nullopt;
-  Struct value;
+  Struct value = {};
   std::memcpy(&value, bytes.data() + offset, sizeof(value));
   return value;
 }

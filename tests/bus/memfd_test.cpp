@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -120,19 +121,21 @@ TEST_F(MemfdClient, GoesOnAfterAnUpdate) {
 TEST_F(MemfdClient, GoesOnWhenRestoreIsRepeated) {
   const auto before = command();
   const auto file = host.directory().file("run/manifest.json");
-  Manifest last;
-  bool killed = false;
+  // The gate asks as long as there is a daemon: also in TearDown(), when this function is over.
+  const auto killed_at = std::make_shared<std::optional<Manifest>>();
   host.manager().set_restarts(false);
-  host.gate().decide([&](SyscallGate::Stop) {
-    if (killed) return true;
+  host.gate().decide([killed_at, file](SyscallGate::Stop) {
+    if (*killed_at) return true;
     const auto manifest = parse_manifest(text_of(file));
-    killed = manifest && manifest->state == State::restoring && !manifest->sessions.empty() &&
-             !manifest->sessions[0].tokens.empty() && manifest->sessions[0].tokens[0].retrieved;
-    if (killed) last = *manifest;
-    return !killed;
+    const bool kill = manifest && manifest->state == State::restoring &&
+                      !manifest->sessions.empty() && !manifest->sessions[0].tokens.empty() &&
+                      manifest->sessions[0].tokens[0].retrieved;
+    if (kill) *killed_at = *manifest;
+    return !kill;
   });
   ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return killed && !host.manager().running(); }));
+  ASSERT_TRUE(host.run_until([&] { return *killed_at && !host.manager().running(); }));
+  Manifest last = **killed_at;
   // A client that answers fast is written down at the same time as its memory; here it is not.
   ASSERT_EQ(last.clients.size(), 1U);
   last.clients[0].phase = ClientPhase::restoring;

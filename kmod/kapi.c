@@ -13,28 +13,13 @@
 #include "set.h"
 #include "trace.h"
 
-/* Locks the set for a change before the kexec. */
-static int set_lock_outgoing(struct handover_set *set)
+/* Locks the set, which has to be one of the earlier kernel's or one for the next. */
+static int set_lock(struct handover_set *set, bool incoming)
 {
 	int err = 0;
 
 	mutex_lock(&set->session->lock);
-	if (WARN_ON_ONCE(set->session->incoming))
-		err = -EINVAL;
-	else if (set->session->sealed)
-		err = -EBUSY;
-	if (err)
-		mutex_unlock(&set->session->lock);
-	return err;
-}
-
-/* Locks the set to take something over after the kexec. */
-static int set_lock_incoming(struct handover_set *set)
-{
-	int err = 0;
-
-	mutex_lock(&set->session->lock);
-	if (WARN_ON_ONCE(!set->session->incoming))
+	if (WARN_ON_ONCE(set->session->incoming != incoming))
 		err = -EINVAL;
 	else if (set->session->sealed)
 		err = -EBUSY;
@@ -201,7 +186,7 @@ int handover_preserve_folio(struct handover_set *set, struct folio *folio)
 	int err = check_folio(set, folio);
 
 	if (!err)
-		err = set_lock_outgoing(set);
+		err = set_lock(set, false);
 	if (err)
 		return err;
 	err = set_add_folio(set, folio_pfn(folio),
@@ -223,7 +208,7 @@ EXPORT_SYMBOL_GPL(handover_preserve_folio);
 int handover_unpreserve_folio(struct handover_set *set, struct folio *folio)
 {
 	u64 value = FIELD_PREP(HO_FOLIO_ORDER, folio_order(folio));
-	int err = set_lock_outgoing(set);
+	int err = set_lock(set, false);
 
 	if (err)
 		return err;
@@ -269,7 +254,7 @@ int handover_preserve_vmalloc(struct handover_set *set, u64 id, void *ptr)
 	item->size = (u64)item->vmalloc.total_pages << PAGE_SHIFT;
 	err = ho_area_begins_at(item, ptr) ? ho_area_crc(item, &item->crc) : -EINVAL;
 	if (!err)
-		err = set_lock_outgoing(set);
+		err = set_lock(set, false);
 	if (!err) {
 		err = ho_set_add_item(set, id, item);
 		if (!err)
@@ -343,7 +328,7 @@ int handover_preserve_kmalloc(struct handover_set *set, u64 id, void *ptr, size_
 	item->where = virt_to_phys(ptr);
 	value = HO_FOLIO_KMALLOC | FIELD_PREP(HO_FOLIO_ORDER, order);
 	pfn = PHYS_PFN(item->where);
-	err = set_lock_outgoing(set);
+	err = set_lock(set, false);
 	if (err)
 		goto free;
 	err = set_add_folio(set, pfn, value);
@@ -389,7 +374,7 @@ int handover_preserve_blob(struct handover_set *set, u64 id, const void *data, s
 		ho_item_free(item);
 		return -ENOMEM;
 	}
-	err = set_lock_outgoing(set);
+	err = set_lock(set, false);
 	if (!err) {
 		err = ho_set_add_item(set, id, item);
 		set_unlock(set);
@@ -411,7 +396,7 @@ EXPORT_SYMBOL_GPL(handover_preserve_blob);
  */
 int handover_unpreserve(struct handover_set *set, u64 id)
 {
-	int err = set_lock_outgoing(set);
+	int err = set_lock(set, false);
 	struct ho_item *item;
 
 	if (err)
@@ -519,7 +504,7 @@ struct folio *handover_restore_folio(struct handover_set *set, phys_addr_t phys)
 
 	if (!PAGE_ALIGNED(phys))
 		return ERR_PTR(-ENOENT);
-	err = set_lock_incoming(set);
+	err = set_lock(set, true);
 	if (err)
 		return ERR_PTR(err);
 	folio = ho_map_take(set->entry->map, PHYS_PFN(phys));
@@ -574,7 +559,7 @@ void *handover_restore_vmalloc(struct handover_set *set, u64 id)
 	void *area;
 	int err;
 
-	err = set_lock_incoming(set);
+	err = set_lock(set, true);
 	if (err)
 		return ERR_PTR(err);
 	item = find_item(set, id, HO_ITEM_VMALLOC);
@@ -607,7 +592,7 @@ void *handover_restore_kmalloc(struct handover_set *set, u64 id, size_t *size)
 	struct ho_item *item;
 	int err;
 
-	err = set_lock_incoming(set);
+	err = set_lock(set, true);
 	if (err)
 		return ERR_PTR(err);
 	item = find_item(set, id, HO_ITEM_KMALLOC);
@@ -648,7 +633,7 @@ void *handover_restore_blob(struct handover_set *set, u64 id, size_t *size)
 	void *copy;
 	int err;
 
-	err = set_lock_incoming(set);
+	err = set_lock(set, true);
 	if (err)
 		return ERR_PTR(err);
 	item = find_item(set, id, HO_ITEM_BLOB);

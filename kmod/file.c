@@ -172,27 +172,37 @@ static int file_mmap(struct file *file, struct vm_area_struct *vma)
 	return 0;
 }
 
-static ssize_t file_read(struct kiocb *kiocb, struct iov_iter *to)
+/* Takes the reference on @page; NULL: a hole, of which there is only reading. */
+static size_t copy_part(struct page *page, size_t offset, size_t bytes, struct iov_iter *iter,
+			bool write)
+{
+	size_t copied;
+
+	if (!page)
+		return iov_iter_zero(bytes, iter);
+	copied = write ? copy_page_from_iter(page, offset, bytes, iter) :
+			 copy_page_to_iter(page, offset, bytes, iter);
+	put_page(page);
+	return copied;
+}
+
+/* Reads or writes up to the end of the file. */
+static ssize_t transfer(struct kiocb *kiocb, struct iov_iter *iter, bool write)
 {
 	struct inode *inode = file_inode(kiocb->ki_filp);
 	loff_t size = i_size_read(inode);
 	ssize_t done = 0;
 
-	while (iov_iter_count(to) && kiocb->ki_pos < size) {
+	while (iov_iter_count(iter) && kiocb->ki_pos < size) {
 		size_t offset = offset_in_page(kiocb->ki_pos), copied;
-		size_t bytes = min3((u64)iov_iter_count(to), (u64)(PAGE_SIZE - offset),
+		size_t bytes = min3((u64)iov_iter_count(iter), (u64)(PAGE_SIZE - offset),
 				    (u64)(size - kiocb->ki_pos));
 		struct page *page;
 
-		page = file_page(inode->i_private, kiocb->ki_pos >> PAGE_SHIFT, false);
+		page = file_page(inode->i_private, kiocb->ki_pos >> PAGE_SHIFT, write);
 		if (IS_ERR(page))
 			return done ?: PTR_ERR(page) == -ENOMEM ? -ENOMEM : -EIO;
-		if (page) {
-			copied = copy_page_to_iter(page, offset, bytes, to);
-			put_page(page);
-		} else {
-			copied = iov_iter_zero(bytes, to);
-		}
+		copied = copy_part(page, offset, bytes, iter, write);
 		kiocb->ki_pos += copied;
 		done += copied;
 		if (copied < bytes)
@@ -204,35 +214,20 @@ static ssize_t file_read(struct kiocb *kiocb, struct iov_iter *to)
 	return done;
 }
 
+static ssize_t file_read(struct kiocb *kiocb, struct iov_iter *to)
+{
+	return transfer(kiocb, to, false);
+}
+
 static ssize_t file_write(struct kiocb *kiocb, struct iov_iter *from)
 {
-	struct inode *inode = file_inode(kiocb->ki_filp);
-	loff_t size = i_size_read(inode);
-	ssize_t done = 0;
+	ssize_t done;
 
 	if (kiocb->ki_flags & IOCB_APPEND)
-		kiocb->ki_pos = size;
-	while (iov_iter_count(from)) {
-		size_t offset = offset_in_page(kiocb->ki_pos), copied, bytes;
-		struct page *page;
-
-		if (kiocb->ki_pos >= size)
-			return done ?: -ENOSPC; /* the size is fixed */
-		bytes = min3((u64)iov_iter_count(from), (u64)(PAGE_SIZE - offset),
-			     (u64)(size - kiocb->ki_pos));
-		page = file_page(inode->i_private, kiocb->ki_pos >> PAGE_SHIFT, true);
-		if (IS_ERR(page))
-			return done ?: PTR_ERR(page) == -ENOMEM ? -ENOMEM : -EIO;
-		copied = copy_page_from_iter(page, offset, bytes, from);
-		put_page(page);
-		kiocb->ki_pos += copied;
-		done += copied;
-		if (copied < bytes)
-			return done ?: -EFAULT;
-		if (fatal_signal_pending(current))
-			return done ?: -EINTR;
-		cond_resched();
-	}
+		kiocb->ki_pos = i_size_read(file_inode(kiocb->ki_filp));
+	done = transfer(kiocb, from, true);
+	if (!done && iov_iter_count(from))
+		return -ENOSPC; /* the size is fixed */
 	return done;
 }
 

@@ -7,7 +7,7 @@
 #include <linux/hugetlb.h>
 #include <linux/maple_tree.h>
 #include <linux/pagemap.h>
-
+#include <linux/rcupdate_wait.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <uapi/linux/memfd.h>
@@ -125,40 +125,45 @@ static int pin_segment(struct ho_builder *builder, struct file *file, pgoff_t st
 	return 0;
 }
 
-/*
- * Pages in swap have no folio that could be found below. With @look_only says
- * whether there are some within the file's size (1), and reads none.
- */
-static int swap_in(struct address_space *mapping, u64 limit, bool look_only)
+/* The first page from @at on, and before @limit, that is in swap; @limit: none. */
+static pgoff_t next_in_swap(struct address_space *mapping, pgoff_t at, u64 limit)
 {
-	XA_STATE(xas, &mapping->i_pages, 0);
-	struct folio *folio;
+	XA_STATE(xas, &mapping->i_pages, at);
+	pgoff_t found = limit;
 	void *entry;
 
-	if (!limit || !shmem_mapping(mapping) || !READ_ONCE(SHMEM_I(mapping->host)->swapped))
-		return 0;
+	if (at >= limit || !shmem_mapping(mapping) || !READ_ONCE(SHMEM_I(mapping->host)->swapped))
+		return limit;
 	rcu_read_lock();
 	xas_for_each(&xas, entry, limit - 1) {
-		pgoff_t index = xas.xa_index;
-
-		if (xas_retry(&xas, entry) || !xa_is_value(entry))
-			continue;
-		if (look_only) {
-			rcu_read_unlock();
-			return 1;
+		if (!xas_retry(&xas, entry) && xa_is_value(entry)) {
+			found = xas.xa_index;
+			break;
 		}
-		xas_pause(&xas);
-		rcu_read_unlock();
-		folio = shmem_read_folio_gfp(mapping, index, mapping_gfp_mask(mapping));
+		if (need_resched()) {
+			xas_pause(&xas);
+			cond_resched_rcu();
+		}
+	}
+	rcu_read_unlock();
+	return found;
+}
+
+/* Pages in swap have no folio that pin_present() could find. */
+static int swap_in(struct address_space *mapping, u64 limit)
+{
+	pgoff_t at;
+
+	/* A large entry may come back page by page. */
+	for (at = next_in_swap(mapping, 0, limit); at < limit;
+	     at = next_in_swap(mapping, at + 1, limit)) {
+		struct folio *folio = shmem_read_folio_gfp(mapping, at, mapping_gfp_mask(mapping));
+
 		if (IS_ERR(folio))
 			return PTR_ERR(folio);
 		folio_put(folio);
-		/* A large entry may come back page by page. */
-		xas_set(&xas, index + 1);
 		cond_resched();
-		rcu_read_lock();
 	}
-	rcu_read_unlock();
 	return 0;
 }
 
@@ -231,7 +236,7 @@ again:
 	err = ho_builder_init(&builder, size);
 	if (err)
 		goto out;
-	err = swap_in(mapping, limit, false);
+	err = swap_in(mapping, limit);
 	if (!err && limit)
 		err = pin_present(&builder, file, limit, folios);
 	/*
@@ -239,7 +244,7 @@ again:
 	 * the file (of no interest), or out in swap again, which is to be had.
 	 */
 	if (!err && builder.pages != file_pages(file)) {
-		bool swapped = swap_in(mapping, limit, true);
+		bool swapped = next_in_swap(mapping, 0, limit) < limit;
 
 		if (++tries < 5 && (swapped || tries < 2))
 			err = -EAGAIN;
@@ -590,6 +595,20 @@ void ho_unpin(struct ho_entry *entry)
 	entry->file = NULL;
 }
 
+/* On a file of this module's; what it has stays without pins. */
+static bool is_ours(const struct ho_entry *entry)
+{
+	return entry->kind == HANDOVER_KIND_ALLOCATED || entry->kind == HANDOVER_KIND_RETRIEVED;
+}
+
+/* Drops a map that was made for the entry by pin_contents() or ho_file_snapshot(). */
+static void drop_map(const struct ho_entry *entry, struct ho_map *map)
+{
+	if (!is_ours(entry))
+		ho_map_for_each_run(map, unpin_run, NULL);
+	ho_map_put(map);
+}
+
 /* Puts @map, preserved, in the place of the entry's. */
 static int replace_map(struct ho_entry *entry, struct ho_map *map)
 {
@@ -603,9 +622,7 @@ static int replace_map(struct ho_entry *entry, struct ho_map *map)
 		return err;
 	}
 	swap(entry->map, map);
-	if (entry->kind != HANDOVER_KIND_RETRIEVED && entry->kind != HANDOVER_KIND_ALLOCATED)
-		ho_map_for_each_run(map, unpin_run, NULL);
-	ho_map_put(map);
+	drop_map(entry, map);
 	return 0;
 }
 
@@ -633,15 +650,13 @@ static bool same_tables(const struct ho_map *a, const struct ho_map *b)
 
 int ho_pin_update(struct ho_entry *entry)
 {
-	bool ours = entry->kind == HANDOVER_KIND_ALLOCATED ||
-		    entry->kind == HANDOVER_KIND_RETRIEVED;
 	struct ho_map *map;
 	u64 stamp = 0;
 	int err = 0;
 
 	if (!ho_pin_changed(entry))
 		return 0;
-	if (ours) {
+	if (is_ours(entry)) {
 		stamp = ho_file_added(entry->file);
 		map = ho_file_snapshot(entry->file);
 	} else {
@@ -656,9 +671,7 @@ int ho_pin_update(struct ho_entry *entry)
 			return 1;
 		}
 	}
-	if (!ours)
-		ho_map_for_each_run(map, unpin_run, NULL);
-	ho_map_put(map);
+	drop_map(entry, map);
 	return err;
 }
 

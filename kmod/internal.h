@@ -254,6 +254,10 @@ struct ho_ioctl {
 	ho_ioctl_fn fn;
 };
 
+/* @last: the last member that the first published version of @type has. */
+#define HO_IOCTL(number, type, last, call)				\
+	{ number, sizeof(struct type), offsetofend(struct type, last), call }
+
 long ho_ioctl_dispatch(const struct ho_ioctl *table, size_t count, void *context,
 		       unsigned int cmd, unsigned long argument);
 int ho_check_name(const u8 *name);

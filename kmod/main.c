@@ -207,17 +207,14 @@ static int control_unseal(void *context, void *argument)
 	return 0;
 }
 
-#define CONTROL_IOCTL(number, type, last, call)				\
-	{ number, sizeof(struct type), offsetofend(struct type, last), call }
-
 static const struct ho_ioctl control_ioctls[] = {
-	CONTROL_IOCTL(HANDOVER_INFO, handover_info, reserved, control_info),
-	CONTROL_IOCTL(HANDOVER_CREATE_SESSION, handover_create_session, flags, control_create),
-	CONTROL_IOCTL(HANDOVER_RETRIEVE_SESSION, handover_retrieve_session, name,
+	HO_IOCTL(HANDOVER_INFO, handover_info, reserved, control_info),
+	HO_IOCTL(HANDOVER_CREATE_SESSION, handover_create_session, flags, control_create),
+	HO_IOCTL(HANDOVER_RETRIEVE_SESSION, handover_retrieve_session, name,
 		      control_retrieve),
-	CONTROL_IOCTL(HANDOVER_LIST_SESSIONS, handover_list_sessions, items, control_list),
-	CONTROL_IOCTL(HANDOVER_SEAL, handover_seal, reserved, control_seal),
-	CONTROL_IOCTL(HANDOVER_UNSEAL, handover_seal, reserved, control_unseal),
+	HO_IOCTL(HANDOVER_LIST_SESSIONS, handover_list_sessions, items, control_list),
+	HO_IOCTL(HANDOVER_SEAL, handover_seal, reserved, control_seal),
+	HO_IOCTL(HANDOVER_UNSEAL, handover_seal, reserved, control_unseal),
 };
 
 static long control_ioctl(struct file *file, unsigned int cmd, unsigned long argument)

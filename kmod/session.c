@@ -477,37 +477,42 @@ static int session_describe(void *context, void *argument)
 	return 0;
 }
 
+/* The caller's to kvfree(); ZERO_SIZE_PTR for none. */
+static u64 *tokens_of(struct ho_session *session)
+{
+	struct ho_entry *entry;
+	unsigned long token;
+	u64 *tokens;
+	u32 at = 0;
+
+	tokens = kvmalloc_array(session->nr_entries, sizeof(*tokens), GFP_KERNEL);
+	if (!tokens)
+		return ERR_PTR(-ENOMEM);
+	xa_for_each(&session->entries, token, entry)
+		tokens[at++] = token;
+	return tokens;
+}
+
 /* Not under the lock while user memory is written: it may block for ever. */
 static int session_list_tokens(void *context, void *argument)
 {
 	struct handover_list_tokens *list = argument;
 	struct ho_session *session = context;
-	struct ho_entry *entry;
-	unsigned long token;
-	u64 *tokens = NULL;
-	u32 at = 0;
+	u64 *tokens;
+	u32 count;
 	int err = 0;
 
 	mutex_lock(&session->lock);
-	if (session->dead)
-		err = -ENOENT;
-	else if (session->nr_entries && list->count)
-		tokens = kvmalloc_array(session->nr_entries, sizeof(*tokens), GFP_KERNEL);
-	if (!err && session->nr_entries && list->count && !tokens)
-		err = -ENOMEM;
-	if (!err)
-		xa_for_each(&session->entries, token, entry) {
-			if (tokens)
-				tokens[at] = token;
-			at++;
-		}
+	count = session->nr_entries;
+	tokens = session->dead ? ERR_PTR(-ENOENT) : tokens_of(session);
 	mutex_unlock(&session->lock);
-	if (!err && tokens &&
-	    copy_to_user(u64_to_user_ptr(list->tokens), tokens,
-			 min(at, list->count) * sizeof(*tokens)))
+	if (IS_ERR(tokens))
+		return PTR_ERR(tokens);
+	if (copy_to_user(u64_to_user_ptr(list->tokens), tokens,
+			 min(count, list->count) * sizeof(*tokens)))
 		err = -EFAULT;
 	kvfree(tokens);
-	list->count = at;
+	list->count = count;
 	return err;
 }
 
@@ -610,20 +615,20 @@ static int session_restore(void *context, void *argument)
 	return err;
 }
 
+static int session_end(struct ho_session *session, struct handover_session_end *end,
+		       unsigned int how)
+{
+	return end->flags ? -EOPNOTSUPP : ho_session_end(session, how, &end->freed_bytes);
+}
+
 static int session_finish(void *context, void *argument)
 {
-	struct handover_session_end *end = argument;
-
-	return end->flags ? -EOPNOTSUPP : ho_session_end(context, 0, &end->freed_bytes);
+	return session_end(context, argument, 0);
 }
 
 static int session_discard(void *context, void *argument)
 {
-	struct handover_session_end *end = argument;
-
-	if (end->flags)
-		return -EOPNOTSUPP;
-	return ho_session_end(context, HO_END_DISCARD, &end->freed_bytes);
+	return session_end(context, argument, HO_END_DISCARD);
 }
 
 #define LOCKED(fn)							\
@@ -647,31 +652,28 @@ LOCKED(session_retrieve)
 LOCKED(session_describe)
 LOCKED(session_restore)
 
-#define SESSION_IOCTL(number, type, last, call)				\
-	{ number, sizeof(struct type), offsetofend(struct type, last), call }
-
 static const struct ho_ioctl session_ioctls[] = {
-	SESSION_IOCTL(HANDOVER_SESSION_INFO, handover_session_info, pieces_restored,
+	HO_IOCTL(HANDOVER_SESSION_INFO, handover_session_info, pieces_restored,
 		      session_info_locked),
-	SESSION_IOCTL(HANDOVER_SESSION_PRESERVE_FD, handover_preserve_fd, reserved,
+	HO_IOCTL(HANDOVER_SESSION_PRESERVE_FD, handover_preserve_fd, reserved,
 		      session_preserve_fd_locked),
-	SESSION_IOCTL(HANDOVER_SESSION_PRESERVE_RANGE, handover_preserve_range, token,
+	HO_IOCTL(HANDOVER_SESSION_PRESERVE_RANGE, handover_preserve_range, token,
 		      session_preserve_range),
-	SESSION_IOCTL(HANDOVER_SESSION_ALLOCATE, handover_allocate, flags,
+	HO_IOCTL(HANDOVER_SESSION_ALLOCATE, handover_allocate, flags,
 		      session_allocate_locked),
-	SESSION_IOCTL(HANDOVER_SESSION_UNPRESERVE, handover_unpreserve, token,
+	HO_IOCTL(HANDOVER_SESSION_UNPRESERVE, handover_unpreserve, token,
 		      session_unpreserve_locked),
-	SESSION_IOCTL(HANDOVER_SESSION_RETRIEVE, handover_retrieve, reserved,
+	HO_IOCTL(HANDOVER_SESSION_RETRIEVE, handover_retrieve, reserved,
 		      session_retrieve_locked),
-	SESSION_IOCTL(HANDOVER_SESSION_DESCRIBE, handover_describe, keys,
+	HO_IOCTL(HANDOVER_SESSION_DESCRIBE, handover_describe, keys,
 		      session_describe_locked),
-	SESSION_IOCTL(HANDOVER_SESSION_LIST_TOKENS, handover_list_tokens, tokens,
+	HO_IOCTL(HANDOVER_SESSION_LIST_TOKENS, handover_list_tokens, tokens,
 		      session_list_tokens),
-	SESSION_IOCTL(HANDOVER_SESSION_RESTORE, handover_restore, reserved,
+	HO_IOCTL(HANDOVER_SESSION_RESTORE, handover_restore, reserved,
 		      session_restore_locked),
-	SESSION_IOCTL(HANDOVER_SESSION_FINISH, handover_session_end, freed_bytes,
+	HO_IOCTL(HANDOVER_SESSION_FINISH, handover_session_end, freed_bytes,
 		      session_finish),
-	SESSION_IOCTL(HANDOVER_SESSION_DISCARD, handover_session_end, freed_bytes,
+	HO_IOCTL(HANDOVER_SESSION_DISCARD, handover_session_end, freed_bytes,
 		      session_discard),
 };
 

@@ -280,16 +280,18 @@ static int __init handover_init(void)
 	/*
 	 * What can fail comes first: what the earlier kernel left can be taken once.
 	 * Until it is, nobody gets past the lock, and no name of it can be taken.
+	 * The notifier takes that lock inside of its chain's: not in it, therefore.
 	 */
-	mutex_lock(&ho_sessions_lock);
 	err = register_reboot_notifier(&reboot_notifier);
 	if (err)
 		goto destroy;
+	mutex_lock(&ho_sessions_lock);
 	err = misc_register(&control);
+	if (!err)
+		ho_adopt();
+	mutex_unlock(&ho_sessions_lock);
 	if (err)
 		goto unregister;
-	ho_adopt();
-	mutex_unlock(&ho_sessions_lock);
 	ho_debugfs_init();
 	if (!kho_is_enabled())
 		pr_notice("KHO is off (kho=on is not on the command line): nothing can be preserved\n");
@@ -297,7 +299,6 @@ static int __init handover_init(void)
 unregister:
 	unregister_reboot_notifier(&reboot_notifier);
 destroy:
-	mutex_unlock(&ho_sessions_lock);
 	destroy_workqueue(ho_workqueue);
 	return err;
 }

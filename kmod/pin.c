@@ -88,6 +88,18 @@ static void unpin_frames(struct ho_builder *builder, bool pages)
 	}
 }
 
+/* The map; after an error, @err or one of the builder's, all is unpinned again. */
+static struct ho_map *end_pinning(struct ho_builder *builder, bool pages, int err)
+{
+	struct ho_map *map = err ? ERR_PTR(err) : ho_builder_end(builder);
+
+	if (IS_ERR(map)) {
+		unpin_frames(builder, pages);
+		ho_builder_abort(builder);
+	}
+	return map;
+}
+
 /* Pins the file's pages [@start, @end), all of which it has. */
 static int pin_segment(struct ho_builder *builder, struct file *file, pgoff_t start, pgoff_t end,
 		       u64 limit, struct folio **folios)
@@ -234,8 +246,9 @@ static struct ho_map *pin_contents(struct file *file)
 		return ERR_PTR(-ENOMEM);
 again:
 	err = ho_builder_init(&builder, size);
+	map = ERR_PTR(err);
 	if (err)
-		goto out;
+		goto free_folios;
 	err = swap_in(mapping, limit);
 	if (!err && limit)
 		err = pin_present(&builder, file, limit, folios);
@@ -251,19 +264,12 @@ again:
 		else if (swapped)
 			err = -ENOMEM;
 	}
-	if (!err) {
-		map = ho_builder_end(&builder);
-		err = PTR_ERR_OR_ZERO(map);
-	}
-	if (err) {
-		unpin_frames(&builder, false);
-		ho_builder_abort(&builder);
-		if (err == -EAGAIN)
-			goto again;
-	}
-out:
+	map = end_pinning(&builder, false, err);
+	if (map == ERR_PTR(-EAGAIN))
+		goto again;
+free_folios:
 	kvfree(folios);
-	return err ? ERR_PTR(err) : map;
+	return map;
 }
 
 static int unpin_run(struct ho_run run, void *data)
@@ -493,26 +499,39 @@ static int file_preserved_extent(struct ho_extent extent, void *data)
 	return 0;
 }
 
-int ho_pin_range(struct ho_entry *entry, u64 address, u64 length)
+/* The builder takes over the pins of those pages that it takes; the others' are dropped. */
+static int add_pages(struct ho_builder *builder, u64 index, struct page **pages, int nr)
+{
+	int err = 0, i;
+
+	for (i = 0; i < nr && !err; i++) {
+		err = ho_builder_frames(builder, page_to_pfn(pages[i]), 1, 0);
+		if (err)
+			break;
+		err = ho_builder_extent(builder, index + i, page_to_pfn(pages[i]), 1);
+	}
+	if (err)
+		unpin_user_pages(pages + i, nr - i);
+	return err;
+}
+
+/* A map of this process's pages, each pinned. */
+static struct ho_map *pin_pages(u64 address, u64 length)
 {
 	u64 pages = length >> PAGE_SHIFT, done = 0;
 	struct ho_builder builder;
-	struct page **batch;
 	struct ho_map *map;
-	int err;
+	struct page **batch;
+	int err, n;
 
-	err = check_range(address, length);
-	if (err)
-		return err;
 	batch = kvmalloc_array(PIN_BATCH, sizeof(*batch), GFP_KERNEL);
 	if (!batch)
-		return -ENOMEM;
+		return ERR_PTR(-ENOMEM);
 	err = ho_builder_init(&builder, length);
+	map = ERR_PTR(err);
 	if (err)
 		goto free_batch;
-	while (!err && done < pages) {
-		int n, i;
-
+	for (; !err && done < pages; done += n) {
 		n = pin_user_pages_fast(address + (done << PAGE_SHIFT),
 					min_t(u64, pages - done, PIN_BATCH),
 					FOLL_WRITE | FOLL_LONGTERM, batch);
@@ -520,30 +539,26 @@ int ho_pin_range(struct ho_entry *entry, u64 address, u64 length)
 			err = n ?: -EFAULT;
 			break;
 		}
-		for (i = 0; i < n; i++) {
-			err = ho_builder_frames(&builder, page_to_pfn(batch[i]), 1, 0);
-			if (err)
-				break;
-			err = ho_builder_extent(&builder, done + i, page_to_pfn(batch[i]), 1);
-			if (err) {
-				i++;
-				break;
-			}
-		}
-		if (err)
-			unpin_user_pages(batch + i, n - i);
-		done += n;
+		err = add_pages(&builder, done, batch, n);
 		cond_resched();
 	}
-	if (!err) {
-		map = ho_builder_end(&builder);
-		err = PTR_ERR_OR_ZERO(map);
-	}
-	if (err) {
-		unpin_frames(&builder, true);
-		ho_builder_abort(&builder);
-		goto free_batch;
-	}
+	map = end_pinning(&builder, true, err);
+free_batch:
+	kvfree(batch);
+	return map;
+}
+
+int ho_pin_range(struct ho_entry *entry, u64 address, u64 length)
+{
+	struct ho_map *map;
+	int err;
+
+	err = check_range(address, length);
+	if (err)
+		return err;
+	map = pin_pages(address, length);
+	if (IS_ERR(map))
+		return PTR_ERR(map);
 	entry->kind = HANDOVER_KIND_RANGE;
 	entry->map = map;
 	entry->pinned = true;
@@ -556,8 +571,6 @@ int ho_pin_range(struct ho_entry *entry, u64 address, u64 length)
 	}
 	if (err)
 		ho_unpin(entry);
-free_batch:
-	kvfree(batch);
 	return err;
 }
 

@@ -95,7 +95,7 @@ TEST_F(BadInput, Names) {
 
 /// A bus throws out who sends such a string; on the private socket it reaches the daemon.
 TEST_F(BadInput, NamesThatAreNotUtf8) {
-  RawPeer peer(host.loop(), host.directory().file("run/private"));
+  RawPeer peer(host.loop(), host.directory().path("run/private"));
   for (const auto* name : {"\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80"}) {
     expect(peer.create_session(name), "InvalidName");
   }
@@ -138,11 +138,11 @@ TEST_F(BadInput, Options) {
 }
 
 TEST_F(BadInput, Kernels) {
-  const auto missing = host.directory().file("vmlinuz-missing");
+  const auto missing = host.directory().path("vmlinuz-missing");
   expect(host.request("Update", {{"kernel", missing}}), "KernelNotFound");
   expect(host.request("Prepare", {{"kernel", missing}}), "KernelNotFound");
   host.directory().write("vmlinuz-text", "This is no kernel.\n");
-  expect(host.request("Update", {{"kernel", host.directory().file("vmlinuz-text")}}), "NotAKernel");
+  expect(host.request("Update", {{"kernel", host.directory().path("vmlinuz-text")}}), "NotAKernel");
   // It told that a job began, and that it failed; nobody heard of an update.
   EXPECT_EQ(host.observer().all("JobNew").size(), 3U);
   EXPECT_EQ(host.observer().all("JobRemoved").size(), 3U);

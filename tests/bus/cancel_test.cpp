@@ -55,9 +55,7 @@ class Cancel : public testing::Test {
 TEST_F(Cancel, InNormal) { expect_nothing_to_cancel(); }
 
 TEST_F(Cancel, WhilePreparing) {
-  above->on(Call::prepare, Behaviour::hold);
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return above->holds(); }));
+  ASSERT_TRUE(host.update_held_by(*above, Call::prepare));
   EXPECT_EQ(host.state(), "preparing");
   expect_busy();
   ASSERT_TRUE(host.cancel().ok());
@@ -91,9 +89,7 @@ TEST_F(Cancel, WhileCancelling) {
 }
 
 TEST_F(Cancel, WhileFreezing) {
-  below->on(Call::freeze, Behaviour::hold);
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return below->holds(); }));
+  ASSERT_TRUE(host.update_held_by(*below, Call::freeze));
   EXPECT_EQ(host.state(), "freezing");
   expect_busy();
   ASSERT_TRUE(host.cancel().ok());
@@ -104,9 +100,7 @@ TEST_F(Cancel, WhileFreezing) {
 
 TEST_F(Cancel, WhileThawing) {
   below->on(Call::freeze, Behaviour::veto);
-  above->on(Call::thaw, Behaviour::hold);
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return above->holds(); }));
+  ASSERT_TRUE(host.update_held_by(*above, Call::thaw));
   EXPECT_EQ(host.state(), "thawing");
   expect_nothing_to_cancel();
   expect_busy();
@@ -116,9 +110,7 @@ TEST_F(Cancel, WhileThawing) {
 }
 
 TEST_F(Cancel, WhileRestoring) {
-  below->on(Call::restore, Behaviour::hold);
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return below->holds(); }));
+  ASSERT_TRUE(host.update_held_by(*below, Call::restore));
   EXPECT_EQ(host.state(), "restoring");
   expect_nothing_to_cancel();
   expect_busy();
@@ -128,24 +120,19 @@ TEST_F(Cancel, WhileRestoring) {
 }
 
 TEST_F(Cancel, ThroughTheJob) {
-  above->on(Call::prepare, Behaviour::hold);
-  const auto job = host.update();
-  ASSERT_TRUE(job.ok());
-  const auto path = job.text();
-  ASSERT_TRUE(host.run_until([&] { return above->holds(); }));
+  const auto job = host.update_held_by(*above, Call::prepare);
+  ASSERT_TRUE(job);
   const auto current =
       host.admin().get_property(manager_path, manager_interface, "CurrentJob", "o");
-  EXPECT_EQ(current.text(), path);
-  ASSERT_TRUE(host.admin().call(path, job_interface, "Cancel").ok());
+  EXPECT_EQ(current.text(), *job);
+  ASSERT_TRUE(host.admin().call(*job, job_interface, "Cancel").ok());
   expect_undone({"preparing", "cancelling", "normal"});
   // The job is gone, and said so.
-  EXPECT_FALSE(host.admin().call(path, job_interface, "Cancel").ok());
+  EXPECT_FALSE(host.admin().call(*job, job_interface, "Cancel").ok());
 }
 
 TEST_F(Cancel, TwiceIsOnce) {
-  above->on(Call::prepare, Behaviour::hold);
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return above->holds(); }));
+  ASSERT_TRUE(host.update_held_by(*above, Call::prepare));
   std::vector<std::string> errors;
   for (int i = 0; i < 2; ++i) {
     host.admin().send(manager_path, manager_interface, "Cancel", {},
@@ -197,9 +184,7 @@ TEST_F(Cancel, UpdatePreparesAgainWhenSomethingChanged) {
 }
 
 TEST_F(Cancel, AClientThatComesWhilePreparingIsAskedToo) {
-  above->on(Call::prepare, Behaviour::hold);
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return above->holds(); }));
+  ASSERT_TRUE(host.update_held_by(*above, Call::prepare));
   auto& late = host.add({.name = "late", .needs = {"above"}});
   late.start();
   ASSERT_TRUE(late.started());
@@ -213,9 +198,7 @@ TEST_F(Cancel, AClientThatComesWhilePreparingIsAskedToo) {
 
 /// Nothing may change while everybody stands still.
 TEST_F(Cancel, SessionsAreClosedWhileFrozen) {
-  below->on(Call::freeze, Behaviour::hold);
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return below->holds(); }));
+  ASSERT_TRUE(host.update_held_by(*below, Call::freeze));
   EXPECT_EQ(host.create_session("new").error, error_name("Busy"));
   for (const auto& session : host.list_sessions()) {
     EXPECT_EQ(

@@ -128,4 +128,20 @@ Answer Connection::get_property(const std::string& path, const std::string& inte
   return answer;
 }
 
+void read_properties(sd_bus_message* message,
+                     const std::function<void(const char* name, const char* type)>& read) {
+  must(sd_bus_message_enter_container(message, 'a', "{sv}"), "properties");
+  while (must(sd_bus_message_enter_container(message, 'e', "sv"), "a property") > 0) {
+    const char* name = nullptr;
+    const char* type = nullptr;
+    must(sd_bus_message_read(message, "s", &name), "a property's name");
+    must(sd_bus_message_peek_type(message, nullptr, &type), "a property's type");
+    must(sd_bus_message_enter_container(message, 'v', type), "a property's value");
+    read(name, type);
+    must(sd_bus_message_exit_container(message), "a property's value");
+    must(sd_bus_message_exit_container(message), "a property");
+  }
+  must(sd_bus_message_exit_container(message), "properties");
+}
+
 }  // namespace handover::test

@@ -90,6 +90,10 @@ class Connection {
   std::vector<std::unique_ptr<Call>> calls_;  ///< destroyed before the bus
 };
 
+/// Reads "a{sv}". `read` is called for each with its name and its value's type, to read the value.
+void read_properties(sd_bus_message* message,
+                     const std::function<void(const char* name, const char* type)>& read);
+
 /// Append for sd_bus_message_append() with `types` and `arguments`, which must outlive the call.
 template <typename... Arguments>
 Connection::Append with(const char* types, Arguments... arguments) {

@@ -52,7 +52,7 @@ TEST(Contents, SurviveThreeUpdatesInARow) {
     }
   }
   // On disk too.
-  EXPECT_EQ(nlohmann::json::parse(text_of(host.directory().file("state/history.json"))).size(), 3U);
+  EXPECT_EQ(nlohmann::json::parse(text_of(host.directory().path("state/history.json"))).size(), 3U);
 }
 
 /// No client at all: what `handoverctl session` or busctl makes.
@@ -217,7 +217,7 @@ TEST_F(Script, RetrievesAfterACrash) {
   ASSERT_TRUE(first);
   // The reply is there before it is written down: wait for what is.
   ASSERT_TRUE(host->run_until([&] {
-    return text_of(host->directory().file("run/manifest.json")).find("\"retrieved\":true") !=
+    return text_of(host->directory().path("run/manifest.json")).find("\"retrieved\":true") !=
            std::string::npos;
   }));
   ASSERT_TRUE(host->kill_daemon());

@@ -52,7 +52,7 @@ class Crash : public testing::Test {
 
   /// The last word that the daemon left for its successor.
   [[nodiscard]] std::optional<State> state_on_disk() const {
-    const auto manifest = parse_manifest(text_of(host.directory().file("run/manifest.json")));
+    const auto manifest = parse_manifest(text_of(host.directory().path("run/manifest.json")));
     if (!manifest) return std::nullopt;
     return manifest->state;
   }
@@ -227,9 +227,7 @@ class CrashWithAClient : public Crash {
 
 /// A client that died with the daemon does not hold the others up for longer than its time.
 TEST_F(CrashWithAClient, DoesNotWaitForItForEver) {
-  base->on(Call::freeze, Behaviour::hold);
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return base->holds(); }));
+  ASSERT_TRUE(host.update_held_by(*base, Call::freeze));
   host.manager().kill_daemon();
   middle->die();
   EXPECT_EQ(host.finished().outcome, "failed");

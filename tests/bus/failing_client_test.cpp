@@ -256,9 +256,7 @@ TEST(DyingClient, WhilePrepared) {
 TEST(DyingClient, PreparedWhileAnotherPrepares) {
   Three three(true);
   auto& host = three.host;
-  three.top->on(Call::prepare, Behaviour::hold);
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return three.top->holds(); }));
+  ASSERT_TRUE(host.update_held_by(*three.top, Call::prepare));
   three.middle->die();
   const auto finished = host.finished();
   EXPECT_EQ(finished.outcome, "failed");
@@ -270,9 +268,7 @@ TEST(DyingClient, PreparedWhileAnotherPrepares) {
 TEST(DyingClient, Frozen) {
   Three three(true);
   auto& host = three.host;
-  three.base->on(Call::freeze, Behaviour::hold);
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return three.base->holds(); }));
+  ASSERT_TRUE(host.update_held_by(*three.base, Call::freeze));
   ASSERT_TRUE(three.middle->frozen());
   three.middle->die();
   const auto finished = host.finished();
@@ -335,9 +331,7 @@ TEST(ClientCalls, CarryTheirArguments) {
   EXPECT_EQ(three.middle->arguments().at("timeout-usec"), "40000000");
   EXPECT_NE(three.middle->arguments().at("reason").find("base does not want to"),
             std::string::npos);
-  three.middle->on(Call::prepare, Behaviour::hold);
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return three.middle->holds(); }));
+  ASSERT_TRUE(host.update_held_by(*three.middle, Call::prepare));
   EXPECT_EQ(three.middle->arguments().at("timeout-usec"), "50000000");
   EXPECT_FALSE(three.middle->arguments().at("kernel-release").empty());
   EXPECT_FALSE(three.middle->arguments().contains("reason"));

@@ -19,14 +19,14 @@ std::string written(const TemporaryDirectory& directory, const nlohmann::json& c
                         {"restore_timeout", "30s"}, {"claim_timeout", "1min"}};
   if (!config.is_null()) all.update(config);
   directory.write("handoverd.json", all.dump());
-  return directory.file("handoverd.json");
+  return directory.path("handoverd.json");
 }
 
 std::vector<std::string> command(const TemporaryDirectory& directory,
                                  const nlohmann::json& config) {
   return {
       HANDOVERD_PROGRAM,     "--config",          written(directory, config), "--runtime-directory",
-      directory.file("run"), "--state-directory", directory.file("state"),    "--debug"};
+      directory.path("run"), "--state-directory", directory.path("state"),    "--debug"};
 }
 
 }  // namespace
@@ -114,7 +114,7 @@ Address Host::bus_address_of(int uid) const {
 }
 
 Address Host::private_address() const {
-  Address address{"unix:path=" + directory_.file("run/private")};
+  Address address{"unix:path=" + directory_.path("run/private")};
   address.direct = true;
   return address;
 }
@@ -215,6 +215,13 @@ nlohmann::json Host::history() {
       admin().call(manager_path, manager_interface, "GetHistory", with("u", UINT32_C(1000)));
   EXPECT_TRUE(answer.ok()) << answer.message;
   return nlohmann::json::parse(answer.text());
+}
+
+std::optional<std::string> Host::update_held_by(ScriptedClient& client, Call call) {
+  client.on(call, ScriptedClient::Behaviour::hold);
+  const auto job = update();
+  if (!job.ok() || !run_until([&] { return client.holds(); })) return std::nullopt;
+  return job.text();
 }
 
 Answer Host::request(const char* member,

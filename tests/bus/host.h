@@ -18,8 +18,8 @@
 #include "private_bus.h"
 #include "scripted_client.h"
 #include "service_manager.h"
+#include "support/temporary_directory.h"
 #include "syscall_gate.h"
-#include "temporary_directory.h"
 
 namespace handover::test {
 
@@ -101,6 +101,9 @@ class Host {
   [[nodiscard]] std::optional<std::string> phase_of(const std::string& client);
   [[nodiscard]] nlohmann::json history();
   Answer update() { return request("Update"); }
+  /// Starts an update that `client` holds up at `call`. Its job's path; none if it does not come
+  /// that far.
+  std::optional<std::string> update_held_by(ScriptedClient& client, Call call);
   Answer prepare() { return request("Prepare"); }
   Answer cancel() { return admin().call(manager_path, manager_interface, "Cancel"); }
   Answer request(const char* member, const std::vector<std::pair<std::string, std::string>>& = {});

@@ -197,12 +197,10 @@ TEST_F(Introspection, OfASession) {
 
 TEST_F(Introspection, OfAJob) {
   auto& client = host.add({.name = "client"});
-  client.on(Call::prepare, ScriptedClient::Behaviour::hold);
   ASSERT_TRUE(host.start_clients());
-  const auto job = host.update();
-  ASSERT_TRUE(job.ok());
-  const auto path = job.text();
-  ASSERT_TRUE(host.run_until([&] { return client.holds(); }));
+  const auto job = host.update_held_by(client, Call::prepare);
+  ASSERT_TRUE(job);
+  const auto& path = *job;
   const auto section = section_of(document, job_interface);
   const auto found = introspected(introspect(path), job_interface);
   // There it is prose: "`Id` u, `Type` s (…)", "method `Cancel()`".

@@ -46,7 +46,7 @@ class MemfdClient : public testing::Test {
                   "/bin/sh",
                   "-c",
                   counting};
-    setup.environment = {"HANDOVER_PRIVATE_SOCKET=" + host.directory().file("run/private"),
+    setup.environment = {"HANDOVER_PRIVATE_SOCKET=" + host.directory().path("run/private"),
                          "DBUS_SYSTEM_BUS_ADDRESS=" + host.bus().address()};
     setup.log = log();
     keeper.emplace(host.loop(), setup, [this](int ended) { status = ended; });
@@ -64,7 +64,7 @@ class MemfdClient : public testing::Test {
     }
   }
 
-  [[nodiscard]] std::string log() const { return host.directory().file("memfd.log"); }
+  [[nodiscard]] std::string log() const { return host.directory().path("memfd.log"); }
 
   /// Its session is there, with its memory, and holds nothing of an earlier kernel.
   [[nodiscard]] bool preserved() {
@@ -120,7 +120,7 @@ TEST_F(MemfdClient, GoesOnAfterAnUpdate) {
 /// is restored: its successor calls Restore once more, and the memory can be had only once.
 TEST_F(MemfdClient, GoesOnWhenRestoreIsRepeated) {
   const auto before = command();
-  const auto file = host.directory().file("run/manifest.json");
+  const auto file = host.directory().path("run/manifest.json");
   // The gate asks as long as there is a daemon: also in TearDown(), when this function is over.
   const auto killed_at = std::make_shared<std::optional<Manifest>>();
   host.manager().set_restarts(false);

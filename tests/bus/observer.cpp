@@ -85,17 +85,9 @@ int Observer::on_signal(sd_bus_message* message, void* userdata, sd_bus_error*) 
 void Observer::add_changes(sd_bus_message* message) {
   const char* interface = nullptr;
   must(sd_bus_message_read(message, "s", &interface), "PropertiesChanged");
-  must(sd_bus_message_enter_container(message, 'a', "{sv}"), "changed properties");
-  while (must(sd_bus_message_enter_container(message, 'e', "sv"), "a property") > 0) {
-    const char* name = nullptr;
-    const char* type = nullptr;
-    must(sd_bus_message_read(message, "s", &name), "a property's name");
-    must(sd_bus_message_peek_type(message, nullptr, &type), "a property's type");
-    must(sd_bus_message_enter_container(message, 'v', type), "a property's value");
+  read_properties(message, [&](const char* name, const char*) {
     signals_.push_back({sd_bus_message_get_path(message), interface, name, {read_value(message)}});
-    must(sd_bus_message_exit_container(message), "a property's value");
-    must(sd_bus_message_exit_container(message), "a property");
-  }
+  });
 }
 
 std::vector<Signal> Observer::all(const std::string& member) const {

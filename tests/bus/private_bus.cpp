@@ -51,34 +51,34 @@ bool listens(const std::string& path) {
 }  // namespace
 
 PrivateBus::PrivateBus(EventLoop& loop, const TemporaryDirectory& directory)
-    : loop_(loop), directory_(directory), address_("unix:path=" + directory.file("bus")) {
-  directory_.write("bus.conf", configuration(directory_.file("bus")));
+    : loop_(loop), directory_(directory), address_("unix:path=" + directory.path("bus")) {
+  directory_.write("bus.conf", configuration(directory_.path("bus")));
   start();
 }
 
 void PrivateBus::start() {
   ChildProcess::Setup setup;
-  setup.argv = {"/usr/bin/dbus-daemon", "--config-file=" + directory_.file("bus.conf"), "--nofork",
+  setup.argv = {"/usr/bin/dbus-daemon", "--config-file=" + directory_.path("bus.conf"), "--nofork",
                 "--nopidfile", "--nosyslog"};
-  setup.log = directory_.file("bus.log");
+  setup.log = directory_.path("bus.log");
   process_ = std::make_unique<ChildProcess>(loop_, setup, [](int) {});
   constexpr std::chrono::milliseconds between_looks{2};
   SourcePtr again;
   std::function<void()> look;
   bool up = false;
   look = [&] {
-    up = listens(directory_.file("bus"));
+    up = listens(directory_.path("bus"));
     if (!up) again = loop_.after(between_looks, look);
   };
   look();
   if (!loop_.run_until([&] { return up || !process_->running(); }) || !up) {
-    throw std::runtime_error("dbus-daemon does not start: " + text_of(directory_.file("bus.log")));
+    throw std::runtime_error("dbus-daemon does not start: " + text_of(directory_.path("bus.log")));
   }
 }
 
 void PrivateBus::restart() {
   process_.reset();
-  unlink(directory_.file("bus").c_str());
+  unlink(directory_.path("bus").c_str());
   start();
 }
 

@@ -7,7 +7,7 @@
 
 #include "child_process.h"
 #include "event_loop.h"
-#include "temporary_directory.h"
+#include "support/temporary_directory.h"
 
 namespace handover::test {
 

@@ -16,7 +16,7 @@ TEST(PrivateSocket, IsForItsOwnerOnly) {
   Host host;
   host.boot();
   struct stat status {};
-  ASSERT_EQ(stat(host.directory().file("run/private").c_str(), &status), 0);
+  ASSERT_EQ(stat(host.directory().path("run/private").c_str(), &status), 0);
   EXPECT_TRUE(S_ISSOCK(status.st_mode));
   EXPECT_EQ(status.st_mode & 0777U, 0600U);
 }
@@ -74,9 +74,7 @@ TEST_F(OnPrivateSocket, AClientGoesThroughUpdates) {
 
 /// The connection ends with the daemon's process; the client is thawed on its next one.
 TEST_F(OnPrivateSocket, AClientIsThawedAfterACrash) {
-  direct->on(Call::freeze, Behaviour::hold);
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return direct->holds(); }));
+  ASSERT_TRUE(host.update_held_by(*direct, Call::freeze));
   ASSERT_TRUE(host.kill_daemon());
   EXPECT_EQ(host.finished().outcome, "failed");
   EXPECT_EQ(direct->states().back(), "thawing");
@@ -100,10 +98,8 @@ TEST_F(OnPrivateSocket, AClientIsToldThatAPreparedUpdateIsOff) {
 
 /// Numbers of connections begin anew with each daemon: nobody is taken for somebody else.
 TEST_F(OnPrivateSocket, AnotherPeerIsNotTakenForTheClient) {
-  direct->on(Call::freeze, Behaviour::hold);
   direct->stay_away();
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return direct->holds(); }));
+  ASSERT_TRUE(host.update_held_by(*direct, Call::freeze));
   host.manager().set_restarts(false);
   host.manager().kill_daemon();
   ASSERT_TRUE(host.run_until([&] { return !host.manager().running(); }));
@@ -131,10 +127,8 @@ TEST(SystemBus, MayGoAndComeBack) {
   direct.keep("direct", 1, 1, 1000);
   on_bus.keep("on-bus", 1, 2, 1000);
   ASSERT_TRUE(host.start_clients());
-  on_bus.on(Call::prepare, Behaviour::hold);
   Observer peer(host.loop(), host.private_address());
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_TRUE(host.run_until([&] { return on_bus.holds(); }));
+  ASSERT_TRUE(host.update_held_by(on_bus, Call::prepare));
   on_bus.die();
   host.restart_bus();
   // The client left with the bus.
@@ -162,11 +156,11 @@ TEST(RuntimeDirectory, HasOneDaemon) {
                 "--backend",
                 "emulated",
                 "--runtime-directory",
-                host.directory().file("run"),
+                host.directory().path("run"),
                 "--state-directory",
-                host.directory().file("state")};
+                host.directory().path("state")};
   setup.environment = {"DBUS_SYSTEM_BUS_ADDRESS=" + host.bus().address()};
-  setup.log = host.directory().file("second.log");
+  setup.log = host.directory().path("second.log");
   std::optional<int> status;
   const ChildProcess second(host.loop(), setup, [&](int ended) { status = ended; });
   ASSERT_TRUE(host.run_until([&] { return status.has_value(); }));

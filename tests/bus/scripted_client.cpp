@@ -215,23 +215,17 @@ void ScriptedClient::reply(Call call, sd_bus_message* message) {
 
 void ScriptedClient::read_arguments(sd_bus_message* message) {
   arguments_.clear();
-  must(sd_bus_message_enter_container(message, 'a', "{sv}"), "arguments");
-  while (must(sd_bus_message_enter_container(message, 'e', "sv"), "an argument") > 0) {
-    const char* name = nullptr;
-    const char* type = nullptr;
-    must(sd_bus_message_read(message, "s", &name), "an argument's name");
-    must(sd_bus_message_peek_type(message, nullptr, &type), "an argument's type");
+  read_properties(message, [&](const char* name, const char* type) {
     if (*type == 't') {
       std::uint64_t number = 0;
-      must(sd_bus_message_read(message, "v", "t", &number), name);
+      must(sd_bus_message_read(message, type, &number), name);
       arguments_[name] = std::to_string(number);
     } else {
       const char* text = nullptr;
-      must(sd_bus_message_read(message, "v", "s", &text), name);
+      must(sd_bus_message_read(message, type, &text), name);
       arguments_[name] = text;
     }
-    must(sd_bus_message_exit_container(message), "an argument's end");
-  }
+  });
 }
 
 // ---- its memory

@@ -37,16 +37,16 @@ ServiceManager::ServiceManager(EventLoop& loop, const TemporaryDirectory& direct
       directory_(directory),
       argv_(std::move(argv)),
       environment_(std::move(environment)),
-      socket_(directory_.file("notify")) {
+      socket_(directory_.path("notify")) {
   source_ = loop_.readable(socket_.fd(), [this] { on_notification(); });
-  environment_.push_back("NOTIFY_SOCKET=" + directory_.file("notify"));
+  environment_.push_back("NOTIFY_SOCKET=" + directory_.path("notify"));
 }
 
 void ServiceManager::start() {
   ChildProcess::Setup setup;
   setup.argv = argv_;
   setup.environment = environment_;
-  setup.log = directory_.file("daemon.log");
+  setup.log = directory_.path("daemon.log");
   setup.in_child = in_child_;
   for (const auto& stored : store_) setup.listen_fds.emplace_back(stored.name, stored.fd.get());
   stopping_ = false;
@@ -108,6 +108,6 @@ std::vector<std::string> ServiceManager::stored_names() {
   return names;
 }
 
-std::string ServiceManager::log() const { return text_of(directory_.file("daemon.log")); }
+std::string ServiceManager::log() const { return text_of(directory_.path("daemon.log")); }
 
 }  // namespace handover::test

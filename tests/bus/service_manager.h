@@ -12,7 +12,7 @@
 #include "core/unique_fd.h"
 #include "event_loop.h"
 #include "support/notify_socket.h"
-#include "temporary_directory.h"
+#include "support/temporary_directory.h"
 
 namespace handover::test {
 

@@ -111,12 +111,10 @@ TEST(Job, IsAnObjectWhileItRuns) {
   Host host;
   host.boot();
   auto& client = host.add({.name = "client"});
-  client.on(Call::prepare, ScriptedClient::Behaviour::hold);
   ASSERT_TRUE(host.start_clients());
-  const auto job = host.update();
-  ASSERT_TRUE(job.ok());
-  const auto path = job.text();
-  ASSERT_TRUE(host.run_until([&] { return client.holds(); }));
+  const auto job = host.update_held_by(client, Call::prepare);
+  ASSERT_TRUE(job);
+  const auto& path = *job;
   EXPECT_EQ(host.admin().get_property(path, job_interface, "Type", "s").text(), "update");
   EXPECT_EQ(host.admin().get_property(path, job_interface, "Phase", "s").text(), "prepare");
   EXPECT_FALSE(host.admin().get_property(path, job_interface, "Detail", "s").text().empty());

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "fake_daemon.h"
+#include "support/temporary_directory.h"
 
 extern "C" int c_sees_error(const char* name, const char* wanted);
 
@@ -26,17 +27,9 @@ using std::chrono::steady_clock;
 class Library : public testing::Test {
  protected:
   void SetUp() override {
-    char made[] = "/tmp/handover-test-XXXXXX";
-    ASSERT_NE(mkdtemp(made), nullptr);
-    directory_ = made;
-    path_ = directory_ + "/private";
     setenv("HANDOVER_PRIVATE_SOCKET", path_.c_str(), 1);
-    setenv("DBUS_SYSTEM_BUS_ADDRESS", ("unix:path=" + directory_ + "/no-bus").c_str(), 1);
+    setenv("DBUS_SYSTEM_BUS_ADDRESS", ("unix:path=" + directory_.path("no-bus")).c_str(), 1);
     daemon_ = std::make_unique<test::FakeDaemon>(path_);
-  }
-  void TearDown() override {
-    daemon_.reset();
-    std::filesystem::remove_all(directory_);
   }
 
   Result<Connection> connect(std::uint64_t timeout_usec = 60'000'000) {
@@ -67,7 +60,8 @@ class Library : public testing::Test {
     return answer;
   }
 
-  std::string directory_, path_;
+  handover::test::TemporaryDirectory directory_;
+  const std::string path_ = directory_.path("private");
   std::unique_ptr<test::FakeDaemon> daemon_;
 };
 
@@ -112,12 +106,12 @@ TEST_F(Library, WaitsForADaemonThatComesLater) {
 }
 
 TEST_F(Library, WaitsForADirectoryThatComesLater) {
-  const std::string deeper = directory_ + "/run/private";
+  const std::string deeper = directory_.path("run/private");
   setenv("HANDOVER_PRIVATE_SOCKET", deeper.c_str(), 1);
   test::FakeDaemon daemon(deeper);
   std::thread later([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(60));
-    std::filesystem::create_directory(directory_ + "/run");
+    std::filesystem::create_directory(directory_.path("run"));
     daemon.start("new");
   });
   auto connection = connect();

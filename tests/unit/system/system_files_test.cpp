@@ -5,14 +5,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "directory.h"
+#include "support/temporary_directory.h"
 #include "system/files.h"
 
 namespace handover::system::test {
+
+using handover::test::TemporaryDirectory;
 namespace {
 
 TEST(Files, ReadsWhole) {
-  Directory directory;
+  TemporaryDirectory directory;
   const std::string large(100'000, 'x');
   EXPECT_EQ(read_file(directory.write("large", large)), large);
   EXPECT_EQ(read_file(directory.write("empty", "")), "");
@@ -20,7 +22,7 @@ TEST(Files, ReadsWhole) {
 }
 
 TEST(Files, SaysWhatCannotBeRead) {
-  Directory directory;
+  TemporaryDirectory directory;
   const auto missing = read_file(directory.path("missing"));
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, ErrorCode::io);
@@ -30,7 +32,7 @@ TEST(Files, SaysWhatCannotBeRead) {
 }
 
 TEST(Files, ReplacesWithoutLeavingAnythingBeside) {
-  Directory directory;
+  TemporaryDirectory directory;
   const std::string path = directory.path("file");
   for (const bool durable : {false, true}) {
     for (const std::string& text : {std::string("a longer text"), std::string("short")}) {
@@ -45,7 +47,7 @@ TEST(Files, ReplacesWithoutLeavingAnythingBeside) {
 }
 
 TEST(Files, KeepsTheOldFileWhenTheNewOneFails) {
-  Directory directory;
+  TemporaryDirectory directory;
   directory.write("taken/file", "");  // a directory in the way of the rename
   const auto failed = replace_file(directory.path("taken"), "text", false);
   ASSERT_FALSE(failed);
@@ -54,7 +56,7 @@ TEST(Files, KeepsTheOldFileWhenTheNewOneFails) {
 }
 
 TEST(Files, Removes) {
-  Directory directory;
+  TemporaryDirectory directory;
   EXPECT_TRUE(remove_file(directory.write("file", "")));
   EXPECT_EQ(directory.entries(), 0U);
   EXPECT_EQ(remove_file(directory.path("file")).error().sys_errno, ENOENT);

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "directory.h"
 #include "kernel_images.h"
+#include "support/temporary_directory.h"
 #include "system/abi_scan.h"
 #include "system/kernel_image.h"
 
 namespace handover::system::test {
+
+using handover::test::TemporaryDirectory;
 namespace {
 
 using namespace std::string_literals;
@@ -21,7 +23,7 @@ constexpr auto all_abi_text = "kho-v4 luo-v5 memfd-v2"sv;
 
 class KernelImageTest : public testing::Test {
  protected:
-  Directory directory;
+  TemporaryDirectory directory;
 
   Result<KernelImage> inspect(std::string_view bytes,
                               Architecture architecture = Architecture::x86_64) {

@@ -7,11 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "directory.h"
 #include "kernel_images.h"
+#include "support/temporary_directory.h"
 #include "system/kernel_module.h"
 
 namespace handover::system::test {
+
+using handover::test::TemporaryDirectory;
 namespace {
 
 using namespace std::string_literals;
@@ -103,7 +105,7 @@ class CompanionModule : public testing::Test {
     return module ? *module : std::nullopt;
   }
 
-  Directory root;
+  TemporaryDirectory root;
 };
 
 TEST_F(CompanionModule, IsFoundAnywhereBelowTheRelease) {
@@ -123,7 +125,7 @@ TEST_F(CompanionModule, IsFoundAnywhereBelowTheRelease) {
 TEST_F(CompanionModule, IsReadWhateverItIsCompressedWith) {
   for (const auto& [method, ending] : std::vector<std::pair<std::string, std::string>>{
            {"none", ""}, {"gzip", ".gz"}, {"xz", ".xz"}, {"zstd", ".zst"}}) {
-    const Directory other;
+    const TemporaryDirectory other;
     other.write("lib/modules/7.3.4/extra/handover.ko" + ending,
                 compress(method, module_with(modinfo)));
     const auto module = find_companion_module("7.3.4", other.path());

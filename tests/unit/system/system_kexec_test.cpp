@@ -3,15 +3,17 @@
 // itself runs in the virtual machine's tests.
 #include <gtest/gtest.h>
 
-#include "directory.h"
+#include "support/temporary_directory.h"
 #include "system/kexec.h"
 #include "system/kexec_errors.h"
 
 namespace handover::system::test {
+
+using handover::test::TemporaryDirectory;
 namespace {
 
 TEST(Kexec, NeedsFilesThatExist) {
-  Directory directory;
+  TemporaryDirectory directory;
   const std::string present = directory.write("present", "");
   for (const auto& [kernel, initrd] : {std::pair(directory.path("missing"), std::string()),
                                        std::pair(present, directory.path("missing"))}) {

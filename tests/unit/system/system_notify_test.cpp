@@ -8,12 +8,14 @@
 #include <chrono>
 #include <thread>
 
-#include "directory.h"
 #include "support/notify_socket.h"
+#include "support/temporary_directory.h"
 #include "system/files.h"
 #include "system/notify.h"
 
 namespace handover::system::test {
+
+using handover::test::TemporaryDirectory;
 namespace {
 
 std::set<std::string> lines(const std::string& text) {
@@ -38,7 +40,7 @@ class Notify : public testing::Test {
   Notification receive() { return socket_.receive().value_or(Notification{}); }
 
  private:
-  Directory directory_;
+  TemporaryDirectory directory_;
   handover::test::NotifySocket socket_{directory_.path("notify")};
 };
 

@@ -2,12 +2,14 @@
 // The newest kernel in /boot and what the running one speaks, from fixture trees.
 #include <gtest/gtest.h>
 
-#include "directory.h"
 #include "kernel_images.h"
+#include "support/temporary_directory.h"
 #include "system/kernel_image.h"
 #include "system/version_order.h"
 
 namespace handover::system::test {
+
+using handover::test::TemporaryDirectory;
 namespace {
 
 using namespace std::string_literals;
@@ -27,7 +29,7 @@ TEST(VersionOrder, SortsReleasesAsLinuxVersionDoes) {
 }
 
 TEST(NewestKernel, IsTheHighestVersionAndNoLeftover) {
-  Directory boot;
+  TemporaryDirectory boot;
   for (const char* name : {"vmlinuz-6.1.0-9-amd64", "vmlinuz-6.1.0-10-amd64",
                            "vmlinuz-6.1.0-8-amd64", "vmlinuz-9.9.9.old", "vmlinuz-9.9.9.dpkg-new",
                            "vmlinuz-9.9.9~", "initrd.img-9.9.9", "vmlinux-9.9.9"}) {
@@ -41,7 +43,7 @@ TEST(NewestKernel, IsTheHighestVersionAndNoLeftover) {
 }
 
 TEST(NewestKernel, IsNotFoundWhereThereIsNone) {
-  Directory boot;
+  TemporaryDirectory boot;
   for (const std::string& path : {boot.path(), boot.path("missing")}) {
     const auto none = newest_kernel(path);
     ASSERT_FALSE(none);
@@ -57,7 +59,7 @@ class RunningKernelTest : public testing::Test {
   }
   RunningKernel running() { return running_kernel(root.path()).value(); }
 
-  Directory root;
+  TemporaryDirectory root;
   const std::string image =
       bzimage("lz4-legacy", "7.3.4-test", kernel_text("7.3.4-test", "kho-v4 luo-v5 memfd-v2"));
 };
@@ -65,7 +67,7 @@ class RunningKernelTest : public testing::Test {
 TEST_F(RunningKernelTest, SpeaksWhatItsImageSays) {
   if (host_architecture() != Architecture::x86_64) GTEST_SKIP() << "the image is of x86";
   for (const char* place : {"boot/vmlinuz-7.3.4-test", "lib/modules/7.3.4-test/vmlinuz"}) {
-    Directory other;
+    TemporaryDirectory other;
     other.write("proc/sys/kernel/osrelease", "7.3.4-test\n");
     other.write("proc/cmdline", "quiet\n");
     other.write(place, image);

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A directory for one test, gone afterwards: the root of a fixture tree.
+// A directory of one test, gone with it.
 #pragma once
 
 #include <filesystem>
 #include <string>
 #include <string_view>
 
-namespace handover::system::test {
+namespace handover::test {
 
-class Directory {
+/// Everything below throws std::exception if it cannot be done.
+class TemporaryDirectory {
  public:
-  Directory();
-  ~Directory();
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
+  /// Its path is short, for sockets in it. Others may pass through it (a bus client of another
+  /// uid), not list it.
+  TemporaryDirectory();
+  ~TemporaryDirectory();
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
 
   [[nodiscard]] std::string path(std::string_view below = "") const;
   /// Writes `text` to `below`, with the directories above it; returns its path.
@@ -26,4 +29,7 @@ class Directory {
   std::filesystem::path root_;
 };
 
-}  // namespace handover::system::test
+/// "" if it is not there.
+std::string text_of(const std::string& path);
+
+}  // namespace handover::test

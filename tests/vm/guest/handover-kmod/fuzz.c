@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,152 +184,167 @@ static void use(uint64_t* state) {
   }
 }
 
+// Larger than any of the structures: a size beyond the kernel's is one of the cases.
+union argument {
+  uint32_t size;
+  unsigned char bytes[1024];
+  struct handover_info info;
+  struct handover_create_session create;
+  struct handover_retrieve_session retrieve_session;
+  struct handover_list_sessions list_sessions;
+  struct handover_seal seal;
+  struct handover_session_info session_info;
+  struct handover_preserve_fd preserve_fd;
+  struct handover_preserve_range preserve_range;
+  struct handover_allocate allocate;
+  struct handover_unpreserve unpreserve;
+  struct handover_retrieve retrieve;
+  struct handover_describe describe;
+  struct handover_list_tokens list_tokens;
+  struct handover_restore restore;
+  struct handover_session_end end;
+};
+
+// Where lists go that are asked for at a right address.
+static _Thread_local unsigned char results[4096];
+
+static void fill_create(uint64_t* state, union argument* argument) {
+  any_name(state, argument->create.name);
+  if (pick(state, 3) == 0) argument->create.max_bytes = any_number(state);
+  if (pick(state, 3) == 0) argument->create.max_entries = (uint32_t)pick(state, 4);
+}
+
+static void fill_retrieve_session(uint64_t* state, union argument* argument) {
+  any_name(state, argument->retrieve_session.name);
+}
+
+static void fill_list_sessions(uint64_t* state, union argument* argument) {
+  bool right = pick(state, 4) != 0;
+  argument->list_sessions.items = right ? (uint64_t)(uintptr_t)results : any_address(state);
+  argument->list_sessions.count = (uint32_t)any_number(state);
+  if (right) argument->list_sessions.count %= sizeof results / sizeof(struct handover_session_item);
+}
+
+static void fill_preserve_fd(uint64_t* state, union argument* argument) {
+  argument->preserve_fd.fd = any_descriptor(state);
+  argument->preserve_fd.token = any_token(state);
+}
+
+static void fill_preserve_range(uint64_t* state, union argument* argument) {
+  argument->preserve_range.address = any_address(state);
+  argument->preserve_range.length = any_number(state);
+  argument->preserve_range.token = any_token(state);
+}
+
+static void fill_allocate(uint64_t* state, union argument* argument) {
+  uint64_t length = any_number(state);
+  // Between what fits easily and what is refused lies what only the OOM killer could give.
+  if (length > 8u << 20 && length < 1ul << 46) length %= 8u << 20;
+  argument->allocate.length = length;
+  argument->allocate.token = any_token(state);
+  argument->allocate.node = (int)pick(state, 4) - 1;
+}
+
+static void fill_unpreserve(uint64_t* state, union argument* argument) {
+  argument->unpreserve.token = any_token(state);
+}
+
+static void fill_retrieve(uint64_t* state, union argument* argument) {
+  argument->retrieve.token = any_token(state);
+}
+
+static void fill_describe(uint64_t* state, union argument* argument) {
+  argument->describe.token = any_token(state);
+}
+
+static void fill_list_tokens(uint64_t* state, union argument* argument) {
+  argument->list_tokens.count = (uint32_t)pick(state, sizeof results / 8);
+  argument->list_tokens.tokens = pick(state, 4) ? (uint64_t)(uintptr_t)results : any_address(state);
+}
+
+static void fill_restore(uint64_t* state, union argument* argument) {
+  argument->restore.threads = (uint32_t)pick(state, 6);
+}
+
+static void fill_nothing(uint64_t* state, union argument* argument) {
+  (void)state;
+  (void)argument;
+}
+
+#define OUT(type) offsetof(struct type, fd)
+
+static const struct request {
+  unsigned weight;
+  unsigned long number;
+  size_t size;
+  bool to_device;  // else to any descriptor
+  size_t out;      // where a descriptor is given back; 0: none is
+  void (*fill)(uint64_t* state, union argument* argument);
+} requests[] = {
+    {1, HANDOVER_INFO, sizeof(struct handover_info), true, 0, fill_nothing},
+    {3, HANDOVER_CREATE_SESSION, sizeof(struct handover_create_session), true,
+     OUT(handover_create_session), fill_create},
+    {2, HANDOVER_RETRIEVE_SESSION, sizeof(struct handover_retrieve_session), true,
+     OUT(handover_retrieve_session), fill_retrieve_session},
+    {1, HANDOVER_LIST_SESSIONS, sizeof(struct handover_list_sessions), true, 0, fill_list_sessions},
+    {1, HANDOVER_SEAL, sizeof(struct handover_seal), true, 0, fill_nothing},
+    {3, HANDOVER_UNSEAL, sizeof(struct handover_seal), true, 0, fill_nothing},
+    {1, HANDOVER_SESSION_INFO, sizeof(struct handover_session_info), false, 0, fill_nothing},
+    {4, HANDOVER_SESSION_PRESERVE_FD, sizeof(struct handover_preserve_fd), false, 0,
+     fill_preserve_fd},
+    {3, HANDOVER_SESSION_PRESERVE_RANGE, sizeof(struct handover_preserve_range), false, 0,
+     fill_preserve_range},
+    {2, HANDOVER_SESSION_ALLOCATE, sizeof(struct handover_allocate), false, OUT(handover_allocate),
+     fill_allocate},
+    {3, HANDOVER_SESSION_UNPRESERVE, sizeof(struct handover_unpreserve), false, 0, fill_unpreserve},
+    {2, HANDOVER_SESSION_RETRIEVE, sizeof(struct handover_retrieve), false, OUT(handover_retrieve),
+     fill_retrieve},
+    {2, HANDOVER_SESSION_DESCRIBE, sizeof(struct handover_describe), false, 0, fill_describe},
+    {1, HANDOVER_SESSION_LIST_TOKENS, sizeof(struct handover_list_tokens), false, 0,
+     fill_list_tokens},
+    {1, HANDOVER_SESSION_RESTORE, sizeof(struct handover_restore), false, 0, fill_restore},
+    {1, HANDOVER_SESSION_FINISH, sizeof(struct handover_session_end), false, 0, fill_nothing},
+    {1, HANDOVER_SESSION_DISCARD, sizeof(struct handover_session_end), false, 0, fill_nothing},
+};
+
+// One of ours by its weight; now and then one that there is not.
+static struct request any_request(uint64_t* state) {
+  const size_t count = sizeof requests / sizeof *requests;
+  unsigned all = 2, at;
+  for (size_t i = 0; i < count; i++) all += requests[i].weight;
+  at = (unsigned)pick(state, all);
+  for (size_t i = 0; i < count; i++) {
+    if (at < requests[i].weight) return requests[i];
+    at -= requests[i].weight;
+  }
+  if (at == 0)
+    return (struct request){.number = _IO(HANDOVER_IOCTL_TYPE, pick(state, 256)),
+                            .size = pick(state, 300),
+                            .fill = fill_nothing};
+  // Other drivers' ioctls are not ours to fuzz: only our own descriptor gets these.
+  return (struct request){
+      .number = next_random(state) & 0xffffffff, .to_device = true, .fill = fill_nothing};
+}
+
 static int one_call(uint64_t* state) {
-  // Large enough for a structure that is longer than the kernel's.
-  union {
-    uint32_t size;
-    unsigned char bytes[1024];
-    struct handover_info info;
-    struct handover_create_session create;
-    struct handover_retrieve_session retrieve_session;
-    struct handover_list_sessions list_sessions;
-    struct handover_seal seal;
-    struct handover_session_info session_info;
-    struct handover_preserve_fd preserve_fd;
-    struct handover_preserve_range preserve_range;
-    struct handover_allocate allocate;
-    struct handover_unpreserve unpreserve;
-    struct handover_retrieve retrieve;
-    struct handover_describe describe;
-    struct handover_list_tokens list_tokens;
-    struct handover_restore restore;
-    struct handover_session_end end;
-  } argument;
+  union argument argument;
   memset(&argument, 0, sizeof argument);
-  bool strange = pick(state, 6) == 0;
-  if (strange)
+  if (pick(state, 6) == 0)
     for (size_t i = 4; i < sizeof argument.bytes; i++)
       argument.bytes[i] = (unsigned char)next_random(state);
-  unsigned char results[4096];
-  unsigned long request;
-  int fd = any_descriptor(state);
-  int* out = NULL;
-  switch (pick(state, 34)) {
-    case 0:
-      request = HANDOVER_INFO, argument.size = sizeof argument.info, fd = device();
-      break;
-    case 1:
-    case 2:
-    case 3:
-      request = HANDOVER_CREATE_SESSION, argument.size = sizeof argument.create, fd = device();
-      any_name(state, argument.create.name);
-      if (pick(state, 3) == 0) argument.create.max_bytes = any_number(state);
-      if (pick(state, 3) == 0) argument.create.max_entries = (uint32_t)pick(state, 4);
-      out = &argument.create.fd;
-      break;
-    case 4:
-    case 5:
-      request = HANDOVER_RETRIEVE_SESSION, argument.size = sizeof argument.retrieve_session;
-      fd = device();
-      any_name(state, argument.retrieve_session.name);
-      out = &argument.retrieve_session.fd;
-      break;
-    case 6:
-      request = HANDOVER_LIST_SESSIONS, argument.size = sizeof argument.list_sessions,
-      fd = device();
-      argument.list_sessions.count = (uint32_t)any_number(state);
-      argument.list_sessions.items =
-          pick(state, 4) ? (uint64_t)(uintptr_t)results : any_address(state);
-      if (argument.list_sessions.items == (uint64_t)(uintptr_t)results)
-        argument.list_sessions.count %= sizeof results / sizeof(struct handover_session_item);
-      break;
-    case 7:
-      request = HANDOVER_SEAL, argument.size = sizeof argument.seal, fd = device();
-      break;
-    case 8:
-    case 9:
-    case 10:
-      request = HANDOVER_UNSEAL, argument.size = sizeof argument.seal, fd = device();
-      break;
-    case 11:
-      request = HANDOVER_SESSION_INFO, argument.size = sizeof argument.session_info;
-      break;
-    case 12:
-    case 13:
-    case 14:
-    case 15:
-      request = HANDOVER_SESSION_PRESERVE_FD, argument.size = sizeof argument.preserve_fd;
-      argument.preserve_fd.fd = any_descriptor(state);
-      argument.preserve_fd.token = any_token(state);
-      break;
-    case 16:
-    case 17:
-    case 18:
-      request = HANDOVER_SESSION_PRESERVE_RANGE, argument.size = sizeof argument.preserve_range;
-      argument.preserve_range.address = any_address(state);
-      argument.preserve_range.length = any_number(state);
-      argument.preserve_range.token = any_token(state);
-      break;
-    case 19:
-    case 20:
-      request = HANDOVER_SESSION_ALLOCATE, argument.size = sizeof argument.allocate;
-      argument.allocate.length = any_number(state);
-      // Between what fits easily and what is refused lies what only the OOM killer could give.
-      if (argument.allocate.length > 8u << 20 && argument.allocate.length < 1ul << 46)
-        argument.allocate.length %= 8u << 20;
-      argument.allocate.token = any_token(state);
-      argument.allocate.node = (int)pick(state, 4) - 1;
-      out = &argument.allocate.fd;
-      break;
-    case 21:
-    case 22:
-    case 23:
-      request = HANDOVER_SESSION_UNPRESERVE, argument.size = sizeof argument.unpreserve;
-      argument.unpreserve.token = any_token(state);
-      break;
-    case 24:
-    case 25:
-      request = HANDOVER_SESSION_RETRIEVE, argument.size = sizeof argument.retrieve;
-      argument.retrieve.token = any_token(state);
-      out = &argument.retrieve.fd;
-      break;
-    case 26:
-    case 27:
-      request = HANDOVER_SESSION_DESCRIBE, argument.size = sizeof argument.describe;
-      argument.describe.token = any_token(state);
-      break;
-    case 28:
-      request = HANDOVER_SESSION_LIST_TOKENS, argument.size = sizeof argument.list_tokens;
-      argument.list_tokens.count = (uint32_t)pick(state, sizeof results / 8);
-      argument.list_tokens.tokens =
-          pick(state, 4) ? (uint64_t)(uintptr_t)results : any_address(state);
-      break;
-    case 29:
-      request = HANDOVER_SESSION_RESTORE, argument.size = sizeof argument.restore;
-      argument.restore.threads = (uint32_t)pick(state, 6);
-      break;
-    case 30:
-      request = HANDOVER_SESSION_FINISH, argument.size = sizeof argument.end;
-      break;
-    case 31:
-      request = HANDOVER_SESSION_DISCARD, argument.size = sizeof argument.end;
-      break;
-    case 32:
-      request = _IO(HANDOVER_IOCTL_TYPE, pick(state, 256)),
-      argument.size = (uint32_t)pick(state, 300);
-      break;
-    default:
-      request = (unsigned long)next_random(state) & 0xffffffff;
-      // Other drivers' ioctls are not ours to fuzz: only our own descriptors get these.
-      fd = device();
-  }
+  struct request request = any_request(state);
+  int fd = request.to_device ? device() : any_descriptor(state);
+  argument.size = (uint32_t)request.size;
+  request.fill(state, &argument);
   if (pick(state, 24) == 0) argument.size = (uint32_t)any_number(state);
   void* address = &argument;
   if (pick(state, 40) == 0) address = (void*)(uintptr_t)any_address(state);
-  int result = call(fd, request, address);
-  if (result >= 0 && out && address == &argument && *out > 2) {
-    // A request by random number may have filled another structure: only ours are taken.
-    if (fcntl(*out, F_GETFD) >= 0) keep(state, *out);
+  int result = call(fd, request.number, address);
+  if (result >= 0 && request.out && address == &argument) {
+    int out;
+    memcpy(&out, argument.bytes + request.out, sizeof out);
+    // With a size that ends before it, the descriptor's place keeps what it was filled with.
+    if (out > 2 && fcntl(out, F_GETFD) >= 0) keep(state, out);
   }
   return result;
 }
@@ -345,27 +361,17 @@ static void* work(void* argument) {
   return NULL;
 }
 
-int fuzz(unsigned seconds, unsigned threads, uint64_t seed) {
-  struct thread workers[MAX_THREADS];
-  if (threads == 0 || threads > MAX_THREADS) die("1 to %d threads", MAX_THREADS);
-  memory = mmap(NULL, memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  munmap(memory + 3 * memory_size / 4, PAGE);
-  uint64_t state = seed * 2 + 1;
-  device();
+static void fill_descriptors(uint64_t* state) {
   for (int i = 0; i < SLOTS; i++) {
     char name[32];
     snprintf(name, sizeof name, "fuzz-%d", i % 6);
     int session = i < 16 ? session_create(name, 0, 0) : -1;
     if (i < 16 && session < 0) session = session_retrieve(name);
-    descriptors[i] = i < 16 ? session : new_file(&state);
+    descriptors[i] = i < 16 ? session : new_file(state);
   }
-  for (unsigned i = 0; i < threads; i++) {
-    workers[i].state = (seed + i) * 2 + 12345;
-    if (pthread_create(&workers[i].thread, NULL, work, &workers[i])) die("pthread_create");
-  }
-  sleep(seconds);
-  stop = true;
-  for (unsigned i = 0; i < threads; i++) pthread_join(workers[i].thread, NULL);
+}
+
+static void report(void) {
   printf("{\"what\": \"fuzz\", \"calls\": %lu, \"successes\": %lu, \"errnos\": {", calls,
          successes);
   bool first = true;
@@ -374,8 +380,11 @@ int fuzz(unsigned seconds, unsigned threads, uint64_t seed) {
     if (by_errno[i]) first = false;
   }
   printf("}}\n");
+}
+
+// By name, whoever has which descriptor; names of random bytes are found in the list.
+static void discard_all(void) {
   unseal();
-  // By name, whoever has which descriptor; names of random bytes are found in the list.
   for (;;) {
     struct handover_session_item items[64];
     struct handover_list_sessions list = {
@@ -390,6 +399,25 @@ int fuzz(unsigned seconds, unsigned threads, uint64_t seed) {
       close(session);
     }
   }
+}
+
+int fuzz(unsigned seconds, unsigned threads, uint64_t seed) {
+  struct thread workers[MAX_THREADS];
+  if (threads == 0 || threads > MAX_THREADS) die("1 to %d threads", MAX_THREADS);
+  memory = mmap(NULL, memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  munmap(memory + 3 * memory_size / 4, PAGE);
+  uint64_t state = seed * 2 + 1;
+  device();
+  fill_descriptors(&state);
+  for (unsigned i = 0; i < threads; i++) {
+    workers[i].state = (seed + i) * 2 + 12345;
+    if (pthread_create(&workers[i].thread, NULL, work, &workers[i])) die("pthread_create");
+  }
+  sleep(seconds);
+  stop = true;
+  for (unsigned i = 0; i < threads; i++) pthread_join(workers[i].thread, NULL);
+  report();
+  discard_all();
   struct handover_info info = device_info();
   if (info.bytes || info.sessions)
     die("%llu bytes in %u sessions are left", info.bytes, info.sessions);

@@ -4,4 +4,4 @@
 from test_kmod import *  # noqa: F403  # the same tests, as far as they fit into an hour here
 from test_kmod import MACHINE as PLAIN
 
-MACHINE = {**PLAIN, "kernel": "checking"}
+MACHINE = {**PLAIN, "kernel": "checking", "memory": "6G"}

@@ -3,7 +3,8 @@
 
 import json
 
-from workload import Ticker, ctl, image, newest_record, other, phases, update, wait_normal
+from workload import (Ticker, ctl, image, newest_record, other, phases, refused, update,
+                      wait_normal)
 
 _kept = {}
 
@@ -23,16 +24,6 @@ def test_daemon_runs_on_luo(machine):
     assert status["state"] == "normal", status
     assert status["generation"] == 0, status
     assert machine.sh("systemctl --failed --no-legend --plain") == ""
-
-
-def refused(machine, arguments, name):
-    """handoverctl refuses by one line, which is returned, and by the error of that name."""
-    code, line = machine.run(f"handoverctl {arguments}")
-    assert code != 0, arguments
-    assert len(line.strip().splitlines()) == 1, (arguments, line)
-    code, output = machine.run(f"handoverctl --json {arguments}")
-    assert code != 0 and name in output, (arguments, name, output)
-    return line
 
 
 def test_bad_input_changes_nothing(machine):

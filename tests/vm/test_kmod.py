@@ -8,7 +8,7 @@ import re
 import unittest
 
 import kmod
-from kmod import KEXEC, describe, must, run, sessions, update, verify
+from kmod import KEXEC, checking, describe, must, run, sessions, update, verify
 
 MACHINE = {"memory": "8G", "nodes": 2}
 
@@ -54,11 +54,7 @@ RESTORED = ["1:memfd:128M:random", "2:memfd:16M:ends", "3:hugetlb2m:8M", "4:allo
 
 def target(machine):
     """The kernel to update to: a newer one, or the checking one to itself."""
-    return "checking" if machine.sh("uname -r").endswith("-checking") else "to"
-
-
-def checking(machine):
-    return target(machine) == "checking"
+    return "checking" if checking(machine) else "to"
 
 
 def start(machine):

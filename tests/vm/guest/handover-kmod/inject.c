@@ -50,7 +50,8 @@ static bool disarm(void) {
   return atoi(text) == 0;
 }
 
-// KiB of free memory once all that can be given back is, with what lies in the lists of each CPU.
+// KiB of free memory once all that can be given back is, with what lies in the lists of each CPU,
+// and with the slabs: KASAN keeps freed objects back (its quarantine), so that these only grow.
 static long settled_free(void) {
   sync();
   setting("/proc/sys/vm/drop_caches", "3");
@@ -61,7 +62,9 @@ static long settled_free(void) {
   long number;
   while (file && fgets(line, sizeof line, file))
     if (sscanf(line, " nr_free_pages %ld", &number) == 1 ||
-        sscanf(line, " count: %ld", &number) == 1)
+        sscanf(line, " count: %ld", &number) == 1 ||
+        sscanf(line, " nr_slab_reclaimable %ld", &number) == 1 ||
+        sscanf(line, " nr_slab_unreclaimable %ld", &number) == 1)
       pages += number;
   if (file) fclose(file);
   return pages * 4;

@@ -11,14 +11,14 @@
 
 #include "cgroup.h"
 #include "command.h"
-#include "file.h"
+#include "common/file.h"
 
 namespace handover::memfd {
 namespace {
 
 /// A process or group that has ended meanwhile needs no signal.
 client::Result<void> send_signal(pid_t target, int signal, const char* what) {
-  if (::kill(target, signal) < 0 && errno != ESRCH) return errno_error(what);
+  if (::kill(target, signal) < 0 && errno != ESRCH) return common::errno_error(what);
   return {};
 }
 

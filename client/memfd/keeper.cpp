@@ -5,58 +5,39 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
-#include <ctime>
 #include <iterator>
 #include <type_traits>
 
 #include "command.h"
-#include "file.h"
+#include "common/file.h"
+#include "common/log.h"
 
 namespace handover::memfd {
+
+using common::errno_error;
+using common::now_usec;
+using common::say;
+
 namespace {
 
 constexpr std::uint64_t token = 1;  // a session of ours holds the memory and nothing else
 constexpr std::uint64_t still_poll_usec = 500;
 constexpr std::uint64_t default_freeze_timeout_usec = 5'000'000;
-constexpr std::uint64_t first_retry_usec = 20'000;
-constexpr std::uint64_t longest_retry_usec = 2'000'000;
 // A daemon that is gone for so long can neither finish the update nor thaw anyone.
 constexpr std::uint64_t orphan_usec = 60'000'000;
-
-std::uint64_t now_usec() {
-  timespec now = {};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
-         static_cast<std::uint64_t>(now.tv_nsec) / 1000;
-}
-
-void say(const char* level, const std::string& message) {
-  fprintf(stderr, "%shandover-memfd: %s\n", getenv("JOURNAL_STREAM") ? level : "",
-          message.c_str());  // NOLINT(concurrency-mt-unsafe): one thread
-}
-
-/// May the same call succeed later?
-bool is_passing(const client::Error& error) {
-  for (const char* name :
-       {"Busy", "NameTaken", "Incoming", SD_BUS_ERROR_DISCONNECTED, SD_BUS_ERROR_NO_REPLY,
-        SD_BUS_ERROR_TIMEOUT, SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER}) {
-    if (error.is(name)) return true;
-  }
-  return false;
-}
 
 }  // namespace
 
 Keeper::Keeper(Options options, sd_event* event, client::Connection connection)
-    : options_(std::move(options)), event_(event), connection_(std::move(connection)) {}
+    : options_(std::move(options)),
+      event_(event),
+      connection_(std::move(connection)),
+      preservation_(connection_, options_.name, options_.backend) {}
 
 Keeper::~Keeper() = default;
 
@@ -109,33 +90,12 @@ client::Result<void> Keeper::watch_signals() {
     signals_[i].reset(source);
   }
 
-  const auto add_timer = [this](Source* timer, sd_event_time_handler_t handler) {
-    sd_event_source* source = nullptr;
-    int r = sd_event_add_time(event_, &source, CLOCK_MONOTONIC, 0, 1, handler, this);
-    if (r < 0) return r;
-    timer->reset(source);
-    return sd_event_source_set_enabled(source, SD_EVENT_OFF);
-  };
-  int r = add_timer(&still_timer_, [](sd_event_source*, std::uint64_t, void* userdata) {
-    static_cast<Keeper*>(userdata)->look_whether_still();
-    return 0;
+  if (auto made = still_timer_.attach(event_, [this] { look_whether_still(); }); !made) return made;
+  if (auto made = preservation_.attach(event_); !made) return made;
+  return orphan_timer_.attach(event_, [this] {
+    say(SD_WARNING, "handoverd did not come back: the command goes on.");
+    if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
   });
-  if (r >= 0) {
-    r = add_timer(&preserve_timer_, [](sd_event_source*, std::uint64_t, void* userdata) {
-      static_cast<Keeper*>(userdata)->try_to_preserve();
-      return 0;
-    });
-  }
-  if (r >= 0) {
-    r = add_timer(&orphan_timer_, [](sd_event_source*, std::uint64_t, void* userdata) {
-      auto* self = static_cast<Keeper*>(userdata);
-      say(SD_WARNING, "handoverd did not come back: the command goes on.");
-      if (auto thawed = self->thaw(); !thawed) say(SD_ERR, thawed.error().message);
-      return 0;
-    });
-  }
-  if (r < 0) return errno_error("Cannot make a timer", -r);
-  return {};
 }
 
 /// The first start: new memory, preserved before anybody uses it.
@@ -145,13 +105,7 @@ client::Result<void> Keeper::make_memory() {
   if (ftruncate(memory_.get(), static_cast<off_t>(options_.size)) < 0) {
     return errno_error("Cannot give the memfd " + std::to_string(options_.size) + " bytes");
   }
-  auto preserved = preserve();
-  if (!preserved) {
-    if (!is_passing(preserved.error())) return preserved;
-    // An update of others runs, say. COMMAND need not wait for its end; the next one must.
-    preserve_soon();
-  }
-  return {};
+  return preservation_.begin({{token, memory_.get()}});
 }
 
 client::Result<void> Keeper::run_command(bool restored) {
@@ -181,73 +135,12 @@ client::Result<void> Keeper::run_command(bool restored) {
   return {};
 }
 
-/// Makes the session and preserves the memory in it.
-client::Result<void> Keeper::preserve() {
-  auto session = connection_.create_session(options_.name, options_.backend, options_.name);
-  if (!session && session.error().is("NameTaken")) {
-    // Left by an earlier run of ours that died: its memory has no owner any more. If it is somebody
-    // else's, or still holds the earlier kernel's state, the daemon refuses this.
-    auto old = connection_.get_session(options_.name);
-    if (!old) return old.error();
-    if (auto discarded = old->discard(); !discarded && !discarded.error().is("NoSuchSession")) {
-      return discarded.error();
-    }
-    session = connection_.create_session(options_.name, options_.backend, options_.name);
-  }
-  if (!session) return session.error();
-  auto preserved = session->preserve(token, memory_.get());
-  if (!preserved) {
-    auto discarded = session->discard();
-    if (!discarded) say(SD_WARNING, discarded.error().message);
-    return preserved;
-  }
-  preserved_ = true;
-  unsure_ = false;
-  preserve_retry_usec_ = 0;
-  preserve_error_.clear();
-  return {};
-}
-
-void Keeper::preserve_soon() {
-  preserve_retry_usec_ = preserve_retry_usec_ == 0
-                             ? first_retry_usec
-                             : std::min(preserve_retry_usec_ * 2, longest_retry_usec);
-  sd_event_source_set_time_relative(preserve_timer_.get(), preserve_retry_usec_);
-  sd_event_source_set_enabled(preserve_timer_.get(), SD_EVENT_ONESHOT);
-}
-
-/// Another daemon may not hold what the earlier one did.
-void Keeper::check_session() {
-  if (!unsure_ || !preserved_) return;
-  auto session = connection_.get_session(options_.name);
-  auto tokens = session ? session->tokens() : session.error();
-  if (!tokens && !tokens.error().is("NoSuchSession")) return;  // asked again before the next freeze
-  unsure_ = false;
-  preserved_ = tokens && std::any_of(tokens->begin(), tokens->end(),
-                                     [](const client::Token& t) { return t.token == token; });
-}
-
-void Keeper::try_to_preserve() {
-  check_session();
-  if (preserved_ || !memory_ || refused_for_good_) return;
-  auto preserved = preserve();
-  if (preserved) return;
-  preserve_error_ = preserved.error().message;
-  if (is_passing(preserved.error())) {
-    // While there is no connection, on_registered() starts this again.
-    if (connection_.connected()) preserve_soon();
-    return;
-  }
-  refused_for_good_ = true;
-  say(SD_ERR, "The memory cannot be preserved; the next update would lose it: " + preserve_error_);
-}
-
 void Keeper::on_prepare(client::Call call) {
-  try_to_preserve();
-  if (preserved_) {
+  preservation_.attempt();
+  if (preservation_.complete()) {
     call.done();
   } else {
-    call.fail("The memory of '" + options_.name + "' is not preserved: " + preserve_error_);
+    call.fail("The memory of '" + options_.name + "' is not preserved: " + preservation_.reason());
   }
 }
 
@@ -299,12 +192,11 @@ void Keeper::look_whether_still() {
     freeze_call_.reset();
     return;
   }
-  sd_event_source_set_time_relative(still_timer_.get(), still_poll_usec);
-  sd_event_source_set_enabled(still_timer_.get(), SD_EVENT_ONESHOT);
+  still_timer_.start(still_poll_usec);
 }
 
 client::Result<void> Keeper::thaw() {
-  sd_event_source_set_enabled(orphan_timer_.get(), SD_EVENT_OFF);
+  orphan_timer_.stop();
   if (child_ == 0 || motion_ == Motion::running) return {};
   auto thawed = freezer_->thaw(child_);
   if (thawed) motion_ = Motion::running;
@@ -322,7 +214,7 @@ void Keeper::on_thaw(client::Call call) {
   } else {
     call.fail(thawed.error().message);
   }
-  if (unsure_) preserve_soon();
+  if (preservation_.in_doubt()) preservation_.attempt_soon();
 }
 
 void Keeper::on_restore(client::Call call) {
@@ -338,18 +230,16 @@ void Keeper::on_restore(client::Call call) {
     }
     // No kernel was booted, and COMMAND still has its memory, whatever the daemon lost.
     if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
-    preserve_soon();
+    preservation_.begin_again({{token, memory_.get()}});
     return;
   }
   call.done();
   // For the next update. The daemon finishes the incoming session of this name upon the answer.
-  preserve_soon();
+  preservation_.begin_again({{token, memory_.get()}});
 }
 
 client::Result<void> Keeper::restore() {
-  preserved_ = false;
-  unsure_ = false;
-  refused_for_good_ = false;
+  preservation_.lost();
   auto session = connection_.get_session(options_.name);
   if (!session) return session.error();
   auto memory = session->retrieve(token);
@@ -376,17 +266,16 @@ client::Result<void> Keeper::restore() {
 void Keeper::on_registered(client::Client::State state) {
   if (state != HANDOVER_CLIENT_NEW) return;  // Restore or Thaw comes; both see to everything
   // The daemon is another one, and not in an update of ours.
-  sd_event_source_set_enabled(orphan_timer_.get(), SD_EVENT_OFF);
+  orphan_timer_.stop();
   if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
-  try_to_preserve();
+  preservation_.attempt();
 }
 
 void Keeper::on_disconnected(const client::Error& error) {
   say(SD_NOTICE, error.message);
-  unsure_ = true;
+  preservation_.doubt();
   if (motion_ == Motion::running) return;
-  sd_event_source_set_time_relative(orphan_timer_.get(), orphan_usec);
-  sd_event_source_set_enabled(orphan_timer_.get(), SD_EVENT_ONESHOT);
+  orphan_timer_.start(orphan_usec);
 }
 
 void Keeper::on_signal(int signal) {
@@ -426,11 +315,7 @@ void Keeper::on_command_changed(const siginfo_t& info) {
 /// Gives up the session and the registration.
 void Keeper::forget() {
   if (!connection_.connected()) return;
-  if (preserved_) {
-    auto session = connection_.get_session(options_.name);
-    auto discarded = session ? session->discard() : client::Result<void>(session.error());
-    if (!discarded) say(SD_NOTICE, discarded.error().message);
-  }
+  preservation_.give_up();
   if (auto left = client_->unregister(); !left) say(SD_NOTICE, left.error().message);
 }
 

@@ -9,8 +9,9 @@
 #include <handover/handover.hpp>
 #include <memory>
 #include <optional>
-#include <string>
 
+#include "common/loop.h"
+#include "common/preservation.h"
 #include "freezer.h"
 #include "options.h"
 
@@ -33,17 +34,9 @@ class Keeper {
   client::Result<void> start(int* exit_code);
 
  private:
-  using Source = std::unique_ptr<sd_event_source,
-                                 client::detail::Unreferencer<&sd_event_source_disable_unref>>;
-
   client::Result<void> watch_signals();
   client::Result<void> make_memory();
   client::Result<void> run_command(bool restored);
-
-  client::Result<void> preserve();
-  void preserve_soon();
-  void try_to_preserve();
-  void check_session();
 
   void on_prepare(client::Call call);
   void on_freeze(client::Call call);
@@ -63,23 +56,18 @@ class Keeper {
   Options options_;
   sd_event* event_;
   client::Connection connection_;
+  common::Preservation preservation_;
   std::unique_ptr<Freezer> freezer_;
   client::Fd memory_;
   pid_t child_ = 0;  ///< 0: COMMAND does not run
-  bool preserved_ = false;
-  bool unsure_ = false;  ///< whether the daemon, which was away, still holds the session
-  bool refused_for_good_ =
-      false;  ///< the daemon will not preserve this memory, however often asked
-  std::string preserve_error_;
-  std::uint64_t preserve_retry_usec_ = 0;
-
   enum class Motion { running, stopping, still };
   Motion motion_ = Motion::running;
   std::optional<client::Call> freeze_call_;
   std::uint64_t freeze_deadline_ = 0;  ///< CLOCK_MONOTONIC
 
-  Source signals_[6];
-  Source child_source_, still_timer_, preserve_timer_, orphan_timer_;
+  common::Source signals_[6];
+  common::Source child_source_;
+  common::Timer still_timer_, orphan_timer_;
   std::optional<client::Client> client_;  // last: its callbacks use the rest
 };
 

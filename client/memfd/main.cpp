@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/loop.h"
 #include "keeper.h"
 #include "options.h"
 
@@ -25,13 +26,11 @@ int run(handover::memfd::Options options) {
   using handover::memfd::Keeper;
   namespace client = handover::client;
 
-  sd_event* raw = nullptr;
-  int r = sd_event_new(&raw);
-  if (r < 0) return complain({"", "Cannot make an event loop.", -r}, handover::memfd::own_failure);
-  const std::unique_ptr<sd_event, client::detail::Unreferencer<&sd_event_unref>> event(raw);
+  auto event = handover::common::make_loop();
+  if (!event) return complain(event.error(), handover::memfd::own_failure);
 
   // Signals are blocked only after this, so that whoever waits here can still be stopped.
-  auto connection = client::Connection::open({0, options.wait_usec, event.get()});
+  auto connection = client::Connection::open({0, options.wait_usec, event->get()});
   if (!connection) return complain(connection.error(), handover::memfd::own_failure);
 
   sigset_t watched;
@@ -41,12 +40,12 @@ int run(handover::memfd::Options options) {
   }
   sigprocmask(SIG_BLOCK, &watched, nullptr);
 
-  Keeper keeper(std::move(options), event.get(), std::move(*connection));
+  Keeper keeper(std::move(options), event->get(), std::move(*connection));
   int exit_code = 0;
   if (auto started = keeper.start(&exit_code); !started) {
     return complain(started.error(), exit_code);
   }
-  r = sd_event_loop(event.get());
+  const int r = sd_event_loop(event->get());
   if (r < 0) return complain({"", "The event loop failed.", -r}, handover::memfd::own_failure);
   return r;
 }

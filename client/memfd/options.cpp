@@ -8,7 +8,8 @@
 #include <csignal>
 #include <cstring>
 
-#include "size.h"
+#include "common/name.h"
+#include "common/size.h"
 
 namespace handover::memfd {
 namespace {
@@ -77,21 +78,6 @@ client::Result<FreezeMethod> parse_freeze_method(std::string_view text) {
   return method;
 }
 
-client::Result<void> check_name(std::string_view name) {
-  constexpr std::size_t max_bytes = 63;  // docs/dbus.md: names of clients and sessions
-  const auto refused = [&](const char* why) {
-    return usage("Name '" + std::string(name) + "' " + why);
-  };
-  if (name.empty()) return usage("The name is empty.");
-  if (name.size() > max_bytes) return refused("is longer than 63 bytes.");
-  if (name == "." || name == "..") return refused("is not a name.");
-  if (std::any_of(name.begin(), name.end(),
-                  [](unsigned char c) { return c < 0x20 || c == 0x7f || c == '/' || c == ':'; })) {
-    return refused("holds a slash, a colon or a control character.");
-  }
-  return {};
-}
-
 client::Result<std::variant<Options, Information>> parse_options(
     const std::vector<std::string>& arguments) {
   // COMMAND is cut off first, so that nothing in it is ever taken for an option of ours.
@@ -139,8 +125,8 @@ client::Result<std::variant<Options, Information>> parse_options(
     return usage(std::string(error.what()) + ".");
   }
 
-  if (auto name = check_name(options.name); !name) return name.error();
-  auto bytes = parse_size(size);
+  if (auto name = common::check_name(options.name); !name) return name.error();
+  auto bytes = common::parse_size(size);
   if (!bytes) return bytes.error();
   options.size = *bytes;
   auto method = parse_freeze_method(freeze);

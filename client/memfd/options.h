@@ -47,8 +47,4 @@ client::Result<std::variant<Options, Information>> parse_options(
 /// "cgroup", "sigstop", "signal:USR1", "signal:USR1,USR2".
 client::Result<FreezeMethod> parse_freeze_method(std::string_view text);
 
-/// What may name a client, a session and an entry of LISTEN_FDNAMES at once: 1 to 63 bytes, no '/',
-/// no ':', no control character, not "." or "..".
-client::Result<void> check_name(std::string_view name);
-
 }  // namespace handover::memfd

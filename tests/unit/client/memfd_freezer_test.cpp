@@ -10,8 +10,8 @@
 #include <string>
 #include <thread>
 
+#include "common/file.h"
 #include "memfd/command.h"
-#include "memfd/file.h"
 #include "memfd/freezer.h"
 
 namespace handover::memfd {
@@ -43,7 +43,7 @@ class Group {
 
 /// Waits in the kernel for what no signal but SIGKILL ends.
 bool waits_deeply(pid_t process) {
-  auto text = read_file("/proc/" + std::to_string(process) + "/stat");
+  auto text = common::read_file("/proc/" + std::to_string(process) + "/stat");
   if (!text) return false;
   auto stat = parse_stat(*text);
   return stat && stat->state == 'D';

@@ -5,7 +5,7 @@
 #include <charconv>
 #include <string>
 
-namespace handover::memfd {
+namespace handover::common {
 namespace {
 
 client::Error refused(std::string_view text, const char* why) {
@@ -52,4 +52,4 @@ client::Result<std::uint64_t> parse_size(std::string_view text) {
   return number << shift;
 }
 
-}  // namespace handover::memfd
+}  // namespace handover::common

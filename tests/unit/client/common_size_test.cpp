@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <gtest/gtest.h>
 
-#include "memfd/size.h"
+#include "common/size.h"
 
-namespace handover::memfd {
+namespace handover::common {
 namespace {
 
 TEST(Size, BytesAndUnits) {
@@ -35,4 +35,4 @@ TEST(Size, WhatIsNone) {
 }
 
 }  // namespace
-}  // namespace handover::memfd
+}  // namespace handover::common

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace handover::memfd {
+namespace handover::common {
 
 client::Error errno_error(const std::string& what) { return errno_error(what, errno); }
 
@@ -30,4 +30,4 @@ client::Result<std::string> read_file(const std::string& path) {
   }
 }
 
-}  // namespace handover::memfd
+}  // namespace handover::common

@@ -5,7 +5,7 @@
 #include <handover/handover.hpp>
 #include <string>
 
-namespace handover::memfd {
+namespace handover::common {
 
 /// "<what>: <strerror(code)>"; the code is errno unless given.
 client::Error errno_error(const std::string& what);
@@ -14,4 +14,4 @@ client::Error errno_error(const std::string& what, int code);
 /// All of a file.
 client::Result<std::string> read_file(const std::string& path);
 
-}  // namespace handover::memfd
+}  // namespace handover::common

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "loop.h"
+
+#include <ctime>
+
+#include "file.h"
+
+namespace handover::common {
+
+client::Result<Loop> make_loop() {
+  sd_event* event = nullptr;
+  const int r = sd_event_new(&event);
+  if (r < 0) return errno_error("Cannot make an event loop", -r);
+  return Loop(event);
+}
+
+std::uint64_t now_usec() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1000;
+}
+
+client::Result<void> Timer::attach(sd_event* event, std::function<void()> expired) {
+  expired_ = std::move(expired);
+  const auto handler = [](sd_event_source*, std::uint64_t, void* userdata) {
+    static_cast<Timer*>(userdata)->expired_();
+    return 0;
+  };
+  sd_event_source* source = nullptr;
+  int r = sd_event_add_time(event, &source, CLOCK_MONOTONIC, 0, 1, handler, this);
+  if (r >= 0) {
+    source_.reset(source);
+    r = sd_event_source_set_enabled(source, SD_EVENT_OFF);
+  }
+  if (r < 0) return errno_error("Cannot make a timer", -r);
+  return {};
+}
+
+void Timer::start(std::uint64_t in_usec) {
+  sd_event_source_set_time_relative(source_.get(), in_usec);
+  sd_event_source_set_enabled(source_.get(), SD_EVENT_ONESHOT);
+}
+
+void Timer::stop() { sd_event_source_set_enabled(source_.get(), SD_EVENT_OFF); }
+
+}  // namespace handover::common

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Sources of an sd-event loop that have one owner, and the clock that its timers go by.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include <cstdint>
+#include <functional>
+#include <handover/handover.hpp>
+#include <memory>
+
+namespace handover::common {
+
+using Source =
+    std::unique_ptr<sd_event_source, client::detail::Unreferencer<&sd_event_source_disable_unref>>;
+using Loop = std::unique_ptr<sd_event, client::detail::Unreferencer<&sd_event_unref>>;
+
+client::Result<Loop> make_loop();
+
+/// CLOCK_MONOTONIC, in microseconds.
+std::uint64_t now_usec();
+
+/// Calls `expired` once for each start().
+class Timer {
+ public:
+  Timer() = default;
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  client::Result<void> attach(sd_event* event, std::function<void()> expired);
+  void start(std::uint64_t in_usec);
+  void stop();
+
+ private:
+  std::function<void()> expired_;
+  Source source_;
+};
+
+}  // namespace handover::common

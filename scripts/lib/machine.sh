@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Everything that tests/vm needs, in build/vm: disk images and environment.json, which names them.
 
-# The newest systemd (keeps LUO sessions in its fd store) and one that knows nothing of LUO.
-MACHINE_SUITES=(forky trixie)
+# The newest systemd (keeps LUO sessions in its fd store) and one that knows nothing of LUO; the first
+# once more with a QEMU in it.
+MACHINE_SUITES=(forky trixie forky-vmm)
 
 # machine_parts: kernels and root file systems, into the cache. Downloads run beside the builds.
 machine_parts() {

@@ -6,24 +6,37 @@
 # What a guest needs beyond minbase: systemd as PID 1, a bus, polkit, and the libraries that our
 # binaries link (spdlog and fmt are header-only in our build).
 ROOTFS_PACKAGES=(systemd systemd-sysv dbus udev kmod polkitd libarchive13t64 zlib1g)
+# SUITE-vmm is SUITE with a QEMU, for the guests of handover-vmm. It is a root file system of its own:
+# the firmware and libraries that QEMU brings would make every other machine's image twice as large.
+ROOTFS_PACKAGES_VMM=(qemu-system-x86)
 ROOTFS_RECIPE=1
 # An archive older than this is made anew, so that tests meet the suite's present state.
 ROOTFS_DAYS=14
 
+# rootfs_packages SUITE: what its root file system is made of, one a line.
+rootfs_packages() {
+    printf '%s\n' "${ROOTFS_PACKAGES[@]}"
+    if [[ $1 == *-vmm ]]; then
+        printf '%s\n' "${ROOTFS_PACKAGES_VMM[@]}"
+    fi
+}
+
 rootfs_tar() {
+    local packages
+    mapfile -t packages < <(rootfs_packages "$1")
     printf '%s/rootfs/%s-%s.tar.zst\n' "$CACHE" "$1" \
-        "$(digest "$ROOTFS_RECIPE" "$1" "${ROOTFS_PACKAGES[@]}")"
+        "$(digest "$ROOTFS_RECIPE" "$1" "${packages[@]}")"
 }
 
 rootfs_bootstrap() {
     local suite=$1 tar=$2 mirror include
     mirror=$(archive_mirror)
-    include=$(IFS=,; printf '%s' "${ROOTFS_PACKAGES[*]}")
+    include=$(rootfs_packages "$suite" | paste -s -d,)
     as_root mmdebstrap --variant=minbase --format=tar --include="$include" \
         --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Languages "none"' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
-        --keyring=/usr/share/keyrings "$suite" - "deb $mirror $suite main" |
+        --keyring=/usr/share/keyrings "${suite%-vmm}" - "deb $mirror ${suite%-vmm} main" |
         zstd --quiet --force -T0 -3 -o "$tar.new"
     mv "$tar.new" "$tar"
 }

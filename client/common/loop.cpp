@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "loop.h"
 
+#include <sys/signalfd.h>
+
 #include <ctime>
 
 #include "file.h"
@@ -43,5 +45,21 @@ void Timer::start(std::uint64_t in_usec) {
 }
 
 void Timer::stop() { sd_event_source_set_enabled(source_.get(), SD_EVENT_OFF); }
+
+client::Result<void> Signals::attach(sd_event* event, std::initializer_list<int> signals,
+                                     std::function<void(int)> handler) {
+  handler_ = std::move(handler);
+  const auto came = [](sd_event_source*, const signalfd_siginfo* info, void* userdata) {
+    static_cast<Signals*>(userdata)->handler_(static_cast<int>(info->ssi_signo));
+    return 0;
+  };
+  for (const int signal : signals) {
+    sd_event_source* source = nullptr;
+    const int r = sd_event_add_signal(event, &source, signal, came, this);
+    if (r < 0) return errno_error("Cannot watch for signals", -r);
+    sources_.emplace_back(source);
+  }
+  return {};
+}
 
 }  // namespace handover::common

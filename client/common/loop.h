@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <functional>
 #include <handover/handover.hpp>
+#include <initializer_list>
 #include <memory>
+#include <vector>
 
 namespace handover::common {
 
@@ -34,6 +36,21 @@ class Timer {
  private:
   std::function<void()> expired_;
   Source source_;
+};
+
+/// Calls `handler` with each of the signals that comes. They must be blocked.
+class Signals {
+ public:
+  Signals() = default;
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+
+  client::Result<void> attach(sd_event* event, std::initializer_list<int> signals,
+                              std::function<void(int)> handler);
+
+ private:
+  std::function<void(int)> handler_;
+  std::vector<Source> sources_;
 };
 
 }  // namespace handover::common

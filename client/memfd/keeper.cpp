@@ -2,7 +2,6 @@
 #include "keeper.h"
 
 #include <sys/mman.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
@@ -10,8 +9,6 @@
 
 #include <cerrno>
 #include <csignal>
-#include <iterator>
-#include <type_traits>
 
 #include "command.h"
 #include "common/file.h"
@@ -75,21 +72,9 @@ client::Result<void> Keeper::start(int* exit_code) {
 }
 
 client::Result<void> Keeper::watch_signals() {
-  const int wanted[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
-  static_assert(std::size(wanted) == std::extent_v<decltype(signals_)>);
-  for (std::size_t i = 0; i < std::size(wanted); ++i) {
-    sd_event_source* source = nullptr;
-    const int r = sd_event_add_signal(
-        event_, &source, wanted[i],
-        [](sd_event_source*, const signalfd_siginfo* info, void* userdata) {
-          static_cast<Keeper*>(userdata)->on_signal(static_cast<int>(info->ssi_signo));
-          return 0;
-        },
-        this);
-    if (r < 0) return errno_error("Cannot watch for signals", -r);
-    signals_[i].reset(source);
-  }
-
+  auto watched = signals_.attach(event_, {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2},
+                                 [this](int signal) { on_signal(signal); });
+  if (!watched) return watched;
   if (auto made = still_timer_.attach(event_, [this] { look_whether_still(); }); !made) return made;
   if (auto made = preservation_.attach(event_); !made) return made;
   return orphan_timer_.attach(event_, [this] {

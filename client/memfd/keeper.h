@@ -65,7 +65,7 @@ class Keeper {
   std::optional<client::Call> freeze_call_;
   std::uint64_t freeze_deadline_ = 0;  ///< CLOCK_MONOTONIC
 
-  common::Source signals_[6];
+  common::Signals signals_;
   common::Source child_source_;
   common::Timer still_timer_, orphan_timer_;
   std::optional<client::Client> client_;  // last: its callbacks use the rest

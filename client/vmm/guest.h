@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// One guest through its life: registers with handoverd, preserves its RAM and room for its state,
+// starts QEMU, freezes, thaws and restores it.
+//
+// What is asked of QEMU is waited for, always with a time limit; meanwhile no other call of the
+// daemon's is heard. Any of them is therefore answered, at the latest, after the limits in Config.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include <cstdint>
+#include <handover/handover.hpp>
+#include <optional>
+#include <string>
+
+#include "common/loop.h"
+#include "common/preservation.h"
+#include "config.h"
+#include "options.h"
+#include "qemu.h"
+#include "state_memory.h"
+#include "status.h"
+
+namespace handover::vmm {
+
+inline constexpr int own_failure = 125;  ///< as handover-memfd has it
+
+class Guest {
+ public:
+  /// The loop is the caller's and outlives the guest; signals must be blocked before start().
+  Guest(RunOptions options, Config config, sd_event* event, client::Connection connection);
+  Guest(const Guest&) = delete;
+  Guest& operator=(const Guest&) = delete;
+  ~Guest();
+
+  /// Registers, and starts the guest unless it has to wait for Restore. Then run the loop: its exit
+  /// code is the program's.
+  client::Result<void> start();
+
+ private:
+  client::Result<void> register_client();
+  client::Result<void> make_memory();
+  client::Result<void> start_qemu(const Description& description, Qemu::Begin begin);
+  client::Result<void> watch_qemu();
+  void drop_qemu();
+  [[nodiscard]] std::vector<common::Preservation::Item> items() const;
+
+  void on_prepare(client::Call call);
+  void on_freeze(client::Call call);
+  void on_thaw(client::Call call);
+  void on_restore(client::Call call);
+  void on_registered(client::Client::State state);
+  void on_disconnected(const client::Error& error);
+
+  client::Result<void> check(Deadline deadline);
+  client::Result<void> freeze(Deadline deadline);
+  client::Result<void> thaw();
+  client::Result<void> restore(Deadline deadline);
+  client::Result<void> retrieve();
+  enum class Place { same_kernel, next_kernel };
+  client::Result<void> resume_from_state(Place place, Deadline deadline);
+  client::Result<void> renew_state_room();
+  void runs_again(const Carried& carried);
+
+  void on_event(const Event& event);
+  void on_monitor_readable();
+  void on_signal();
+  void shut_down_harder();
+  void on_qemu_ended(const siginfo_t& info);
+  void forget();
+  void leave(int exit_code);
+  void tell(const char* state);
+
+  RunOptions options_;
+  Config config_;
+  Description description_;  ///< of the guest that runs: after a Restore that of the earlier kernel
+  sd_event* event_;
+  client::Connection connection_;
+  common::Preservation preservation_;
+  client::Fd ram_;
+  std::optional<StateMemory> state_;
+  std::optional<Qemu> qemu_;
+  std::optional<Carried> carried_;
+
+  enum class Motion {
+    running,
+    stopped,  ///< QEMU was told to stop the guest; its state may not be complete
+    frozen,   ///< and its state is complete
+  };
+  Motion motion_ = Motion::running;
+  bool ran_ = true;               ///< the guest ran before it was stopped: nobody had paused it
+  std::uint64_t stopped_at_ = 0;  ///< read_counter()
+  int shutdown_step_ = 0;         ///< how hard the guest was asked to end
+
+  common::Signals signals_;
+  common::Source child_source_, monitor_source_;
+  common::Timer orphan_timer_, shutdown_timer_;
+  std::optional<client::Client> client_;  // last: its callbacks use the rest
+};
+
+}  // namespace handover::vmm

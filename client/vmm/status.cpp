@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "status.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "common/file.h"
+
+namespace handover::vmm {
+namespace {
+
+using nlohmann::json;
+
+std::string mebibytes(std::uint64_t bytes) {
+  std::string text(32, '\0');
+  const int n =
+      snprintf(text.data(), text.size(), "%.1f MiB", static_cast<double>(bytes) / 1048576);
+  text.resize(static_cast<std::size_t>(n));
+  return text;
+}
+
+std::string milliseconds(std::uint64_t usec) { return std::to_string(usec / 1000) + " ms"; }
+
+}  // namespace
+
+std::string to_json(const Status& status) {
+  json object = {{"name", status.name},
+                 {"state", status.state},
+                 {"pid", status.pid},
+                 {"qemu", {{"major", status.version.major}, {"minor", status.version.minor}}},
+                 {"ram_bytes", status.ram_bytes},
+                 {"state_room", status.state_room}};
+  if (status.carried) {
+    object["carried"] = {{"restored", status.carried->restored},
+                         {"stopped_usec", status.carried->stopped_usec},
+                         {"state_bytes", status.carried->state_bytes}};
+  }
+  return object.dump(2) + "\n";
+}
+
+client::Result<Status> parse_status(const std::string& text) {
+  try {
+    const auto object = json::parse(text);
+    Status status;
+    status.name = object.at("name").get<std::string>();
+    status.state = object.at("state").get<std::string>();
+    status.pid = object.at("pid").get<pid_t>();
+    status.version = {object.at("qemu").at("major").get<int>(),
+                      object.at("qemu").at("minor").get<int>()};
+    status.ram_bytes = object.at("ram_bytes").get<std::uint64_t>();
+    status.state_room = object.at("state_room").get<std::uint64_t>();
+    if (const auto carried = object.find("carried"); carried != object.end()) {
+      status.carried = Carried{carried->at("restored").get<bool>(),
+                               carried->at("stopped_usec").get<std::uint64_t>(),
+                               carried->at("state_bytes").get<std::uint64_t>()};
+    }
+    return status;
+  } catch (const json::exception&) {
+    return client::Error{"", "The status file is not one of handover-vmm's.", EBADMSG};
+  }
+}
+
+std::string to_lines(const Status& status) {
+  std::string text = "guest   " + status.name + ": " + status.state + "\n";
+  if (status.pid != 0) {
+    text += "QEMU    " + std::to_string(status.version.major) + "." +
+            std::to_string(status.version.minor) + ", process " + std::to_string(status.pid) + "\n";
+  }
+  text += "memory  " + mebibytes(status.ram_bytes) + ", room for state " +
+          mebibytes(status.state_room) + "\n";
+  if (status.carried) {
+    text += std::string("latest  ") +
+            (status.carried->restored ? "carried into this kernel" : "thawed after no update") +
+            ": stopped for " + milliseconds(status.carried->stopped_usec) + ", state " +
+            mebibytes(status.carried->state_bytes) + "\n";
+  }
+  return text;
+}
+
+std::string status_path(const std::string& directory, const std::string& name) {
+  return directory + "/" + name + ".json";
+}
+
+client::Result<void> write_status(const std::string& directory, const Status& status) {
+  if (mkdir(directory.c_str(), 0755) < 0 && errno != EEXIST) {
+    return common::errno_error("Cannot make " + directory);
+  }
+  const std::string path = status_path(directory, status.name);
+  const std::string staged = path + ".new";
+  const std::string text = to_json(status);
+  const client::Fd fd(open(staged.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd || write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+      rename(staged.c_str(), path.c_str()) < 0) {
+    return common::errno_error("Cannot write " + path);
+  }
+  return {};
+}
+
+client::Result<Status> read_status(const std::string& directory, const std::string& name) {
+  auto text = common::read_file(status_path(directory, name));
+  if (!text && text.error().code == ENOENT) {
+    return client::Error{"", "There is no guest '" + name + "' here.", ENOENT};
+  }
+  if (!text) return text.error();
+  return parse_status(*text);
+}
+
+}  // namespace handover::vmm

@@ -244,6 +244,8 @@ client::Result<void> Guest::thaw() {
   }
   if (ran_) {
     auto continued = continue_guest(qemu_->peer(), now_usec() + config_.limits.command);
+    // One that hangs was told nevertheless, and goes on as soon as it hears it.
+    if (!continued && continued.error().code == ETIMEDOUT) motion_ = Motion::running;
     if (!continued) return continued;
   }
   const auto header = state_->header();

@@ -90,25 +90,30 @@ client::Error still(const std::string& status) {
   return {"", "QEMU's migration is still " + status + " after the time limit.", ETIMEDOUT};
 }
 
+/// What it means that QEMU knows of no migration. An incoming one shows only when QEMU has begun to
+/// read, some time after "migrate-incoming" is answered (QEMU 7.2).
+enum class None { over, to_come };
+
 /// How the migration that runs ended: "completed", "failed", "cancelled"; "none" if there was none.
-client::Result<std::string> wait_for_end(const Peer& peer, Deadline deadline, std::string* reason) {
+client::Result<std::string> wait_for_end(const Peer& peer, None none, Deadline deadline,
+                                         std::string* reason) {
   for (;;) {
     auto answer = peer.call("query-migrate", nullptr, deadline);
     if (!answer) return answer.error();
     const std::string status = text_of(*answer, "status");
-    if (status.empty()) return std::string("none");
+    if (status.empty() && none == None::over) return std::string("none");
     if (status == "completed" || status == "failed" || status == "cancelled") {
       *reason = text_of(*answer, "error-desc");
       return status;
     }
-    if (common::now_usec() >= deadline) return still(status);
+    if (common::now_usec() >= deadline) return still(status.empty() ? "to begin" : status);
     poll(nullptr, 0, poll_ms);
   }
 }
 
-client::Result<void> wait_for_completion(const Peer& peer, Deadline deadline) {
+client::Result<void> wait_for_completion(const Peer& peer, None none, Deadline deadline) {
   std::string reason;
-  auto status = wait_for_end(peer, deadline, &reason);
+  auto status = wait_for_end(peer, none, deadline, &reason);
   if (!status) return status.error();
   if (*status == "completed") return {};
   return client::Error{
@@ -176,7 +181,7 @@ client::Result<void> end_rehearsal(const Peer& peer, const std::string& before, 
   if (!cancelled) return cancelled.error();
   reader.reset();  // a QEMU that waits for us to read is told that nobody will
   std::string reason;
-  auto status = wait_for_end(peer, deadline, &reason);
+  auto status = wait_for_end(peer, None::over, deadline, &reason);
   if (!status) return status.error();
   auto now = run_state(peer, deadline);
   if (!now) return now.error();
@@ -243,7 +248,7 @@ client::Result<void> save_state(const Peer& peer, StateMemory& memory, Deadline 
   // A QEMU that still writes is told that nobody reads.
   pipe->reader.reset();
   if (!filled) return filled;
-  if (auto completed = wait_for_completion(peer, deadline); !completed) {
+  if (auto completed = wait_for_completion(peer, None::over, deadline); !completed) {
     return cannot("QEMU did not write the device state", completed.error());
   }
   return {};
@@ -252,7 +257,7 @@ client::Result<void> save_state(const Peer& peer, StateMemory& memory, Deadline 
 void cancel_saving(const Peer& peer, Deadline deadline) {
   std::string reason;
   if (peer.call("migrate_cancel", nullptr, deadline)) {
-    [[maybe_unused]] auto ended = wait_for_end(peer, deadline, &reason);
+    [[maybe_unused]] auto ended = wait_for_end(peer, None::over, deadline, &reason);
   }
 }
 
@@ -268,7 +273,7 @@ client::Result<void> load_state(const Peer& peer, const StateMemory& memory,
   auto poured = memory.pour_into(pipe->writer.get(), header, deadline);
   pipe->writer.reset();
   // QEMU's own word, if it can still say one, is better than "broken pipe".
-  auto completed = wait_for_completion(peer, deadline);
+  auto completed = wait_for_completion(peer, None::to_come, deadline);
   if (!completed) return cannot("QEMU did not take the device state", completed.error());
   return poured;
 }

@@ -60,6 +60,7 @@ class FakeQemu {
   std::string migration_status_;
   bool pauses_ = false;
   bool incoming_ = false;
+  bool asked_ = false;  ///< how the incoming migration goes
   mutable std::mutex mutex_;
   std::vector<std::pair<std::string, nlohmann::json>> heard_;
   std::string loaded_;

@@ -316,11 +316,15 @@ def test_failed_allocations(machine):
     if not checking(machine):
         raise unittest.SkipTest("only on the checking kernel")
     start(machine)
-    for what in ("preserve", "seal"):
+    for what, least in (("preserve", 100), ("seal", 10)):
         code, found, text = run(machine, f"inject {what}", timeout=900)
         assert code == 0, text
-        assert sum(x.get("injected", 0) for x in found) > 100, text
+        assert sum(x.get("injected", 0) for x in found) > least, text
         assert kmod.info(machine)["bytes"] == 0
+
+
+# KHO warns if the file that shows a subtree in debugfs cannot be made, and goes on without it.
+test_failed_allocations.allowed_log = [r"WARNING: at kho_add_subtree\+"]
 
 
 def test_fuzz(machine):

@@ -210,8 +210,7 @@ static int control_unseal(void *context, void *argument)
 static const struct ho_ioctl control_ioctls[] = {
 	HO_IOCTL(HANDOVER_INFO, handover_info, reserved, control_info),
 	HO_IOCTL(HANDOVER_CREATE_SESSION, handover_create_session, flags, control_create),
-	HO_IOCTL(HANDOVER_RETRIEVE_SESSION, handover_retrieve_session, name,
-		      control_retrieve),
+	HO_IOCTL(HANDOVER_RETRIEVE_SESSION, handover_retrieve_session, name, control_retrieve),
 	HO_IOCTL(HANDOVER_LIST_SESSIONS, handover_list_sessions, items, control_list),
 	HO_IOCTL(HANDOVER_SEAL, handover_seal, reserved, control_seal),
 	HO_IOCTL(HANDOVER_UNSEAL, handover_seal, reserved, control_unseal),

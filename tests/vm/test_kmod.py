@@ -57,8 +57,8 @@ def target(machine):
     return "checking" if checking(machine) else "to"
 
 
-def start(machine):
-    """The module loaded, without sessions, and huge pages to be had."""
+def start(machine, gibibyte=True):
+    """The module loaded, without sessions, and huge pages to be had, one of 1 GiB among them."""
     machine.wait_boot()
     machine.wait_up()
     kmod.load(machine)
@@ -66,7 +66,7 @@ def start(machine):
         must(machine, f"discard {name}")
     assert kmod.info(machine)["bytes"] == 0
     pages = "/sys/kernel/mm/hugepages"
-    if not checking(machine) and machine.boot_count() == 1:
+    if gibibyte and not checking(machine) and machine.boot_count() == 1:
         # While memory is whole. Not by hugepages=: that leaves too little for KHO's scratch.
         machine.sh(f"echo 1 > {pages}/hugepages-1048576kB/nr_hugepages && "
                    f"grep -qx 1 {pages}/hugepages-1048576kB/nr_hugepages")

@@ -21,7 +21,7 @@ def scratch(machine):
 
 def test_runs_at_the_border(machine):
     """Most of both nodes' memory in two files: their frames touch the border from both sides."""
-    start(machine)
+    start(machine, gibibyte=False)
     machine.sh("echo 0 > /proc/sys/vm/nr_hugepages")
     border = kmod.frames_of_node(machine, 1)[0]
     # Three parts of four of what is free; what is left is for the programs of the next kernel.
@@ -44,7 +44,7 @@ def test_runs_at_the_border(machine):
 
 def test_nothing_stays_in_scratch(machine):
     """Movable memory may lie in CMA; what is preserved has to leave it."""
-    start(machine)
+    start(machine, gibibyte=False)
     machine.sh("echo 0 > /proc/sys/vm/nr_hugepages")
     mib = kmod.free_kib(machine) // 1024 * 3 // 4
     areas = " ".join(f"--count {first}-{end}" for first, end in scratch(machine))
@@ -60,7 +60,7 @@ def test_nothing_stays_in_scratch(machine):
 
 
 def test_memory_in_swap(machine):
-    start(machine)
+    start(machine, gibibyte=False)
     machine.sh("echo 0 > /proc/sys/vm/nr_hugepages")
     machine.sh("test -e /root/swap || { dd if=/dev/zero of=/root/swap bs=1M count=300 status=none; "
                "chmod 600 /root/swap; mkswap -q /root/swap; }; swapon /root/swap", timeout=120)

@@ -93,14 +93,18 @@ const nlohmann::json* Fields::object(const char* name) { return take(name); }
 
 client::Result<void> Fields::end() {
   if (mistake_) return *mistake_;
+  std::optional<std::string> unknown;
   for (const auto& [name, value] : object_.items()) {
-    if (known_.count(name) != 0) continue;
-    std::string names;
-    for (const auto& known : known_) names += (names.empty() ? "" : ", ") + known;
-    return client::Error{"", where_ + ": \"" + name + "\" is not known; there are " + names + ".",
-                         EINVAL};
+    if (!unknown && known_.count(name) == 0) unknown = name;
   }
-  return {};
+  if (!unknown) return {};
+  std::string names;
+  for (const auto& known : known_) {
+    if (!names.empty()) names += ", ";
+    names += known;
+  }
+  return client::Error{"", where_ + ": \"" + *unknown + "\" is not known; there are " + names + ".",
+                       EINVAL};
 }
 
 }  // namespace handover::vmm

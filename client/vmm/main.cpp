@@ -90,5 +90,9 @@ int main(int argc, char** argv) {
     fputs("Try 'handover-vmm --help'.\n", stderr);
     return wrong_usage;
   }
-  return std::visit([](auto&& options) { return act(std::move(options)); }, std::move(*parsed));
+  // Not std::visit(), which may throw.
+  if (auto* run = std::get_if<RunOptions>(&*parsed)) return act(std::move(*run));
+  if (const auto* check = std::get_if<CheckOptions>(&*parsed)) return act(*check);
+  if (const auto* status = std::get_if<StatusOptions>(&*parsed)) return act(*status);
+  return act(*std::get_if<Information>(&*parsed));
 }

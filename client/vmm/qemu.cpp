@@ -62,7 +62,8 @@ client::Result<void> find_program(const std::string& program) {
   const char* path = getenv("PATH");  // NOLINT(concurrency-mt-unsafe): one thread
   std::istringstream directories(path ? path : "/usr/bin:/bin");
   for (std::string directory; std::getline(directories, directory, ':');) {
-    if (access((directory + "/" + program).c_str(), X_OK) == 0) return {};
+    directory.append("/").append(program);
+    if (access(directory.c_str(), X_OK) == 0) return {};
   }
   return missing;
 }

@@ -44,15 +44,7 @@ client::Result<void> Keeper::start(int* exit_code) {
   client::Client::Options registration;
   registration.needs = options_.needs;
   registration.optional = options_.optional;
-  client::Client::Callbacks callbacks;
-  callbacks.prepare = [this](client::Call call) { on_prepare(std::move(call)); };
-  callbacks.freeze = [this](client::Call call) { on_freeze(std::move(call)); };
-  callbacks.thaw = [this](client::Call call) { on_thaw(std::move(call)); };
-  callbacks.restore = [this](client::Call call) { on_restore(std::move(call)); };
-  callbacks.registered = [this](client::Client::State state) { on_registered(state); };
-  callbacks.disconnected = [this](const client::Error& error) { on_disconnected(error); };
-  auto registered = client::Client::register_client(connection_, options_.name, registration,
-                                                    std::move(callbacks));
+  auto registered = common::register_owner(this, connection_, options_.name, registration);
   if (!registered) return registered.error();
   client_.emplace(std::move(*registered));
 

@@ -12,6 +12,7 @@
 
 #include "common/loop.h"
 #include "common/preservation.h"
+#include "common/registration.h"
 #include "freezer.h"
 #include "options.h"
 
@@ -34,6 +35,11 @@ class Keeper {
   client::Result<void> start(int* exit_code);
 
  private:
+  template <typename Owner>
+  friend client::Result<client::Client> common::register_owner(Owner*, client::Connection&,
+                                                               const std::string&,
+                                                               const client::Client::Options&);
+
   client::Result<void> watch_signals();
   client::Result<void> make_memory();
   client::Result<void> run_command(bool restored);

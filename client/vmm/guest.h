@@ -15,6 +15,7 @@
 
 #include "common/loop.h"
 #include "common/preservation.h"
+#include "common/registration.h"
 #include "config.h"
 #include "options.h"
 #include "qemu.h"
@@ -38,6 +39,11 @@ class Guest {
   client::Result<void> start();
 
  private:
+  template <typename Owner>
+  friend client::Result<client::Client> common::register_owner(Owner*, client::Connection&,
+                                                               const std::string&,
+                                                               const client::Client::Options&);
+
   client::Result<void> register_client();
   client::Result<void> make_memory();
   client::Result<void> start_qemu(const Description& description, Qemu::Begin begin);

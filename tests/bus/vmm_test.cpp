@@ -35,14 +35,16 @@ class VmmClient : public testing::Test {
     if (HasFailure()) std::fprintf(stderr, "---- the client's log\n%s\n", text_of(log()).c_str());
   }
 
+  /// `command`: seconds that QEMU has for each. Many, unless it is to hang: the machine that runs
+  /// the tests may be busy.
   void start(const std::vector<std::string>& devices = {},
-             const std::vector<std::string>& needs = {}) {
+             const std::vector<std::string>& needs = {}, int command = 30) {
     std::vector<std::string> arguments = {"-machine",    "q35",      "-accel", "tcg",
                                           "-nodefaults", "-display", "none",   "-no-user-config"};
     arguments.insert(arguments.end(), devices.begin(), devices.end());
     const json config = {{"qemu", qemu},   {"memory", "32M"},
                          {"state", "16M"}, {"arguments", arguments},
-                         {"needs", needs}, {"limits", {{"command", 1}, {"shutdown", 1}}}};
+                         {"needs", needs}, {"limits", {{"command", command}, {"shutdown", 1}}}};
     host.directory().write("guest.json", config.dump());
     ChildProcess::Setup setup;
     setup.argv = {HANDOVER_VMM_PROGRAM,
@@ -106,6 +108,7 @@ class VmmClient : public testing::Test {
     EXPECT_EQ(qemu_process(), before);
   }
 
+  static constexpr int command_of_hanging = 4;
   static constexpr const char* qemu = "/usr/bin/qemu-system-x86_64";
   Host host;
   std::optional<ChildProcess> vmm;
@@ -135,7 +138,7 @@ TEST_F(VmmClient, DeviceThatCannotMigrateIsNamed) {
 }
 
 TEST_F(VmmClient, QemuThatHangsIsAVetoInTime) {
-  start();
+  start({}, {}, command_of_hanging);
   ASSERT_EQ(kill(qemu_process(), SIGSTOP), 0);
   expect_refused("QEMU does not answer");
   ASSERT_EQ(kill(qemu_process(), SIGCONT), 0);
@@ -165,7 +168,7 @@ TEST_F(VmmClient, QemuKilledWhileFrozen) {
 
 /// It is asked when it cannot answer, and does as it was told once it can.
 TEST_F(VmmClient, QemuThatHangsInTheFreeze) {
-  start();
+  start({}, {}, command_of_hanging);
   ASSERT_TRUE(host.prepare().ok());
   ASSERT_TRUE(host.run_until([&] { return host.state() == "prepared"; }));
   ASSERT_EQ(kill(qemu_process(), SIGSTOP), 0);

@@ -80,8 +80,8 @@ static struct page *file_page(struct ho_file *file, u64 index, bool create)
 }
 
 /*
- * Maps what comes after the page as well, as far as it is restored with it: the
- * kernel does the same for files in the page cache (filemap_map_pages()).
+ * Maps what comes after the page as well, restored on the way: the kernel does
+ * the same for files in the page cache (filemap_map_pages()).
  * Returns false if it is to be done page by page.
  */
 static bool fault_around(struct vm_fault *vmf, struct ho_file *file)

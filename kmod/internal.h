@@ -124,8 +124,8 @@ void ho_map_unpreserve(struct ho_map *map);
 /* The page for file page @index, restored, with a reference; NULL: a hole. */
 struct page *ho_map_page(struct ho_map *map, u64 index, bool fault);
 /*
- * Up to @max pages from @index on that lie one after the other and are restored
- * as one; without references. 0: a hole, or an error.
+ * Up to @max pages from @index on, restored, up to the first hole, and none of
+ * folios that the kernel maps as a whole; without references. 0: also an error.
  */
 unsigned long ho_map_pages(struct ho_map *map, u64 index, struct page **pages,
 			   unsigned long max);

@@ -537,7 +537,8 @@ static int find_run(struct ho_map *map, u64 pfn, struct ho_run *run)
 	return ho_runs_find(page, pfn, run) ? 0 : damaged(map, "an extent");
 }
 
-static struct page *frame_restore(struct ho_map *map, u64 pfn, struct ho_piece *piece, bool fault)
+/* @fault: somebody waits for the page; what was restored for it is added. */
+static struct page *frame_restore(struct ho_map *map, u64 pfn, struct ho_piece *piece, u64 *fault)
 {
 	u64 start = ktime_get_ns();
 	struct ho_run run;
@@ -552,6 +553,7 @@ static struct page *frame_restore(struct ho_map *map, u64 pfn, struct ho_piece *
 		if (err)
 			return ERR_PTR(err);
 		if (fault) {
+			*fault += piece->nr;
 			atomic64_inc(&map->faults);
 			atomic64_inc(&ho_counters.faults);
 			atomic64_add(ktime_get_ns() - start, &ho_counters.fault_ns);
@@ -586,20 +588,22 @@ static int find_frames(struct ho_map *map, u64 index, u64 *pfn, u64 *nr)
 unsigned long ho_map_pages(struct ho_map *map, u64 index, struct page **pages,
 			   unsigned long max)
 {
+	u64 pfn, nr, restored = 0;
 	unsigned long done = 0;
-	struct ho_piece piece;
-	struct page *page;
-	u64 pfn, nr;
 
 	down_read(&map->sem);
-	if (!map->gone && !find_frames(map, index, &pfn, &nr)) {
-		page = frame_restore(map, pfn, &piece, true);
+	/* Where pieces are small, many; never much more than one of full size. */
+	while (!map->gone && done < max && restored < 1u << HO_PIECE_ORDER &&
+	       !find_frames(map, index + done, &pfn, &nr)) {
+		struct ho_piece piece;
+		struct page *page = frame_restore(map, pfn, &piece, &restored);
+
 		/* A folio up to PMD size is mapped by the kernel, as a whole. */
-		if (!IS_ERR(page) && (!piece.order || piece.order > HO_PIECE_ORDER)) {
-			nr = min3(nr, piece.pfn + piece.nr - pfn, (u64)max);
-			for (; done < nr; done++)
-				pages[done] = page + done;
-		}
+		if (IS_ERR(page) || (piece.order && piece.order <= HO_PIECE_ORDER))
+			break;
+		nr = min3(nr, piece.pfn + piece.nr - pfn, (u64)max - done);
+		while (nr--)
+			pages[done++] = page++;
 	}
 	up_read(&map->sem);
 	return done;
@@ -607,9 +611,9 @@ unsigned long ho_map_pages(struct ho_map *map, u64 index, struct page **pages,
 
 struct page *ho_map_page(struct ho_map *map, u64 index, bool fault)
 {
+	u64 pfn, nr, restored = 0;
 	struct ho_piece piece;
 	struct page *page;
-	u64 pfn, nr;
 	int err;
 
 	down_read(&map->sem);
@@ -619,7 +623,7 @@ struct page *ho_map_page(struct ho_map *map, u64 index, bool fault)
 	else if (err)
 		page = ERR_PTR(err);
 	else
-		page = frame_restore(map, pfn, &piece, fault);
+		page = frame_restore(map, pfn, &piece, fault ? &restored : NULL);
 	if (!IS_ERR_OR_NULL(page))
 		get_page(page);
 	up_read(&map->sem);
@@ -628,14 +632,14 @@ struct page *ho_map_page(struct ho_map *map, u64 index, bool fault)
 
 struct folio *ho_map_huge(struct ho_map *map, u64 index)
 {
+	u64 pfn, nr, restored = 0;
 	struct folio *folio = NULL;
 	struct ho_piece piece;
-	u64 pfn, nr;
 
 	down_read(&map->sem);
 	if (!map->gone && !find_frames(map, index, &pfn, &nr) &&
 	    nr >= 1u << HO_PIECE_ORDER &&
-	    !IS_ERR(frame_restore(map, pfn, &piece, true)) &&
+	    !IS_ERR(frame_restore(map, pfn, &piece, &restored)) &&
 	    piece.order == HO_PIECE_ORDER && piece.pfn == pfn) {
 		folio = pfn_folio(pfn);
 		folio_get(folio);

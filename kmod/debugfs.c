@@ -9,13 +9,14 @@ static struct dentry *directory;
 
 static void show_entry(struct seq_file *out, const struct ho_entry *entry)
 {
-	const struct ho_map *map = ho_entry_map(entry);
+	struct ho_map *map = ho_entry_map(entry);
 	u64 keys = 0;
 	int i;
 
 	seq_printf(out, "  token %llu kind %u%s", entry->token, entry->kind,
 		   entry->retrieved ? " retrieved" : "");
 	if (map) {
+		ho_map_count_keys(map);
 		for (i = 0; i < HANDOVER_ORDERS; i++)
 			keys += map->keys[i];
 		seq_printf(out, " length %llu bytes %llu extents %llu runs %llu tables %llu",

@@ -67,7 +67,7 @@ static struct page *add_page(struct ho_file *file, u64 index)
  */
 static struct page *file_page(struct ho_file *file, u64 index, bool create)
 {
-	struct page *page = ho_map_page(file->map, index, true);
+	struct page *page = ho_map_page(file->map, index);
 
 	if (page)
 		return page;

@@ -30,7 +30,7 @@
 #define FROZEN_SIZE(type, size)	static_assert(sizeof(type) == (size), #type)
 
 FROZEN_SIZE(struct ho_table_head, 24);
-FROZEN_SIZE(struct ho_root, 48);
+FROZEN_SIZE(struct ho_root, 72);
 FROZEN_SIZE(struct ho_session_record, 88);
 FROZEN_SIZE(struct ho_table_reference, 24);
 FROZEN_SIZE(struct ho_entry_record, 112);
@@ -107,6 +107,52 @@ u64 ho_run_pieces(struct ho_run run)
 
 	return ((run.pfn + run.nr - 1) >> HO_PIECE_ORDER) -
 	       (run.pfn >> HO_PIECE_ORDER) + 1;
+}
+
+u32 ho_block_next(const u64 *set, u32 at)
+{
+	while (at < HO_BLOCK_PAGES) {
+		u64 word = set[at / 64] >> at % 64;
+
+		if (word)
+			return at + (u32)__builtin_ctzll(word);
+		at = (at / 64 + 1) * 64;
+	}
+	return HO_BLOCK_PAGES;
+}
+
+u32 ho_block_end(const u64 *set, u32 at)
+{
+	while (at < HO_BLOCK_PAGES) {
+		u64 word = ~set[at / 64] >> at % 64;
+
+		if (word)
+			return at + (u32)__builtin_ctzll(word);
+		at = (at / 64 + 1) * 64;
+	}
+	return HO_BLOCK_PAGES;
+}
+
+u32 ho_block_key(const u64 *set, u32 at)
+{
+	u32 end = ho_block_end(set, at);
+	u32 order = 0;
+
+	while (order < HO_PIECE_ORDER && !(at & 1u << order) &&
+	       at + (2u << order) <= end)
+		order++;
+	return order;
+}
+
+bool ho_block_has_key(const u64 *set, u32 at, u32 order)
+{
+	u32 twice = at & ~((2u << order) - 1);
+
+	if (ho_block_end(set, at) == at || ho_block_key(set, at) != order)
+		return false;
+	/* It is not a part of one that begins before it. */
+	return twice == at || order == HO_PIECE_ORDER ||
+	       ho_block_end(set, twice) < twice + (2u << order);
 }
 
 /* The CRC of a page whose fields that are not under it are taken as 0. */
@@ -215,6 +261,15 @@ int ho_table_check(const void *page, enum ho_table_type type)
 	return 0;
 }
 
+/* Every listed page has a record, and none has more than @per_page. */
+static bool is_reference(struct ho_table_reference table, u64 per_page)
+{
+	return !table.reserved &&
+	       is_address_of(table.directory, table.records) &&
+	       table.records >= table.pages &&
+	       table.records <= table.pages * per_page;
+}
+
 int ho_root_check(const void *page)
 {
 	const struct ho_root *root = page;
@@ -223,7 +278,8 @@ int ho_root_check(const void *page)
 	if (error)
 		return error;
 	if (root->head.count != 1 || root->head.next ||
-	    !is_address_of(root->sessions, root->nr_sessions))
+	    !is_address_of(root->sessions, root->nr_sessions) ||
+	    !is_reference(root->joined, HO_RUNS_PER_PAGE))
 		return -EBADMSG;
 	return 0;
 }
@@ -243,15 +299,6 @@ int ho_sessions_check(const void *page)
 			return -EBADMSG;
 	}
 	return 0;
-}
-
-/* Every listed page has a record, and none has more than @per_page. */
-static bool is_reference(struct ho_table_reference table, u64 per_page)
-{
-	return !table.reserved &&
-	       is_address_of(table.directory, table.records) &&
-	       table.records >= table.pages &&
-	       table.records <= table.pages * per_page;
 }
 
 /*

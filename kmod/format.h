@@ -9,11 +9,16 @@
  *
  *   root -> sessions -> entries -> extent directory -> extents
  *                               -> run directory    -> runs
+ *        -> joined: run directory -> runs
  *
  * Extents say where each part of a file lies; runs say which frames are
  * preserved, sorted and without overlap, and how they are restored. Both are
  * read a page at a time, when they are first needed: the directories (one
  * record per page) are all that a retrieve reads.
+ *
+ * Single pages of several entries that lie between each other are preserved
+ * together, see struct ho_root: else each of them would be a key of its own,
+ * which the next kernel has to reserve one by one before it does anything else.
  *
  * Cost per GiB: 4 KiB pages scattered, 16 bytes of extent and 8 of run a page:
  * 6.2 MiB; 4 KiB pages contiguous, a run and an extent per GiB; 2 MiB folios
@@ -32,7 +37,7 @@
 #include "format_user.h"
 #endif
 
-#define HO_FORMAT_VERSION	1
+#define HO_FORMAT_VERSION	2
 #define HO_FORMAT_SUBTREE	"handover"
 #define HO_TABLE_SIZE		4096
 #define HO_TABLE_MAGIC		0x4f48u	/* "HO" */
@@ -60,6 +65,14 @@ struct ho_table_head {
 	u64 next;		/* physical address of the next page; 0: last */
 } __attribute__((packed));
 
+/* A table in parts: a chain of directory pages and what they list. */
+struct ho_table_reference {
+	u64 directory;		/* first directory page; 0: empty */
+	u64 records;		/* records in all listed pages */
+	u32 pages;		/* listed pages */
+	u32 reserved;		/* 0 */
+} __attribute__((packed));
+
 struct ho_root {
 	struct ho_table_head head;
 	u64 generation;		/* of the kernel that reads it */
@@ -68,6 +81,12 @@ struct ho_root {
 	u32 consumed;		/* set by the reader: not to be read again. Not
 				 * under the CRC: taken as 0, as head.crc is
 				 */
+	/*
+	 * Runs of all single pages in blocks where more than one entry has
+	 * some. A piece of an entry that lies there is preserved and restored
+	 * as part of a piece of these.
+	 */
+	struct ho_table_reference joined;
 } __attribute__((packed));
 
 #define HO_NAME_LENGTH	64
@@ -78,14 +97,6 @@ struct ho_session_record {
 	u32 max_entries;
 	u32 nr_entries;
 	u64 entries;		/* physical address of the first page; 0: none */
-} __attribute__((packed));
-
-/* A table in parts: a chain of directory pages and what they list. */
-struct ho_table_reference {
-	u64 directory;		/* first directory page; 0: empty */
-	u64 records;		/* records in all listed pages */
-	u32 pages;		/* listed pages */
-	u32 reserved;		/* 0 */
 } __attribute__((packed));
 
 #define HO_ENTRY_READ_ONLY	(1u << 0)	/* sealed against writing */
@@ -171,6 +182,9 @@ typedef u64 ho_run_record;
 #define HO_MAX_PFN		(1ull << 40)
 /* Single pages are preserved in pieces of up to 1 << HO_PIECE_ORDER pages. */
 #define HO_PIECE_ORDER		9
+/* A block: as many frames, aligned. Sets of them have a bit for each. */
+#define HO_BLOCK_PAGES		(1u << HO_PIECE_ORDER)
+#define HO_BLOCK_WORDS		(HO_BLOCK_PAGES / 64)
 
 #define HO_TABLE_ROOM		(HO_TABLE_SIZE - sizeof(struct ho_table_head))
 #define HO_SESSIONS_PER_PAGE	(HO_TABLE_ROOM / sizeof(struct ho_session_record))
@@ -214,6 +228,21 @@ static inline u64 ho_run_pages(struct ho_run run)
 struct ho_piece ho_piece(struct ho_run run, u64 pfn);
 /* How many pieces @run has. */
 u64 ho_run_pieces(struct ho_run run);
+
+/*
+ * Frames of a block: the first one in the set, or not in it, from @at on;
+ * HO_BLOCK_PAGES if there is none.
+ */
+u32 ho_block_next(const u64 *set, u32 at);
+u32 ho_block_end(const u64 *set, u32 at);
+/*
+ * The order of the key that begins at @at, if all of the set is preserved: keys
+ * are as large as alignment allows, as kho_preserve_pages() makes them of each
+ * range that it gets.
+ */
+u32 ho_block_key(const u64 *set, u32 at);
+/* Whether that is one of the set's keys. */
+bool ho_block_has_key(const u64 *set, u32 at, u32 order);
 
 /*
  * Writing: an empty page of a type (with count 0; 1 for the root), and the CRC

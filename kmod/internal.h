@@ -6,16 +6,18 @@
  *   session.c  sessions and their ioctls
  *   pin.c      which frames a file or range has; holds them in place
  *   build.c    from frames to tables
- *   map.c      tables: look up, preserve, restore, free
+ *   map.c      tables: look up, restore, free
+ *   preserve.c what a map has, told to KHO
+ *   block.c    single pages of several maps, preserved together
  *   file.c     files on preserved memory: mapped, read, written
  *   kapi.c     sets: other modules' memory, see include/linux/handover.h;
  *              set.h, set.c and area.c are behind it
  *   seal.c     from sessions to the serialized form, and back
  *   format.c   the serialized form itself
  *
- * Locks, outer to inner: ho_sessions_lock, session->lock, map->sem,
- * map->load_lock or a map->piece_lock. inode_lock of a foreign file is taken
- * under session->lock.
+ * Locks, outer to inner: ho_sessions_lock, session->lock, map->sem, a
+ * map->piece_lock, one of map->joined, map->load_lock or block.c's own.
+ * inode_lock of a foreign file is taken under session->lock.
  */
 #undef pr_fmt
 #define pr_fmt(fmt) "handover: " fmt
@@ -64,7 +66,9 @@ struct ho_map {
 	u64 size;			/* bytes of the file */
 	u64 nr_pages;			/* of memory */
 	u64 nr_pieces;
-	u64 keys[HANDOVER_ORDERS];	/* set by preserving */
+	/* Under the session's lock: as they were at keys_stamp. */
+	u64 keys[HANDOVER_ORDERS];
+	u64 keys_stamp;
 	u32 nodes;
 	bool incoming;			/* pieces have to be restored */
 	bool open;			/* directories are read */
@@ -76,7 +80,9 @@ struct ho_map {
 	struct rw_semaphore sem;	/* writers: open, preserve, free */
 	struct mutex load_lock;		/* restoring and checking table pages */
 	struct mutex piece_lock[HO_PIECE_LOCKS];
-	struct xarray restored;		/* first pfn of pieces restored */
+	/* Incoming: what is preserved together with other maps' memory, or NULL. */
+	struct ho_map *joined;
+	struct xarray restored;		/* block -> frames, see map.c */
 	struct xarray taken;		/* first pfn of folios given away */
 	u64 taken_pages;		/* under the session's lock */
 	atomic64_t nr_restored;
@@ -115,14 +121,14 @@ void ho_builder_abort(struct ho_builder *builder);
 
 /* map.c */
 struct ho_map *ho_map_new(u64 size);
-struct ho_map *ho_map_adopt(const struct ho_entry_record *record);
+struct ho_map *ho_map_adopt(const struct ho_entry_record *record, struct ho_map *joined);
 void ho_map_get(struct ho_map *map);
 void ho_map_put(struct ho_map *map);
 int ho_map_open(struct ho_map *map);
-int ho_map_preserve(struct ho_map *map);
-void ho_map_unpreserve(struct ho_map *map);
+/* Says so in the log, once; -ENODATA. */
+int ho_map_damaged(struct ho_map *map, const char *what);
 /* The page for file page @index, restored, with a reference; NULL: a hole. */
-struct page *ho_map_page(struct ho_map *map, u64 index, bool fault);
+struct page *ho_map_page(struct ho_map *map, u64 index);
 /*
  * Up to @max pages from @index on, restored, up to the first hole, and none of
  * folios that the kernel maps as a whole; without references. 0: also an error.
@@ -160,6 +166,29 @@ void *ho_table_adopt(u64 phys);
 int ho_table_preserve(void *page);
 void ho_table_unpreserve(void *page);
 void ho_table_free(void *page);
+
+/* preserve.c */
+int ho_map_preserve(struct ho_map *map);
+void ho_map_unpreserve(struct ho_map *map);
+/* Its tables alone. */
+int ho_map_preserve_tables(struct ho_map *map);
+void ho_map_unpreserve_tables(struct ho_map *map);
+/* Brings @keys up to date. A key of several maps is the one's with its first page. */
+void ho_map_count_keys(struct ho_map *map);
+
+/*
+ * block.c: a map's single pages in block @number (frames from @number <<
+ * HO_PIECE_ORDER on), as a set of HO_BLOCK_PAGES bits. They are preserved as one
+ * with what other maps have there. Adding may fail and changes nothing then.
+ */
+int ho_block_add(u64 number, const u64 *pages);
+void ho_block_remove(u64 number, const u64 *pages);
+/* Adds the keys whose first page is one of @pages, by order. */
+void ho_block_count_keys(u64 number, const u64 *pages, u64 *keys);
+/* Another number after each change. */
+u64 ho_blocks_stamp(void);
+/* Runs of what several maps have together, without extents; NULL: nothing. */
+struct ho_map *ho_blocks_joined(void);
 
 /* pin.c */
 struct ho_entry;

@@ -85,7 +85,7 @@ static void part_adopt(struct ho_part *part, const struct ho_table_reference *re
 	part->pages = reference->pages;
 }
 
-struct ho_map *ho_map_adopt(const struct ho_entry_record *record)
+struct ho_map *ho_map_adopt(const struct ho_entry_record *record, struct ho_map *joined)
 {
 	struct ho_map *map = ho_map_new(record->size);
 
@@ -97,6 +97,9 @@ struct ho_map *ho_map_adopt(const struct ho_entry_record *record)
 	map->nr_pieces = record->nr_pieces;
 	part_adopt(&map->extents, &record->extents);
 	part_adopt(&map->runs, &record->runs);
+	map->joined = joined;
+	if (joined)
+		ho_map_get(joined);
 	return map;
 }
 
@@ -129,7 +132,7 @@ u64 ho_map_table_bytes(const struct ho_map *map)
 		map->runs.pages + part_directory_pages(&map->runs)) * HO_TABLE_SIZE;
 }
 
-static int damaged(struct ho_map *map, const char *what)
+int ho_map_damaged(struct ho_map *map, const char *what)
 {
 	if (!map->damaged)
 		pr_err("%s left by the earlier kernel is damaged: its memory stays reserved until the next cold boot\n",
@@ -149,7 +152,7 @@ static int part_open(struct ho_map *map, struct ho_part *part)
 	int err;
 
 	if (!part->pages)
-		return part->records || part->directory ? damaged(map, "a table") : 0;
+		return part->records || part->directory ? ho_map_damaged(map, "a table") : 0;
 	part->index = kvmalloc_array(part->pages, sizeof(*part->index),
 				     GFP_KERNEL | __GFP_NOWARN);
 	part->restored = bitmap_zalloc(part->pages, GFP_KERNEL);
@@ -185,7 +188,7 @@ static int part_open(struct ho_map *map, struct ho_part *part)
 	}
 	return 0;
 bad:
-	err = damaged(map, "a directory");
+	err = ho_map_damaged(map, "a directory");
 undo:
 	kvfree(part->index);
 	bitmap_free(part->restored);
@@ -200,6 +203,9 @@ int ho_map_open(struct ho_map *map)
 {
 	int err = 0;
 
+	/* If it is damaged, what is not in it can be had all the same. */
+	if (map->joined && ho_map_open(map->joined) == -ENOMEM)
+		return -ENOMEM;
 	down_write(&map->sem);
 	if (map->damaged) {
 		err = -ENODATA;
@@ -227,7 +233,7 @@ static void *part_page(struct ho_map *map, struct ho_part *part, u32 i)
 		goto unlock;
 	if (!test_bit(i, part->restored)) {
 		if (!ho_table_adopt(part->index[i].page)) {
-			err = damaged(map, "a table page");
+			err = ho_map_damaged(map, "a table page");
 			goto unlock;
 		}
 		set_bit(i, part->restored);
@@ -238,7 +244,7 @@ static void *part_page(struct ho_map *map, struct ho_part *part, u32 i)
 	else
 		err = ho_runs_check(page, part->index[i].first);
 	if (err) {
-		err = damaged(map, "a table page");
+		err = ho_map_damaged(map, "a table page");
 	} else {
 		smp_mb__before_atomic(); /* pairs with test_bit_acquire() */
 		set_bit(i, part->checked);
@@ -324,221 +330,158 @@ int ho_map_next_extent(struct ho_map *map, u64 index, struct ho_extent *extent)
 	return -ENOENT;
 }
 
-/* Preserving */
-
-struct piece_walk {
-	struct ho_map *map;
-	int (*fn)(struct ho_map *map, struct ho_piece piece);
-	u64 stop;			/* at this frame; for undoing a part */
-};
-
-static int run_pieces(struct ho_run run, void *data)
-{
-	struct piece_walk *walk = data;
-	u64 pfn = run.pfn, end = run.pfn + ho_run_pages(run);
-	int err;
-
-	while (pfn < end) {
-		struct ho_piece piece = ho_piece(run, pfn);
-
-		if (pfn == walk->stop)
-			return 1;
-		err = walk->fn(walk->map, piece);
-		if (err) {
-			walk->stop = pfn;
-			return err;
-		}
-		pfn += piece.nr;
-		cond_resched();
-	}
-	return 0;
-}
-
-static int for_each_piece(struct ho_map *map,
-			  int (*fn)(struct ho_map *map, struct ho_piece piece), u64 *stop)
-{
-	struct piece_walk walk = { .map = map, .fn = fn, .stop = stop ? *stop : U64_MAX };
-	int err = ho_map_for_each_run(map, run_pieces, &walk);
-
-	if (stop)
-		*stop = walk.stop;
-	return err;
-}
-
-/* As kho_preserve_pages() splits what it gets: for the numbers only. */
-static void count_keys(struct ho_map *map, struct ho_piece piece, int one)
-{
-	u64 pfn = piece.pfn, end = piece.pfn + piece.nr;
-
-	while (pfn < end) {
-		unsigned int order = ilog2(end - pfn);
-
-		if (pfn)
-			order = min_t(unsigned int, order, __ffs64(pfn));
-		map->keys[min_t(unsigned int, order, HANDOVER_ORDERS - 1)] += one;
-		pfn += 1ULL << order;
-	}
-}
-
-/*
- * Folios as well: a folio's key is that of its pages, since both are its frame
- * and order, and a folio that this kernel has not restored has no order yet.
- */
-static int piece_preserve(struct ho_map *map, struct ho_piece piece)
-{
-	int err;
-
-	if (!ho_frame_exists(piece.pfn) || !ho_frame_exists(piece.pfn + piece.nr - 1))
-		return damaged(map, "a run");
-	err = kho_preserve_pages(pfn_to_page(piece.pfn), piece.nr);
-	if (!err)
-		count_keys(map, piece, 1);
-	return err;
-}
-
-static int piece_unpreserve(struct ho_map *map, struct ho_piece piece)
-{
-	kho_unpreserve_pages(pfn_to_page(piece.pfn), piece.nr);
-	count_keys(map, piece, -1);
-	return 0;
-}
-
-/* Every table page, directories included, up to @stop of them. */
-static int for_each_table(struct ho_map *map, int (*fn)(void *page), u64 *stop)
-{
-	struct ho_part *parts[] = { &map->extents, &map->runs };
-	u64 done = 0, phys;
-	int err, p;
-	u32 i;
-
-	for (p = 0; p < 2; p++) {
-		for (i = 0; i < parts[p]->pages; i++) {
-			if (done == *stop)
-				return 0;
-			err = fn(phys_to_virt(parts[p]->index[i].page));
-			if (err)
-				goto out;
-			done++;
-		}
-		for (phys = parts[p]->directory; phys;) {
-			struct ho_table_head *head = phys_to_virt(phys);
-
-			if (done == *stop)
-				return 0;
-			phys = head->next;
-			err = fn(head);
-			if (err)
-				goto out;
-			done++;
-		}
-	}
-	return 0;
-out:
-	*stop = done;
-	return err;
-}
-
-static int table_unpreserve(void *page)
-{
-	ho_table_unpreserve(page);
-	return 0;
-}
-
-int ho_map_preserve(struct ho_map *map)
-{
-	u64 stop = U64_MAX, tables = U64_MAX;
-	int err;
-
-	err = ho_map_open(map);
-	if (err)
-		return err;
-	down_write(&map->sem);
-	err = for_each_piece(map, piece_preserve, &stop);
-	if (!err) {
-		err = for_each_table(map, ho_table_preserve, &tables);
-		if (err)
-			for_each_table(map, table_unpreserve, &tables);
-	}
-	if (err)
-		for_each_piece(map, piece_unpreserve, &stop);
-	map->preserved = !err;
-	up_write(&map->sem);
-	return err;
-}
-
-void ho_map_unpreserve(struct ho_map *map)
-{
-	u64 all = U64_MAX;
-
-	down_write(&map->sem);
-	if (map->preserved) {
-		for_each_table(map, table_unpreserve, &all);
-		for_each_piece(map, piece_unpreserve, NULL);
-		map->preserved = false;
-	}
-	up_write(&map->sem);
-}
-
 /* Restoring */
 
-static int piece_restore(struct ho_map *map, struct ho_piece piece)
-{
-	struct mutex *lock = &map->piece_lock[hash_64(piece.pfn, ilog2(HO_PIECE_LOCKS))];
-	int err = 0;
-
-	if (!map->incoming)
-		return 0;
-	if (xa_load(&map->restored, piece.pfn)) {
-		smp_rmb(); /* the pages were initialized before the store */
-		return 0;
-	}
-	mutex_lock(lock);
-	if (xa_load(&map->restored, piece.pfn))
-		goto unlock;
-	/* Room first: what is restored must be remembered. */
-	err = xa_reserve(&map->restored, piece.pfn, GFP_KERNEL);
-	if (err)
-		goto unlock;
-	if (!ho_frame_exists(piece.pfn) || !ho_frame_exists(piece.pfn + piece.nr - 1)) {
-		err = damaged(map, "a run");
-	} else if (piece.order) {
-		struct folio *folio = kho_restore_folio(PFN_PHYS(piece.pfn));
-
-		if (!folio || folio_order(folio) != piece.order)
-			err = damaged(map, "a folio");
-	} else if (!kho_restore_pages(PFN_PHYS(piece.pfn), piece.nr)) {
-		err = damaged(map, "a run");
-	}
-	if (err) {
-		xa_release(&map->restored, piece.pfn);
-	} else {
-		smp_wmb(); /* pairs with smp_rmb() above */
-		xa_store(&map->restored, piece.pfn, xa_mk_value(1), GFP_KERNEL);
-		atomic64_inc(&map->nr_restored);
-		atomic64_inc(&ho_counters.pieces_restored);
-	}
-unlock:
-	mutex_unlock(lock);
-	return err;
-}
-
-/* The run that contains @pfn. */
-static int find_run(struct ho_map *map, u64 pfn, struct ho_run *run)
+/* The run that contains @pfn. -ENOENT: none does. */
+static int look_up_run(struct ho_map *map, u64 pfn, struct ho_run *run)
 {
 	struct ho_part *part = &map->runs;
 	long i = ho_directory_find(part->index, part->pages, pfn);
 	const void *page;
 
 	if (i < 0)
-		return damaged(map, "an extent");
+		return -ENOENT;
 	page = part_page(map, part, i);
 	if (IS_ERR(page))
 		return PTR_ERR(page);
-	return ho_runs_find(page, pfn, run) ? 0 : damaged(map, "an extent");
+	return ho_runs_find(page, pfn, run) ? 0 : -ENOENT;
 }
 
-/* @fault: somebody waits for the page; what was restored for it is added. */
-static struct page *frame_restore(struct ho_map *map, u64 pfn, struct ho_piece *piece, u64 *fault)
+/* The same for a frame of which an extent says that it is there. */
+static int find_run(struct ho_map *map, u64 pfn, struct ho_run *run)
+{
+	int err = look_up_run(map, pfn, run);
+
+	return err == -ENOENT ? ho_map_damaged(map, "an extent") : err;
+}
+
+/*
+ * What is restored already: for each block the set of its frames, or a value if
+ * it is all of them. Of a folio above a block's size the first block counts.
+ */
+static bool is_restored(struct ho_map *map, u64 pfn)
+{
+	const unsigned long *set = xa_load(&map->restored, pfn >> HO_PIECE_ORDER);
+
+	if (xa_is_value(set)) {
+		smp_rmb(); /* pairs with smp_wmb() in mark_restored() */
+		return true;
+	}
+	return set && test_bit_acquire(pfn % HO_BLOCK_PAGES, set);
+}
+
+/* What mark_restored() needs: what is restored must be remembered. */
+static int reserve_restored(struct ho_map *map, struct ho_piece piece, gfp_t gfp)
+{
+	u64 block = piece.pfn >> HO_PIECE_ORDER;
+	unsigned long *set;
+	int err;
+
+	if (piece.nr >= HO_BLOCK_PAGES)
+		return xa_reserve(&map->restored, block, gfp);
+	if (xa_load(&map->restored, block))
+		return 0;
+	set = kzalloc(HO_BLOCK_PAGES / BITS_PER_BYTE, gfp);
+	if (!set)
+		return -ENOMEM;
+	err = xa_err(xa_store(&map->restored, block, set, gfp));
+	if (err)
+		kfree(set);
+	return err;
+}
+
+static void mark_restored(struct ho_map *map, struct ho_piece piece)
+{
+	u64 block = piece.pfn >> HO_PIECE_ORDER, i;
+	unsigned long *set;
+
+	smp_wmb(); /* the pages are initialized */
+	if (piece.nr >= HO_BLOCK_PAGES) {
+		xa_store(&map->restored, block, xa_mk_value(1), GFP_KERNEL);
+	} else {
+		set = xa_load(&map->restored, block);
+		for (i = 0; i < piece.nr; i++)
+			set_bit(piece.pfn % HO_BLOCK_PAGES + i, set);
+	}
+	atomic64_inc(&map->nr_restored);
+}
+
+struct restoring {
+	gfp_t gfp;
+	u64 pages;			/* restored so far */
+};
+
+static int piece_restore(struct ho_map *map, struct ho_piece piece, struct restoring *restoring);
+
+/* -ENOENT: it was not preserved together with others. */
+static int restore_joined(struct ho_map *map, struct ho_piece piece,
+			  struct restoring *restoring)
+{
+	struct ho_piece whole;
+	struct ho_run run;
+	int err;
+
+	if (!map->joined || piece.order || piece.nr >= HO_BLOCK_PAGES)
+		return -ENOENT;
+	err = map->joined->damaged ? -ENODATA : look_up_run(map->joined, piece.pfn, &run);
+	if (!err) {
+		whole = ho_piece(run, piece.pfn);
+		if (run.order || piece.pfn + piece.nr > whole.pfn + whole.nr)
+			err = -ENODATA;
+		else
+			err = piece_restore(map->joined, whole, restoring);
+	}
+	return err == -ENODATA ? ho_map_damaged(map, "what is shared with others") : err;
+}
+
+static int restore_now(struct ho_map *map, struct ho_piece piece)
+{
+	struct folio *folio;
+
+	if (!ho_frame_exists(piece.pfn) || !ho_frame_exists(piece.pfn + piece.nr - 1))
+		return ho_map_damaged(map, "a run");
+	if (!piece.order)
+		return kho_restore_pages(PFN_PHYS(piece.pfn), piece.nr) ?
+			       0 :
+			       ho_map_damaged(map, "a run");
+	folio = kho_restore_folio(PFN_PHYS(piece.pfn));
+	return folio && folio_order(folio) == piece.order ? 0 : ho_map_damaged(map, "a folio");
+}
+
+static int piece_restore(struct ho_map *map, struct ho_piece piece, struct restoring *restoring)
+{
+	u64 block = piece.pfn >> HO_PIECE_ORDER;
+	struct mutex *lock = &map->piece_lock[hash_64(block, ilog2(HO_PIECE_LOCKS))];
+	int err = 0;
+
+	if (!map->incoming || is_restored(map, piece.pfn))
+		return 0;
+	/* What is joined has nothing joined itself. */
+	mutex_lock_nested(lock, map->joined ? 0 : SINGLE_DEPTH_NESTING);
+	if (is_restored(map, piece.pfn))
+		goto unlock;
+	err = reserve_restored(map, piece, restoring->gfp);
+	if (err)
+		goto unlock;
+	err = restore_joined(map, piece, restoring);
+	if (err == -ENOENT) {
+		err = restore_now(map, piece);
+		restoring->pages += piece.nr;
+	}
+	if (!err) {
+		mark_restored(map, piece);
+		atomic64_inc(&ho_counters.pieces_restored);
+	} else if (piece.nr >= HO_BLOCK_PAGES) {
+		xa_release(&map->restored, block);
+	}
+unlock:
+	mutex_unlock(lock);
+	return err;
+}
+
+/* For somebody who waits for it. */
+static struct page *frame_restore(struct ho_map *map, u64 pfn, struct ho_piece *piece,
+				  struct restoring *restoring)
 {
 	u64 start = ktime_get_ns();
 	struct ho_run run;
@@ -548,19 +491,14 @@ static struct page *frame_restore(struct ho_map *map, u64 pfn, struct ho_piece *
 	if (err)
 		return ERR_PTR(err);
 	*piece = ho_piece(run, pfn);
-	if (map->incoming && !xa_load(&map->restored, piece->pfn)) {
-		err = piece_restore(map, *piece);
+	if (map->incoming && !is_restored(map, piece->pfn)) {
+		err = piece_restore(map, *piece, restoring);
 		if (err)
 			return ERR_PTR(err);
-		if (fault) {
-			*fault += piece->nr;
-			atomic64_inc(&map->faults);
-			atomic64_inc(&ho_counters.faults);
-			atomic64_add(ktime_get_ns() - start, &ho_counters.fault_ns);
-			trace_handover_fault(piece->pfn, piece->nr);
-		}
-	} else {
-		smp_rmb(); /* as in piece_restore() */
+		atomic64_inc(&map->faults);
+		atomic64_inc(&ho_counters.faults);
+		atomic64_add(ktime_get_ns() - start, &ho_counters.fault_ns);
+		trace_handover_fault(piece->pfn, piece->nr);
 	}
 	return pfn_to_page(pfn);
 }
@@ -585,35 +523,53 @@ static int find_frames(struct ho_map *map, u64 index, u64 *pfn, u64 *nr)
 	return 0;
 }
 
+/* A folio up to PMD size is mapped by the kernel, as a whole. */
+static bool is_mapped_whole(unsigned int order)
+{
+	return order && order <= HO_PIECE_ORDER;
+}
+
+/* Pages that lie one after the other, of one piece; 0: none, as ho_map_pages() says. */
+static u64 next_pages(struct ho_map *map, u64 pfn, struct restoring *restoring)
+{
+	struct ho_piece piece;
+
+	/* Seen without a search of the runs, which are many if pieces are small. */
+	if (map->incoming && is_restored(map, pfn))
+		return !is_mapped_whole(folio_order(pfn_folio(pfn)));
+	if (IS_ERR(frame_restore(map, pfn, &piece, restoring)) || is_mapped_whole(piece.order))
+		return 0;
+	return piece.pfn + piece.nr - pfn;
+}
+
 unsigned long ho_map_pages(struct ho_map *map, u64 index, struct page **pages,
 			   unsigned long max)
 {
-	u64 pfn, nr, restored = 0;
+	struct restoring restoring = { .gfp = GFP_KERNEL };
 	unsigned long done = 0;
+	u64 pfn, nr = 0, more;
 
 	down_read(&map->sem);
 	/* Where pieces are small, many; never much more than one of full size. */
-	while (!map->gone && done < max && restored < 1u << HO_PIECE_ORDER &&
-	       !find_frames(map, index + done, &pfn, &nr)) {
-		struct ho_piece piece;
-		struct page *page = frame_restore(map, pfn, &piece, &restored);
-
-		/* A folio up to PMD size is mapped by the kernel, as a whole. */
-		if (IS_ERR(page) || (piece.order && piece.order <= HO_PIECE_ORDER))
+	while (!map->gone && done < max && restoring.pages < HO_BLOCK_PAGES &&
+	       (nr || !find_frames(map, index + done, &pfn, &nr))) {
+		more = min3(next_pages(map, pfn, &restoring), nr, (u64)max - done);
+		if (!more)
 			break;
-		nr = min3(nr, piece.pfn + piece.nr - pfn, (u64)max - done);
-		while (nr--)
-			pages[done++] = page++;
+		nr -= more;
+		while (more--)
+			pages[done++] = pfn_to_page(pfn++);
 	}
 	up_read(&map->sem);
 	return done;
 }
 
-struct page *ho_map_page(struct ho_map *map, u64 index, bool fault)
+struct page *ho_map_page(struct ho_map *map, u64 index)
 {
-	u64 pfn, nr, restored = 0;
+	struct restoring restoring = { .gfp = GFP_KERNEL };
 	struct ho_piece piece;
 	struct page *page;
+	u64 pfn, nr;
 	int err;
 
 	down_read(&map->sem);
@@ -623,7 +579,7 @@ struct page *ho_map_page(struct ho_map *map, u64 index, bool fault)
 	else if (err)
 		page = ERR_PTR(err);
 	else
-		page = frame_restore(map, pfn, &piece, fault ? &restored : NULL);
+		page = frame_restore(map, pfn, &piece, &restoring);
 	if (!IS_ERR_OR_NULL(page))
 		get_page(page);
 	up_read(&map->sem);
@@ -632,14 +588,15 @@ struct page *ho_map_page(struct ho_map *map, u64 index, bool fault)
 
 struct folio *ho_map_huge(struct ho_map *map, u64 index)
 {
-	u64 pfn, nr, restored = 0;
+	struct restoring restoring = { .gfp = GFP_KERNEL };
 	struct folio *folio = NULL;
 	struct ho_piece piece;
+	u64 pfn, nr;
 
 	down_read(&map->sem);
 	if (!map->gone && !find_frames(map, index, &pfn, &nr) &&
 	    nr >= 1u << HO_PIECE_ORDER &&
-	    !IS_ERR(frame_restore(map, pfn, &piece, &restored)) &&
+	    !IS_ERR(frame_restore(map, pfn, &piece, &restoring)) &&
 	    piece.order == HO_PIECE_ORDER && piece.pfn == pfn) {
 		folio = pfn_folio(pfn);
 		folio_get(folio);
@@ -651,26 +608,20 @@ struct folio *ho_map_huge(struct ho_map *map, u64 index)
 /* Not by way of extents: @pfn may come from anywhere, and finding nothing is no damage. */
 static struct folio *folio_take(struct ho_map *map, u64 pfn)
 {
-	struct ho_part *part = &map->runs;
-	long i = ho_directory_find(part->index, part->pages, pfn);
+	struct restoring restoring = { .gfp = GFP_KERNEL };
 	struct ho_piece piece;
 	struct ho_run run;
-	const void *page;
 	int err;
 
-	if (i < 0)
-		return ERR_PTR(-ENOENT);
-	page = part_page(map, part, i);
-	if (IS_ERR(page))
-		return ERR_CAST(page);
-	if (!ho_runs_find(page, pfn, &run))
-		return ERR_PTR(-ENOENT);
+	err = look_up_run(map, pfn, &run);
+	if (err)
+		return ERR_PTR(err);
 	piece = ho_piece(run, pfn);
 	if (run.order && piece.pfn != pfn)
 		return ERR_PTR(-ENOENT);
 	if (xa_load(&map->taken, pfn))
 		return ERR_PTR(-EALREADY);
-	err = piece_restore(map, piece);
+	err = piece_restore(map, piece, &restoring);
 	if (!err)
 		err = xa_err(xa_store(&map->taken, pfn, xa_mk_value(1), GFP_KERNEL));
 	if (err)
@@ -695,15 +646,34 @@ void ho_map_give_back(struct ho_map *map, struct folio *folio)
 	map->taken_pages -= folio_nr_pages(folio);
 }
 
-static int restore_run(struct ho_run run, void *data)
-{
-	struct piece_walk walk = { .map = data, .fn = piece_restore, .stop = U64_MAX };
+struct piece_walk {
+	struct ho_map *map;
+	int (*fn)(struct ho_map *map, struct ho_piece piece, struct restoring *restoring);
+	struct restoring restoring;
+};
 
-	return run_pieces(run, &walk);
+static int run_pieces(struct ho_run run, void *data)
+{
+	u64 pfn = run.pfn, end = run.pfn + ho_run_pages(run);
+	struct piece_walk *walk = data;
+	int err;
+
+	while (pfn < end) {
+		struct ho_piece piece = ho_piece(run, pfn);
+
+		err = walk->fn(walk->map, piece, &walk->restoring);
+		if (err)
+			return err;
+		pfn += piece.nr;
+		cond_resched();
+	}
+	return 0;
 }
 
 int ho_map_restore_some(struct ho_map *map)
 {
+	struct piece_walk walk = { .map = map, .fn = piece_restore,
+				   .restoring.gfp = GFP_KERNEL };
 	const struct ho_table_head *head;
 	int err = -ENOENT;
 	u32 at;
@@ -714,7 +684,7 @@ int ho_map_restore_some(struct ho_map *map)
 		if (at < map->runs.pages) {
 			head = part_page(map, &map->runs, at);
 			err = IS_ERR(head) ? PTR_ERR(head) :
-					     runs_page(head, restore_run, map);
+					     runs_page(head, run_pieces, &walk);
 		}
 	}
 	up_read(&map->sem);
@@ -723,21 +693,12 @@ int ho_map_restore_some(struct ho_map *map)
 
 /* Freeing */
 
-static int piece_free(struct ho_map *map, struct ho_piece piece)
+static int piece_free(struct ho_map *map, struct ho_piece piece, struct restoring *restoring)
 {
 	u64 i;
-	int err;
 
-	err = piece_restore(map, piece);
-	if (err == -ENOMEM)
-		err = 0; /* no room to remember it: not needed any more, see below */
-	if (err)
+	if (piece_restore(map, piece, restoring))
 		return 0; /* said so; the others are freed all the same */
-	if (map->incoming && !xa_load(&map->restored, piece.pfn)) {
-		if (piece.order ? !kho_restore_folio(PFN_PHYS(piece.pfn)) :
-				  !kho_restore_pages(PFN_PHYS(piece.pfn), piece.nr))
-			return 0;
-	}
 	if (piece.order) {
 		if (!xa_load(&map->taken, piece.pfn))
 			folio_put(pfn_folio(piece.pfn));
@@ -755,7 +716,9 @@ u64 ho_map_free_frames(struct ho_map *map)
 		return 0;
 	down_write(&map->sem);
 	if (!map->gone) {
-		struct piece_walk walk = { .map = map, .fn = piece_free, .stop = U64_MAX };
+		/* A few bytes a piece, without which its memory would be lost. */
+		struct piece_walk walk = { .map = map, .fn = piece_free,
+					   .restoring.gfp = GFP_KERNEL | __GFP_NOFAIL };
 		u32 i;
 
 		/* Past a damaged page of runs, too. */
@@ -798,6 +761,17 @@ static void part_free(struct ho_map *map, struct ho_part *part)
 	bitmap_free(part->checked);
 }
 
+static void free_restored(struct ho_map *map)
+{
+	unsigned long block;
+	void *set;
+
+	xa_for_each(&map->restored, block, set)
+		if (!xa_is_value(set))
+			kfree(set);
+	xa_destroy(&map->restored);
+}
+
 static void map_release(struct kref *ref)
 {
 	struct ho_map *map = container_of(ref, struct ho_map, ref);
@@ -807,8 +781,10 @@ static void map_release(struct kref *ref)
 		ho_map_open(map);
 	part_free(map, &map->extents);
 	part_free(map, &map->runs);
-	xa_destroy(&map->restored);
+	free_restored(map);
 	xa_destroy(&map->taken);
+	if (map->joined)
+		ho_map_put(map->joined);
 	kfree(map);
 }
 

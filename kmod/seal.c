@@ -24,6 +24,7 @@ struct sealed_page {
 
 static LIST_HEAD(sealed_pages);
 static struct ho_root *sealed_root;
+static struct ho_map *sealed_joined;	/* its tables are preserved */
 
 static struct ho_table_head *sealed_page_new(enum ho_table_type type)
 {
@@ -234,6 +235,11 @@ static void unseal(void)
 	if (sealed_root)
 		kho_remove_subtree(sealed_root);
 	sealed_root = NULL;
+	if (sealed_joined) {
+		ho_map_unpreserve_tables(sealed_joined);
+		ho_map_put(sealed_joined);
+	}
+	sealed_joined = NULL;
 	list_for_each_entry_safe(sealed, next, &sealed_pages, node) {
 		list_del(&sealed->node);
 		ho_table_unpreserve(sealed->page);
@@ -262,6 +268,8 @@ static u64 sealed_bytes(void)
 
 	list_for_each_entry(sealed, &sealed_pages, node)
 		bytes += HO_TABLE_SIZE;
+	if (sealed_joined)
+		bytes += ho_map_table_bytes(sealed_joined);
 	list_for_each_entry(session, &ho_sessions, node) {
 		mutex_lock(&session->lock);
 		xa_for_each(&session->entries, token, entry)
@@ -270,6 +278,26 @@ static u64 sealed_bytes(void)
 		mutex_unlock(&session->lock);
 	}
 	return bytes;
+}
+
+/* After the last session: what is preserved does not change from here on. */
+static int seal_joined(struct ho_root *root)
+{
+	struct ho_entry_record record;
+	struct ho_map *joined = ho_blocks_joined();
+	int err;
+
+	if (IS_ERR_OR_NULL(joined))
+		return PTR_ERR_OR_ZERO(joined);
+	err = ho_map_preserve_tables(joined);
+	if (err) {
+		ho_map_put(joined);
+		return err;
+	}
+	sealed_joined = joined;
+	ho_map_fill_record(joined, &record);
+	root->joined = record.runs;
+	return 0;
 }
 
 static int seal_all(struct sealing *sealing)
@@ -294,6 +322,9 @@ static int seal_all(struct sealing *sealing)
 		sealing->sessions++;
 	}
 	chain_end(&chain);
+	err = seal_joined(root);
+	if (err)
+		return err;
 	root->generation = ho_generation + 1;
 	root->sessions = chain.first;
 	root->nr_sessions = sealing->sessions;
@@ -349,6 +380,9 @@ int ho_seal(u64 *table_bytes, u32 *updated, bool last_resort)
 }
 
 /* The other way: what the earlier kernel left. */
+
+/* While it is adopted: the earlier kernel's joined memory, or NULL. */
+static struct ho_map *adopted_joined;
 
 /* A table page, copied out, checked, and given back; NULL: it is no good. */
 static void *take_page(u64 phys, int (*check)(const void *page))
@@ -418,7 +452,7 @@ static int adopt_entry(struct ho_session *session, const struct ho_entry_record 
 	entry->position = record->position;
 	err = adopt_blob(entry, record);
 	if (!err && !entry->retrieved) {
-		entry->map = ho_map_adopt(record);
+		entry->map = ho_map_adopt(record, adopted_joined);
 		if (!entry->map)
 			err = -ENOMEM;
 		else
@@ -521,6 +555,16 @@ static u32 adopt_sessions(u64 phys, u32 most)
 	return done;
 }
 
+static int adopt_joined(const struct ho_root *root)
+{
+	struct ho_entry_record record = { .runs = root->joined };
+
+	if (!record.runs.records)
+		return 0;
+	adopted_joined = ho_map_adopt(&record, NULL);
+	return adopted_joined ? 0 : -ENOMEM;
+}
+
 void ho_adopt(void)
 {
 	struct ho_root *root;
@@ -544,8 +588,17 @@ void ho_adopt(void)
 	/* The page stays, so that the module can be loaded again. */
 	if (root->consumed)
 		return;
+	if (adopt_joined(root)) {
+		pr_err("no memory to take over what the earlier kernel left: load the module again\n");
+		ho_lost = root->nr_sessions;
+		return;
+	}
 	root->consumed = 1;
 	done = adopt_sessions(root->sessions, root->nr_sessions);
+	/* The maps hold it from here on. */
+	if (adopted_joined)
+		ho_map_put(adopted_joined);
+	adopted_joined = NULL;
 	ho_lost = root->nr_sessions - min(done, root->nr_sessions);
 	pr_info("generation %llu: %u sessions of the earlier kernel, %u lost\n", ho_generation,
 		done, ho_lost);

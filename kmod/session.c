@@ -472,8 +472,10 @@ static int session_describe(void *context, void *argument)
 	describe->pieces = map->nr_pieces;
 	describe->pieces_restored = atomic64_read(&map->nr_restored);
 	describe->faults = atomic64_read(&map->faults);
-	if (!session->incoming)
+	if (!session->incoming) {
+		ho_map_count_keys(map);
 		memcpy(describe->keys, map->keys, sizeof(describe->keys));
+	}
 	return 0;
 }
 

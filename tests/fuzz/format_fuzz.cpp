@@ -123,12 +123,22 @@ std::size_t look_at_head(const Page& page, int type) {
   return head.count;
 }
 
+void look_at_reference(const ho_table_reference& table, std::size_t per_page) {
+  require(table.reserved == 0, "what is reserved is 0");
+  require(is_address(table.directory), "a directory has an address");
+  require((table.directory == 0) == (table.records == 0), "if it lists anything");
+  require((table.directory == 0) == (table.pages == 0), "if it lists any page");
+  require(table.records >= table.pages, "no listed page is empty");
+  require(table.records <= Wide{table.pages} * per_page, "the records fit on the pages");
+}
+
 void look_at_root(const Page& page) {
   const auto root = page.at<ho_root>(0);
   require(look_at_head(page, HO_TABLE_ROOT) == 1, "there is one root");
   require(root.head.next == 0, "and no other");
   require(is_address(root.sessions), "the sessions have an address");
   require((root.sessions == 0) == (root.nr_sessions == 0), "if there are any");
+  look_at_reference(root.joined, 509);
 }
 
 void look_at_sessions(const Page& page) {
@@ -140,15 +150,6 @@ void look_at_sessions(const Page& page) {
     require(is_address(session.entries), "the entries have an address");
     require((session.entries == 0) == (session.nr_entries == 0), "if there are any");
   }
-}
-
-void look_at_reference(const ho_table_reference& table, std::size_t per_page) {
-  require(table.reserved == 0, "what is reserved is 0");
-  require(is_address(table.directory), "a directory has an address");
-  require((table.directory == 0) == (table.records == 0), "if it lists anything");
-  require((table.directory == 0) == (table.pages == 0), "if it lists any page");
-  require(table.records >= table.pages, "no listed page is empty");
-  require(table.records <= Wide{table.pages} * per_page, "the records fit on the pages");
 }
 
 void look_at_entries(const Page& page) {
@@ -498,6 +499,7 @@ void write(Page& page, ho_table_type type, Numbers numbers) {
       case HO_TABLE_ROOT:
         page.set(offsetof(ho_root, nr_sessions), static_cast<u32>(numbers.next()));
         page.set(offsetof(ho_root, sessions), u64{numbers.next() << 12});
+        page.set(offsetof(ho_root, joined), some_table(numbers, HO_RUNS_PER_PAGE));
         break;
       case HO_TABLE_SESSIONS: {
         ho_session_record record{};

@@ -65,6 +65,7 @@ Page sample(ho_table_type type) {
       page.root().generation = 3;
       page.root().sessions = 0x100000;
       page.root().nr_sessions = 2;
+      page.root().joined = {.directory = 0x300000, .records = 9, .pages = 2, .reserved = 0};
       break;
     case HO_TABLE_SESSIONS:
       for (u64 i = 0; i < HO_SESSIONS_PER_PAGE; ++i) page.add(some_session());
@@ -164,8 +165,9 @@ TEST_P(EachType, HasAHeadWithoutAWrongField) {
   const std::vector<Case> cases = {
       {"no magic", [](Page& page) { page.head().magic = 0; }},
       {"magic backwards", [](Page& page) { page.head().magic = 0x484f; }},
-      {"an earlier version", [](Page& page) { page.head().version = 0; }, -EPROTO},
-      {"a later version", [](Page& page) { page.head().version = 2; }, -EPROTO},
+      {"an earlier version", [](Page& page) { page.head().version = HO_FORMAT_VERSION - 1; },
+       -EPROTO},
+      {"a later version", [](Page& page) { page.head().version = HO_FORMAT_VERSION + 1; }, -EPROTO},
       {"the last version", [](Page& page) { page.head().version = 0xffff; }, -EPROTO},
       {"a type with a high bit", [](Page& page) { page.head().type |= 0x100; }},
       {"one too many", [](Page& page) { ++page.head().count; }},
@@ -274,6 +276,30 @@ TEST(RootCheck, WantsAnAddressAndACountOrNeither) {
     page.root().sessions = sessions;
     page.root().nr_sessions = count;
     EXPECT_EQ(ho_root_check(page.end().data()), result) << sessions << " " << count;
+  }
+}
+
+TEST(RootCheck, TablesAgreeWithTheirRecords) {
+  struct Case {
+    ho_table_reference joined;
+    int result;
+  };
+  for (const auto& [joined, result] : std::vector<Case>{
+           {{.directory = 0, .records = 0, .pages = 0, .reserved = 0}, 0},
+           {{.directory = 0x1000, .records = 1, .pages = 1, .reserved = 0}, 0},
+           {{.directory = 0x1000, .records = HO_RUNS_PER_PAGE, .pages = 1, .reserved = 0}, 0},
+           {{.directory = 0x1000, .records = HO_RUNS_PER_PAGE + 1, .pages = 1, .reserved = 0},
+            -EBADMSG},
+           {{.directory = 0x1000, .records = 1, .pages = 2, .reserved = 0}, -EBADMSG},
+           {{.directory = 0x1000, .records = 0, .pages = 0, .reserved = 0}, -EBADMSG},
+           {{.directory = 0, .records = 1, .pages = 1, .reserved = 0}, -EBADMSG},
+           {{.directory = 0x1001, .records = 1, .pages = 1, .reserved = 0}, -EBADMSG},
+           {{.directory = 0x1000, .records = 1, .pages = 1, .reserved = 1}, -EBADMSG},
+       }) {
+    Page page = sample(HO_TABLE_ROOT);
+    page.root().joined = joined;
+    EXPECT_EQ(ho_root_check(page.end().data()), result)
+        << joined.directory << " " << joined.records;
   }
 }
 

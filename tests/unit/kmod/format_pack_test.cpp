@@ -191,13 +191,18 @@ TEST(Bytes, OfARootAndItsHead) {
   page.root().sessions = 0xabcdef000;
   page.root().nr_sessions = 0x11223344;
   page.root().consumed = 0x55667788;
+  page.root().joined = {
+      .directory = 0x123456000, .records = 0x0a0b0c, .pages = 0x0d0e, .reserved = 0};
   page.end();
-  expect_bytes<48>(page, 0, {'H',  'O',  1,    0,    0x2e, 0xec, 0xe8, 0xb3,  //
+  expect_bytes<72>(page, 0, {'H',  'O',  2,    0,    0x49, 0x99, 0x63, 0x51,  //
                              1,    0,    1,    0,    0,    0,    0,    0,     //
                              0,    0,    0,    0,    0,    0,    0,    0,     //
                              0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01,  //
                              0x00, 0xf0, 0xde, 0xbc, 0x0a, 0,    0,    0,     //
-                             0x44, 0x33, 0x22, 0x11, 0x88, 0x77, 0x66, 0x55});
+                             0x44, 0x33, 0x22, 0x11, 0x88, 0x77, 0x66, 0x55,  //
+                             0x00, 0x60, 0x45, 0x23, 0x01, 0,    0,    0,     //
+                             0x0c, 0x0b, 0x0a, 0,    0,    0,    0,    0,     //
+                             0x0e, 0x0d, 0,    0,    0,    0,    0,    0});
 }
 
 TEST(Bytes, OfASession) {
@@ -205,7 +210,7 @@ TEST(Bytes, OfASession) {
   page.head().next = 0x7000;
   page.add(ho_session_record{"vm", 0x0102030405060708, 0x11223344, 0x55667788, 0xabc000});
   page.end();
-  expect_bytes<24>(page, 0, {'H',  'O',  1, 0, 0xeb, 0x5c, 0x79, 0xfc,  //
+  expect_bytes<24>(page, 0, {'H',  'O',  2, 0, 0xbd, 0x34, 0x70, 0xfd,  //
                              2,    0,    1, 0, 0,    0,    0,    0,     //
                              0x00, 0x70, 0, 0, 0,    0,    0,    0});
   expect_bytes<4>(page, record_at, {'v', 'm', 0, 0});

@@ -367,11 +367,12 @@ struct handover_retrieve {
  * @extents:	out: pieces of the file that lie in one run
  * @runs:	out: physically contiguous runs
  * @table_bytes: out: bytes of its tables
- * @pieces:	out: what is restored as one; equals the sum of @keys if none
- *		of them crosses an alignment
+ * @pieces:	out: contiguous parts of up to 2 MiB, or a folio each; what is
+ *		restored as one, unless others' pages lie between
  * @pieces_restored: out: in a new kernel, restored by now
  * @faults:	out: in a new kernel, pieces restored at first touch
- * @keys:	out: KHO keys by order (outgoing sessions)
+ * @keys:	out: KHO keys by order (outgoing sessions); a key that has pages of
+ *		several entries is counted for the one that has its first
  */
 struct handover_describe {
 	__u32 size;

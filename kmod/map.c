@@ -409,6 +409,8 @@ static void mark_restored(struct ho_map *map, struct ho_piece piece)
 struct restoring {
 	gfp_t gfp;
 	u64 pages;			/* restored so far */
+	u64 start;			/* somebody waits for it since then; ns */
+	u64 pieces;			/* restored for him */
 };
 
 static int piece_restore(struct ho_map *map, struct ho_piece piece, struct restoring *restoring);
@@ -479,11 +481,24 @@ unlock:
 	return err;
 }
 
-/* For somebody who waits for it. */
-static struct page *frame_restore(struct ho_map *map, u64 pfn, struct ho_piece *piece,
-				  struct restoring *restoring)
+/* For somebody who waits for it, between these two. */
+static void fault_begin(struct restoring *fault)
 {
-	u64 start = ktime_get_ns();
+	*fault = (struct restoring){ .gfp = GFP_KERNEL, .start = ktime_get_ns() };
+}
+
+static void fault_end(struct ho_map *map, const struct restoring *fault)
+{
+	if (!fault->pieces)
+		return;
+	atomic64_add(fault->pieces, &map->faults);
+	atomic64_add(fault->pieces, &ho_counters.faults);
+	atomic64_add(ktime_get_ns() - fault->start, &ho_counters.fault_ns);
+}
+
+static struct page *frame_restore(struct ho_map *map, u64 pfn, struct ho_piece *piece,
+				  struct restoring *fault)
+{
 	struct ho_run run;
 	int err;
 
@@ -492,12 +507,10 @@ static struct page *frame_restore(struct ho_map *map, u64 pfn, struct ho_piece *
 		return ERR_PTR(err);
 	*piece = ho_piece(run, pfn);
 	if (map->incoming && !is_restored(map, piece->pfn)) {
-		err = piece_restore(map, *piece, restoring);
+		err = piece_restore(map, *piece, fault);
 		if (err)
 			return ERR_PTR(err);
-		atomic64_inc(&map->faults);
-		atomic64_inc(&ho_counters.faults);
-		atomic64_add(ktime_get_ns() - start, &ho_counters.fault_ns);
+		fault->pieces++;
 		trace_handover_fault(piece->pfn, piece->nr);
 	}
 	return pfn_to_page(pfn);
@@ -530,14 +543,14 @@ static bool is_mapped_whole(unsigned int order)
 }
 
 /* Pages that lie one after the other, of one piece; 0: none, as ho_map_pages() says. */
-static u64 next_pages(struct ho_map *map, u64 pfn, struct restoring *restoring)
+static u64 next_pages(struct ho_map *map, u64 pfn, struct restoring *fault)
 {
 	struct ho_piece piece;
 
 	/* Seen without a search of the runs, which are many if pieces are small. */
 	if (map->incoming && is_restored(map, pfn))
 		return !is_mapped_whole(folio_order(pfn_folio(pfn)));
-	if (IS_ERR(frame_restore(map, pfn, &piece, restoring)) || is_mapped_whole(piece.order))
+	if (IS_ERR(frame_restore(map, pfn, &piece, fault)) || is_mapped_whole(piece.order))
 		return 0;
 	return piece.pfn + piece.nr - pfn;
 }
@@ -545,15 +558,16 @@ static u64 next_pages(struct ho_map *map, u64 pfn, struct restoring *restoring)
 unsigned long ho_map_pages(struct ho_map *map, u64 index, struct page **pages,
 			   unsigned long max)
 {
-	struct restoring restoring = { .gfp = GFP_KERNEL };
 	unsigned long done = 0;
+	struct restoring fault;
 	u64 pfn, nr = 0, more;
 
+	fault_begin(&fault);
 	down_read(&map->sem);
 	/* Where pieces are small, many; never much more than one of full size. */
-	while (!map->gone && done < max && restoring.pages < HO_BLOCK_PAGES &&
+	while (!map->gone && done < max && fault.pages < HO_BLOCK_PAGES &&
 	       (nr || !find_frames(map, index + done, &pfn, &nr))) {
-		more = min3(next_pages(map, pfn, &restoring), nr, (u64)max - done);
+		more = min3(next_pages(map, pfn, &fault), nr, (u64)max - done);
 		if (!more)
 			break;
 		nr -= more;
@@ -561,17 +575,19 @@ unsigned long ho_map_pages(struct ho_map *map, u64 index, struct page **pages,
 			pages[done++] = pfn_to_page(pfn++);
 	}
 	up_read(&map->sem);
+	fault_end(map, &fault);
 	return done;
 }
 
 struct page *ho_map_page(struct ho_map *map, u64 index)
 {
-	struct restoring restoring = { .gfp = GFP_KERNEL };
+	struct restoring fault;
 	struct ho_piece piece;
 	struct page *page;
 	u64 pfn, nr;
 	int err;
 
+	fault_begin(&fault);
 	down_read(&map->sem);
 	err = map->gone ? -ENODATA : find_frames(map, index, &pfn, &nr);
 	if (err == -ENOENT)
@@ -579,29 +595,32 @@ struct page *ho_map_page(struct ho_map *map, u64 index)
 	else if (err)
 		page = ERR_PTR(err);
 	else
-		page = frame_restore(map, pfn, &piece, &restoring);
+		page = frame_restore(map, pfn, &piece, &fault);
 	if (!IS_ERR_OR_NULL(page))
 		get_page(page);
 	up_read(&map->sem);
+	fault_end(map, &fault);
 	return page;
 }
 
 struct folio *ho_map_huge(struct ho_map *map, u64 index)
 {
-	struct restoring restoring = { .gfp = GFP_KERNEL };
 	struct folio *folio = NULL;
+	struct restoring fault;
 	struct ho_piece piece;
 	u64 pfn, nr;
 
+	fault_begin(&fault);
 	down_read(&map->sem);
 	if (!map->gone && !find_frames(map, index, &pfn, &nr) &&
 	    nr >= 1u << HO_PIECE_ORDER &&
-	    !IS_ERR(frame_restore(map, pfn, &piece, &restoring)) &&
+	    !IS_ERR(frame_restore(map, pfn, &piece, &fault)) &&
 	    piece.order == HO_PIECE_ORDER && piece.pfn == pfn) {
 		folio = pfn_folio(pfn);
 		folio_get(folio);
 	}
 	up_read(&map->sem);
+	fault_end(map, &fault);
 	return folio;
 }
 

@@ -4,9 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
-#include <csignal>
-#include <cstring>
 
 #include "common/name.h"
 #include "common/size.h"
@@ -15,22 +12,6 @@ namespace handover::memfd {
 namespace {
 
 client::Error usage(std::string message) { return {"", std::move(message), EINVAL}; }
-
-/// "USR1", "SIGUSR1" or "10" → 10; 0 if there is no such signal, or none that can be caught.
-int signal_of(std::string_view text) {
-  const auto catchable = [](int number) {
-    return number > 0 && number < NSIG && number != SIGKILL && number != SIGSTOP;
-  };
-  if (text.substr(0, 3) == "SIG") text.remove_prefix(3);
-  for (int number = 1; number < NSIG; ++number) {
-    const char* name = sigabbrev_np(number);
-    if (name && text == name) return catchable(number) ? number : 0;
-  }
-  int number = 0;
-  const auto [rest, status] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const bool whole = status == std::errc() && rest == text.data() + text.size();
-  return whole && catchable(number) ? number : 0;
-}
 
 /// CLI11 does not know of the COMMAND, which is cut off before it parses.
 class RunFormatter : public CLI::Formatter {
@@ -49,35 +30,6 @@ COMMAND cannot be run, 2 for a wrong command line. See handover-memfd(1).)";
 
 }  // namespace
 
-client::Result<FreezeMethod> parse_freeze_method(std::string_view text) {
-  using Kind = FreezeMethod::Kind;
-  if (text == "auto") return FreezeMethod{Kind::automatic, 0, 0};
-  if (text == "cgroup") return FreezeMethod{Kind::cgroup, 0, 0};
-  if (text == "sigstop") return FreezeMethod{Kind::stop, 0, 0};
-
-  constexpr std::string_view prefix = "signal:";
-  if (text.substr(0, prefix.size()) != prefix) {
-    return usage("Freeze method '" + std::string(text) +
-                 "' is none of auto, cgroup, sigstop and signal:SIGNAL[,SIGNAL].");
-  }
-  const std::string_view names = text.substr(prefix.size());
-  const auto comma = names.find(',');
-  FreezeMethod method{Kind::signal, signal_of(names.substr(0, comma)), 0};
-  if (method.freeze_signal == 0) {
-    return usage("'" + std::string(names.substr(0, comma)) +
-                 "' is no signal that COMMAND could handle (as USR1).");
-  }
-  if (comma != std::string_view::npos) {
-    const auto thaw = names.substr(comma + 1);
-    method.thaw_signal = signal_of(thaw);
-    if (method.thaw_signal == 0) {
-      return usage("'" + std::string(thaw) + "' is no signal that COMMAND could handle (as CONT).");
-    }
-    if (method.thaw_signal == SIGCONT) method.thaw_signal = 0;  // sent in any case
-  }
-  return method;
-}
-
 client::Result<std::variant<Options, Information>> parse_options(
     const std::vector<std::string>& arguments) {
   // COMMAND is cut off first, so that nothing in it is ever taken for an option of ours.
@@ -95,23 +47,25 @@ client::Result<std::variant<Options, Information>> parse_options(
   auto* run = app.add_subcommand("run", "Run COMMAND with a memfd that survives kernel updates");
   run->formatter(std::make_shared<RunFormatter>());
   run->footer(footer);
-  run->add_option("--name", options.name, "Name of the client and of its session")
+  run->add_option("--name", options.keeper.name, "Name of the client and of its session")
       ->required()
       ->type_name("NAME");
   run->add_option("--size", size, "Bytes of memory; K, M, G and T are understood")
       ->required()
       ->type_name("SIZE");
-  run->add_option("--needs", options.needs, "A client that must be restored before; repeatable")
+  run->add_option("--needs", options.keeper.needs,
+                  "A client that must be restored before; repeatable")
       ->type_name("NAME")
       ->expected(1)
       ->take_all();
   run->add_option("--freeze", freeze,
                   "How COMMAND is stopped: auto, cgroup, sigstop,\nor signal:SIGNAL[,SIGNAL]")
       ->type_name("METHOD");
-  run->add_option("--backend", options.backend, "Backend of handoverd to use")->type_name("NAME");
+  run->add_option("--backend", options.keeper.backend, "Backend of handoverd to use")
+      ->type_name("NAME");
   run->add_option("--wait", wait_seconds, "How long to wait for handoverd at the start (90)")
       ->type_name("SECONDS");
-  run->add_flag("--optional", options.optional, "An update may go on without this client");
+  run->add_flag("--optional", options.keeper.optional, "An update may go on without this client");
 
   std::reverse(ours.begin(), ours.end());  // as CLI11 takes a vector
   try {
@@ -125,20 +79,20 @@ client::Result<std::variant<Options, Information>> parse_options(
     return usage(std::string(error.what()) + ".");
   }
 
-  if (auto name = common::check_name(options.name); !name) return name.error();
+  if (auto name = common::check_name(options.keeper.name); !name) return name.error();
   auto bytes = common::parse_size(size);
   if (!bytes) return bytes.error();
   options.size = *bytes;
-  auto method = parse_freeze_method(freeze);
+  auto method = common::parse_freeze_method(freeze);
   if (!method) return method.error();
-  options.freeze = *method;
+  options.keeper.freeze = *method;
   constexpr double most_seconds = 1e9;
   if (!(wait_seconds >= 0 && wait_seconds <= most_seconds)) {
     return usage("--wait takes 0 to 1000000000 seconds.");
   }
-  options.wait_usec = static_cast<std::uint64_t>(wait_seconds * 1e6);
-  if (separator != arguments.end()) options.command.assign(separator + 1, arguments.end());
-  if (options.command.empty() || options.command.front().empty()) {
+  options.keeper.wait_usec = static_cast<std::uint64_t>(wait_seconds * 1e6);
+  if (separator != arguments.end()) options.keeper.command.assign(separator + 1, arguments.end());
+  if (options.keeper.command.empty() || options.keeper.command.front().empty()) {
     return usage("There is no command to run: put it behind '--'.");
   }
   return std::variant<Options, Information>(std::move(options));

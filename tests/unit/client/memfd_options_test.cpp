@@ -45,24 +45,24 @@ TEST(MemfdOptions, AllOfThem) {
                                "--name",
                                "--",
                                "x"});
-  EXPECT_EQ(options.name, "db");
+  EXPECT_EQ(options.keeper.name, "db");
   EXPECT_EQ(options.size, UINT64_C(2) << 30);
-  EXPECT_EQ(options.needs, (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(options.freeze.kind, FreezeMethod::Kind::signal);
-  EXPECT_EQ(options.freeze.freeze_signal, SIGUSR1);
-  EXPECT_EQ(options.freeze.thaw_signal, SIGUSR2);
-  EXPECT_TRUE(options.optional);
-  EXPECT_EQ(options.backend, "luo");
-  EXPECT_EQ(options.wait_usec, 1'500'000U);
+  EXPECT_EQ(options.keeper.needs, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(options.keeper.freeze.kind, common::FreezeMethod::Kind::signal);
+  EXPECT_EQ(options.keeper.freeze.freeze_signal, SIGUSR1);
+  EXPECT_EQ(options.keeper.freeze.thaw_signal, SIGUSR2);
+  EXPECT_TRUE(options.keeper.optional);
+  EXPECT_EQ(options.keeper.backend, "luo");
+  EXPECT_EQ(options.keeper.wait_usec, 1'500'000U);
   // What stands behind the first "--" is COMMAND's alone.
-  EXPECT_EQ(options.command, (std::vector<std::string>{"prog", "--name", "--", "x"}));
+  EXPECT_EQ(options.keeper.command, (std::vector<std::string>{"prog", "--name", "--", "x"}));
 }
 
 TEST(MemfdOptions, Defaults) {
   const auto options = parsed({"run", "--name", "db", "--size", "1M", "--", "prog"});
-  EXPECT_EQ(options.freeze.kind, FreezeMethod::Kind::automatic);
-  EXPECT_FALSE(options.optional);
-  EXPECT_EQ(options.wait_usec, 90'000'000U);
+  EXPECT_EQ(options.keeper.freeze.kind, common::FreezeMethod::Kind::automatic);
+  EXPECT_FALSE(options.keeper.optional);
+  EXPECT_EQ(options.keeper.wait_usec, 90'000'000U);
 }
 
 TEST(MemfdOptions, WhatIsWrongIsNamed) {
@@ -90,23 +90,6 @@ TEST(MemfdOptions, HelpFitsAScreen) {
   std::size_t start = 0;
   for (std::size_t end = 0; (end = text.find('\n', start)) != std::string::npos; start = end + 1) {
     EXPECT_LE(end - start, 80U) << text.substr(start, end - start);
-  }
-}
-
-TEST(FreezeMethods, KnownOnes) {
-  EXPECT_EQ(parse_freeze_method("auto")->kind, FreezeMethod::Kind::automatic);
-  EXPECT_EQ(parse_freeze_method("cgroup")->kind, FreezeMethod::Kind::cgroup);
-  EXPECT_EQ(parse_freeze_method("sigstop")->kind, FreezeMethod::Kind::stop);
-  EXPECT_EQ(parse_freeze_method("signal:SIGUSR1")->freeze_signal, SIGUSR1);
-  EXPECT_EQ(parse_freeze_method("signal:12")->freeze_signal, 12);
-  EXPECT_EQ(parse_freeze_method("signal:USR1,CONT")->thaw_signal, 0);  // SIGCONT is sent anyway
-}
-
-TEST(FreezeMethods, UnknownOnes) {
-  for (const char* text :
-       {"", "freeze", "signal", "signal:", "signal:KILL", "signal:STOP", "signal:NOPE",
-        "signal:USR1,", "signal:USR1,KILL", "signal:0", "signal:65", "signal:10x"}) {
-    EXPECT_FALSE(parse_freeze_method(text)) << text;
   }
 }
 

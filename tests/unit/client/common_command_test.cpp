@@ -11,10 +11,10 @@
 #include <string>
 #include <thread>
 
-#include "memfd/command.h"
+#include "common/command.h"
 #include "support/temporary_directory.h"
 
-namespace handover::memfd {
+namespace handover::common {
 namespace {
 
 int exit_code_of(pid_t child) {
@@ -25,11 +25,13 @@ int exit_code_of(pid_t child) {
 
 std::string first_child_of(pid_t process) {
   const std::string pid = std::to_string(process);
-  const std::string all = test::text_of("/proc/" + pid + "/task/" + pid + "/children");
+  const std::string all = handover::test::text_of("/proc/" + pid + "/task/" + pid + "/children");
   return all.substr(0, all.find(' '));
 }
 
-bool sleeps(const std::string& pid) { return test::text_of("/proc/" + pid + "/comm") == "sleep\n"; }
+bool sleeps(const std::string& pid) {
+  return handover::test::text_of("/proc/" + pid + "/comm") == "sleep\n";
+}
 
 TEST(Command, GetsTheMemoryAsDescriptor3) {
   const client::Fd memory(memfd_create("m", MFD_CLOEXEC));
@@ -39,8 +41,7 @@ TEST(Command, GetsTheMemoryAsDescriptor3) {
                      "printf '%s/%s/%s/%s' \"$LISTEN_FDS\" \"$LISTEN_FDNAMES\" "
                      "\"$HANDOVER_RESTORED\" \"${NOTIFY_SOCKET-none}\" >&3; "
                      "[ \"$LISTEN_PID\" = $$ ] && exit 7"};
-  start.memory = memory.get();
-  start.memory_name = "db";
+  start.descriptors = {{memory.get(), "db"}};
   start.restored = true;
   setenv("NOTIFY_SOCKET", "@nowhere", 1);
   auto child = start_command(start);
@@ -58,7 +59,7 @@ TEST(Command, WorksWhenTheMemoryIsDescriptor3Already) {
   ASSERT_EQ(dup3(memory.get(), 3, O_CLOEXEC) == 3 || memory.get() == 3, true);
   Start start;
   start.arguments = {"sh", "-c", "echo x >&3"};
-  start.memory = 3;
+  start.descriptors = {{3, "m"}};
   auto child = start_command(start);
   ASSERT_TRUE(child) << child.error().message;
   EXPECT_EQ(exit_code_of(*child), 0);
@@ -73,7 +74,7 @@ TEST(Command, WorksWhenTheMemoryIsDescriptor3Already) {
 TEST(Command, WhatCannotRunSaysWhy) {
   const client::Fd memory(memfd_create("m", MFD_CLOEXEC));
   Start start;
-  start.memory = memory.get();
+  start.descriptors = {{memory.get(), "m"}};
   start.arguments = {"/no/such/program"};
   auto absent = start_command(start);
   ASSERT_FALSE(absent);
@@ -87,7 +88,7 @@ TEST(Command, WhatCannotRunSaysWhy) {
 TEST(Command, GroupIsStoppedOnceAllOfItIs) {
   const client::Fd memory(memfd_create("m", MFD_CLOEXEC));
   Start start;
-  start.memory = memory.get();
+  start.descriptors = {{memory.get(), "m"}};
   start.arguments = {"sh", "-c", "sleep 100 & exec sleep 100"};
   auto child = start_command(start);
   ASSERT_TRUE(child) << child.error().message;
@@ -127,4 +128,4 @@ TEST(ProcessStat, NamesMayHoldAnything) {
 }
 
 }  // namespace
-}  // namespace handover::memfd
+}  // namespace handover::common

@@ -11,14 +11,14 @@
 
 #include "cgroup.h"
 #include "command.h"
-#include "common/file.h"
+#include "file.h"
 
-namespace handover::memfd {
+namespace handover::common {
 namespace {
 
 /// A process or group that has ended meanwhile needs no signal.
 client::Result<void> send_signal(pid_t target, int signal, const char* what) {
-  if (::kill(target, signal) < 0 && errno != ESRCH) return common::errno_error(what);
+  if (::kill(target, signal) < 0 && errno != ESRCH) return errno_error(what);
   return {};
 }
 
@@ -119,7 +119,8 @@ class SignalFreezer : public GroupFreezer {
 
 client::Result<std::unique_ptr<Freezer>> make_cgroup_freezer(const std::string& parent) {
   // The pid keeps two of us in one cgroup apart, as in a login session.
-  auto cgroup = Cgroup::make(parent + "/handover-memfd-" + std::to_string(getpid()));
+  auto cgroup =
+      Cgroup::make(parent + "/" + program_invocation_short_name + "-" + std::to_string(getpid()));
   if (!cgroup) return cgroup.error();
   return std::unique_ptr<Freezer>(std::make_unique<CgroupFreezer>(std::move(*cgroup)));
 }
@@ -150,4 +151,4 @@ client::Result<std::unique_ptr<Freezer>> make_freezer(const FreezeMethod& method
   return std::unique_ptr<Freezer>(std::make_unique<StopFreezer>());
 }
 
-}  // namespace handover::memfd
+}  // namespace handover::common

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace handover::memfd {
+namespace handover::common {
 
 /// This process's own cgroup (version 2) as a directory; an error if there is none.
 client::Result<std::string> own_cgroup();
@@ -42,4 +42,4 @@ class Cgroup {
   client::Fd procs_;
 };
 
-}  // namespace handover::memfd
+}  // namespace handover::common

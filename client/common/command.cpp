@@ -11,36 +11,54 @@
 #include <cstdlib>
 #include <memory>
 
-#include "common/file.h"
-#include "common/process.h"
+#include "file.h"
+#include "process.h"
 
-namespace handover::memfd {
+namespace handover::common {
 namespace {
 
 constexpr int first_listen_fd = 3;  // SD_LISTEN_FDS_START
+
+/// Moves copies of the descriptors to fd 3 and on. False with errno set if it cannot.
+bool place_descriptors(const std::vector<Handed>& descriptors) {
+  const int end = first_listen_fd + static_cast<int>(descriptors.size());
+  // First above all places, so that none is overwritten before it was moved.
+  std::vector<int> high;
+  for (const auto& handed : descriptors) {
+    high.push_back(fcntl(handed.fd, F_DUPFD_CLOEXEC, end));
+    if (high.back() < 0) return false;
+  }
+  for (std::size_t i = 0; i < high.size(); ++i) {
+    if (dup2(high[i], first_listen_fd + static_cast<int>(i)) < 0) return false;
+  }
+  return true;
+}
+
+std::string names_of(const std::vector<Handed>& descriptors) {
+  std::string names;
+  for (const auto& handed : descriptors) names += (names.empty() ? "" : ":") + handed.name;
+  return names;
+}
 
 /// In the child.
 bool prepare_command(const Start& start) {
   if (setpgid(0, 0) < 0) return false;
   if (start.cgroup_procs >= 0 && write(start.cgroup_procs, "0", 1) < 0) return false;
-  if (start.memory == first_listen_fd) {
-    if (fcntl(start.memory, F_SETFD, 0) < 0) return false;
-  } else if (dup2(start.memory, first_listen_fd) < 0) {
-    return false;
-  }
+  if (!place_descriptors(start.descriptors)) return false;
   // One thread, so the child may use what allocates.
   setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
-  setenv("LISTEN_FDS", "1", 1);
-  setenv("LISTEN_FDNAMES", start.memory_name.c_str(), 1);
+  setenv("LISTEN_FDS", std::to_string(start.descriptors.size()).c_str(), 1);
+  setenv("LISTEN_FDNAMES", names_of(start.descriptors).c_str(), 1);
   setenv("HANDOVER_RESTORED", start.restored ? "1" : "0", 1);
-  return common::forget_parent();
+  for (const auto& [name, value] : start.environment) setenv(name.c_str(), value.c_str(), 1);
+  return forget_parent();
 }
 
 }  // namespace
 
 client::Result<pid_t> start_command(const Start& start) {
-  return common::start_process(start.arguments, first_listen_fd + 1,
-                               [&] { return prepare_command(start); });
+  const int first_free = first_listen_fd + static_cast<int>(start.descriptors.size());
+  return start_process(start.arguments, first_free, [&] { return prepare_command(start); });
 }
 
 client::Result<ProcessStat> parse_stat(std::string_view line) {
@@ -63,11 +81,11 @@ client::Result<bool> group_is_stopped(pid_t group) {
   const auto close = [](DIR* directory) { closedir(directory); };
   using Directory = std::unique_ptr<DIR, decltype(close)>;
   const Directory processes(opendir("/proc"), close);
-  if (!processes) return common::errno_error("Cannot open /proc");
+  if (!processes) return errno_error("Cannot open /proc");
   while (const dirent* process = readdir(processes.get())) {  // NOLINT(concurrency-mt-unsafe)
     if (!isdigit(static_cast<unsigned char>(process->d_name[0]))) continue;
     const std::string path = std::string("/proc/") + process->d_name;
-    auto text = common::read_file(path + "/stat");
+    auto text = read_file(path + "/stat");
     if (!text) continue;  // it has ended meanwhile
     auto stat = parse_stat(*text);
     if (!stat) return stat.error();
@@ -77,7 +95,7 @@ client::Result<bool> group_is_stopped(pid_t group) {
     if (!threads) continue;
     while (const dirent* thread = readdir(threads.get())) {  // NOLINT(concurrency-mt-unsafe)
       if (!isdigit(static_cast<unsigned char>(thread->d_name[0]))) continue;
-      auto thread_text = common::read_file(path + "/task/" + thread->d_name + "/stat");
+      auto thread_text = read_file(path + "/task/" + thread->d_name + "/stat");
       if (!thread_text) continue;
       auto thread_stat = parse_stat(*thread_text);
       if (!thread_stat) return thread_stat.error();
@@ -88,4 +106,4 @@ client::Result<bool> group_is_stopped(pid_t group) {
   return true;
 }
 
-}  // namespace handover::memfd
+}  // namespace handover::common

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <gtest/gtest.h>
 
-#include "memfd/cgroup.h"
+#include "common/cgroup.h"
 
-namespace handover::memfd {
+namespace handover::common {
 namespace {
 
 TEST(CgroupFiles, PathOfVersion2) {
@@ -27,4 +27,4 @@ TEST(CgroupFiles, MountOfVersion2) {
 }
 
 }  // namespace
-}  // namespace handover::memfd
+}  // namespace handover::common

@@ -10,9 +10,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "common/file.h"
+#include "file.h"
 
-namespace handover::memfd {
+namespace handover::common {
 
 std::string cgroup_path(std::string_view text) {
   while (!text.empty()) {
@@ -40,9 +40,9 @@ std::string cgroup_mount(std::string_view text) {
 }
 
 client::Result<std::string> own_cgroup() {
-  auto mounts = common::read_file("/proc/self/mountinfo");
+  auto mounts = read_file("/proc/self/mountinfo");
   if (!mounts) return mounts.error();
-  auto mine = common::read_file("/proc/self/cgroup");
+  auto mine = read_file("/proc/self/cgroup");
   if (!mine) return mine.error();
   const std::string mount = cgroup_mount(*mounts);
   const std::string path = cgroup_path(*mine);
@@ -63,14 +63,13 @@ bool is_delegated(const std::string& cgroup) {
 
 client::Result<Cgroup> Cgroup::make(std::string directory) {
   if (mkdir(directory.c_str(), 0755) < 0 && errno != EEXIST) {
-    return common::errno_error("Cannot make the cgroup " + directory);
+    return errno_error("Cannot make the cgroup " + directory);
   }
   Cgroup cgroup(std::move(directory));
   // One that an earlier run left behind may be frozen: COMMAND would never start.
   if (auto thawed = cgroup.set_frozen(false); !thawed) return thawed.error();
   cgroup.procs_.reset(open((cgroup.directory_ + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
-  if (!cgroup.procs_)
-    return common::errno_error("Cannot open cgroup.procs of " + cgroup.directory_);
+  if (!cgroup.procs_) return errno_error("Cannot open cgroup.procs of " + cgroup.directory_);
   return cgroup;
 }
 
@@ -86,7 +85,7 @@ client::Result<void> Cgroup::write(const char* file, const char* value) const {
   const std::string path = directory_ + "/" + file;
   const client::Fd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd || ::write(fd.get(), value, strlen(value)) < 0) {
-    return common::errno_error("Cannot write " + path);
+    return errno_error("Cannot write " + path);
   }
   return {};
 }
@@ -96,11 +95,11 @@ client::Result<void> Cgroup::set_frozen(bool frozen) {
 }
 
 client::Result<bool> Cgroup::is_frozen() const {
-  auto events = common::read_file(directory_ + "/cgroup.events");
+  auto events = read_file(directory_ + "/cgroup.events");
   if (!events) return events.error();
   return events->find("frozen 1") != std::string::npos;
 }
 
 client::Result<void> Cgroup::kill() { return write("cgroup.kill", "1"); }
 
-}  // namespace handover::memfd
+}  // namespace handover::common

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "keeper.h"
 
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -11,18 +9,13 @@
 #include <csignal>
 
 #include "command.h"
-#include "common/file.h"
-#include "common/log.h"
+#include "file.h"
+#include "log.h"
 
-namespace handover::memfd {
-
-using common::errno_error;
-using common::now_usec;
-using common::say;
+namespace handover::common {
 
 namespace {
 
-constexpr std::uint64_t token = 1;  // a session of ours holds the memory and nothing else
 constexpr std::uint64_t still_poll_usec = 500;
 constexpr std::uint64_t default_freeze_timeout_usec = 5'000'000;
 // A daemon that is gone for so long can neither finish the update nor thaw anyone.
@@ -30,11 +23,13 @@ constexpr std::uint64_t orphan_usec = 60'000'000;
 
 }  // namespace
 
-Keeper::Keeper(Options options, sd_event* event, client::Connection connection)
+Keeper::Keeper(KeeperOptions options, sd_event* event, client::Connection connection,
+               std::unique_ptr<Kept> kept)
     : options_(std::move(options)),
       event_(event),
       connection_(std::move(connection)),
-      preservation_(connection_, options_.name, options_.backend) {}
+      preservation_(connection_, options_.name, options_.backend),
+      kept_(std::move(kept)) {}
 
 Keeper::~Keeper() = default;
 
@@ -44,7 +39,10 @@ client::Result<void> Keeper::start(int* exit_code) {
   client::Client::Options registration;
   registration.needs = options_.needs;
   registration.optional = options_.optional;
-  auto registered = common::register_owner(this, connection_, options_.name, registration);
+  registration.prepare_timeout_usec = options_.prepare_timeout_usec;
+  registration.freeze_timeout_usec = options_.freeze_timeout_usec;
+  registration.restore_timeout_usec = options_.restore_timeout_usec;
+  auto registered = register_owner(this, connection_, options_.name, registration);
   if (!registered) return registered.error();
   client_.emplace(std::move(*registered));
 
@@ -54,7 +52,10 @@ client::Result<void> Keeper::start(int* exit_code) {
   freezer_ = std::move(*freezer);
 
   if (client_->state() == HANDOVER_CLIENT_RESTORING) return {};  // on_restore() goes on
-  if (auto made = make_memory(); !made) return made;
+  if (auto made = make(); !made) {
+    forget();
+    return made;
+  }
   auto started = run_command(false);
   if (!started) {
     *exit_code = started.error().code == ENOENT ? not_found : cannot_run;
@@ -75,23 +76,18 @@ client::Result<void> Keeper::watch_signals() {
   });
 }
 
-/// The first start: new memory, preserved before anybody uses it.
-client::Result<void> Keeper::make_memory() {
-  memory_.reset(memfd_create(options_.name.c_str(), MFD_CLOEXEC));
-  if (!memory_) return errno_error("Cannot make a memfd");
-  if (ftruncate(memory_.get(), static_cast<off_t>(options_.size)) < 0) {
-    return errno_error("Cannot give the memfd " + std::to_string(options_.size) + " bytes");
-  }
-  return preservation_.begin({{token, memory_.get()}});
+/// The first start: all is new, and preserved before anybody uses it.
+client::Result<void> Keeper::make() {
+  if (auto made = kept_->make(); !made) return made;
+  return preservation_.begin(kept_->items());
 }
 
 client::Result<void> Keeper::run_command(bool restored) {
   Start start;
   start.arguments = options_.command;
-  start.memory = memory_.get();
-  start.memory_name = options_.name;
   start.restored = restored;
   start.cgroup_procs = freezer_->procs_fd();
+  kept_->hand_over(start);
   auto child = start_command(start);
   if (!child) return child.error();
   child_ = *child;
@@ -107,18 +103,22 @@ client::Result<void> Keeper::run_command(bool restored) {
       this);
   if (r < 0) return errno_error("Cannot watch the command", -r);
   child_source_.reset(source);
-  sd_notifyf(0, "READY=1\nSTATUS=%s: %s runs as process %d", options_.name.c_str(),
-             options_.command.front().c_str(), static_cast<int>(child_));
+  const std::string status = kept_->status();
+  sd_notifyf(0, "READY=1\nSTATUS=%s: %s runs as process %d%s%s", options_.name.c_str(),
+             options_.command.front().c_str(), static_cast<int>(child_), status.empty() ? "" : "; ",
+             status.c_str());
   return {};
 }
 
 void Keeper::on_prepare(client::Call call) {
   preservation_.attempt();
-  if (preservation_.complete()) {
-    call.done();
-  } else {
-    call.fail("The memory of '" + options_.name + "' is not preserved: " + preservation_.reason());
+  if (!preservation_.complete()) {
+    call.fail("Not preserved: " + kept_->what() + " of '" + options_.name +
+              "': " + preservation_.reason());
+    return;
   }
+  if (auto session = connection_.get_session(options_.name)) kept_->prepare(*session);
+  call.done();
 }
 
 void Keeper::on_freeze(client::Call call) {
@@ -153,9 +153,8 @@ void Keeper::look_whether_still() {
       ended.si_pid == child_) {
     return;
   }
-  auto still = freezer_->is_still(child_);
+  auto still = come_to_rest();
   if (still && *still) {
-    motion_ = Motion::still;
     freeze_call_->done();
     freeze_call_.reset();
     return;
@@ -172,9 +171,19 @@ void Keeper::look_whether_still() {
   still_timer_.start(still_poll_usec);
 }
 
+/// Does COMMAND stand still, and with it all that is kept for it?
+client::Result<bool> Keeper::come_to_rest() {
+  auto still = freezer_->is_still(child_);
+  if (!still || !*still) return still;
+  motion_ = Motion::still;
+  if (auto quiet = kept_->quiesce(); !quiet) return quiet.error();
+  return true;
+}
+
 client::Result<void> Keeper::thaw() {
   orphan_timer_.stop();
   if (child_ == 0 || motion_ == Motion::running) return {};
+  if (auto resumed = kept_->resume(); !resumed) return resumed;
   auto thawed = freezer_->thaw(child_);
   if (thawed) motion_ = Motion::running;
   return thawed;
@@ -198,45 +207,36 @@ void Keeper::on_restore(client::Call call) {
   auto restored = restore();
   if (!restored) {
     const auto& error = restored.error();
-    say(SD_ERR, "The memory of '" + options_.name + "' did not come back: " + error.message);
+    say(SD_ERR,
+        "Did not come back: " + kept_->what() + " of '" + options_.name + "': " + error.message);
     call.fail(error.message);
     if (child_ == 0) {
-      // New memory in place of the old would be a silent loss: the next start is a fresh one.
+      // Something new in place of the old would be a silent loss: the next start is a fresh one.
       leave(own_failure);
       return;
     }
-    // No kernel was booted, and COMMAND still has its memory, whatever the daemon lost.
+    // No kernel was booted, and COMMAND still has all of it, whatever the daemon lost.
     if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
-    preservation_.begin_again({{token, memory_.get()}});
+    preservation_.begin_again(kept_->items());
     return;
   }
   call.done();
   // For the next update. The daemon finishes the incoming session of this name upon the answer.
-  preservation_.begin_again({{token, memory_.get()}});
+  preservation_.begin_again(kept_->items());
 }
 
 client::Result<void> Keeper::restore() {
   preservation_.lost();
   auto session = connection_.get_session(options_.name);
   if (!session) return session.error();
-  auto memory = session->retrieve(token);
-  // The daemon died after it gave us the memory, and asks once more (docs/dbus.md, Restore).
-  if (!memory && child_ != 0 && memory.error().is("AlreadyRetrieved")) return thaw();
-  if (!memory) return memory.error();
-
   if (child_ == 0) {
-    memory_ = std::move(*memory);
+    if (auto back = kept_->retrieve(*session); !back) return back;
     return run_command(true);
   }
-  // No kernel was booted (the emulated backend), so COMMAND is still there, and has its memory.
-  struct stat kept = {};
-  struct stat ours = {};
-  if (fstat(memory->get(), &kept) < 0 || fstat(memory_.get(), &ours) < 0) {
-    return errno_error("Cannot look at the memory");
-  }
-  if (kept.st_dev != ours.st_dev || kept.st_ino != ours.st_ino) {
-    return client::Error{"", "What came back is not the memory that the command has.", ESTALE};
-  }
+  // No kernel was booted (the emulated backend), so COMMAND is still there, and has all it had.
+  auto same = kept_->compare(*session);
+  // The daemon died after it gave everything back, and asks once more (docs/dbus.md, Restore).
+  if (!same && !same.error().is("AlreadyRetrieved")) return same;
   return thaw();
 }
 
@@ -262,8 +262,8 @@ void Keeper::on_signal(int signal) {
     return;
   }
   if (ending && motion_ == Motion::still) {
-    // The orderly way into the next kernel: the memory is the kernel's already, and COMMAND must
-    // not touch it again.
+    // The orderly way into the next kernel: what is preserved is the kernel's already, and COMMAND
+    // must not touch it again.
     if (auto killed = freezer_->kill(child_); !killed) say(SD_ERR, killed.error().message);
     leave(0);
     return;
@@ -284,7 +284,7 @@ void Keeper::on_command_changed(const siginfo_t& info) {
     freeze_call_->fail("The command of '" + options_.name + "' has ended.");
     freeze_call_.reset();
   }
-  // Nobody needs the memory any more, unless an update has begun that may bring it back.
+  // Nobody needs what was kept any more, unless an update has begun that may bring it back.
   if (!stood_still) forget();
   leave(exited ? info.si_status : 128 + info.si_status);
 }
@@ -301,4 +301,4 @@ void Keeper::leave(int exit_code) {
   sd_event_exit(event_, exit_code);
 }
 
-}  // namespace handover::memfd
+}  // namespace handover::common

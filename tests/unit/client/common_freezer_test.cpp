@@ -10,11 +10,11 @@
 #include <string>
 #include <thread>
 
+#include "common/command.h"
 #include "common/file.h"
-#include "memfd/command.h"
-#include "memfd/freezer.h"
+#include "common/freezer.h"
 
-namespace handover::memfd {
+namespace handover::common {
 namespace {
 
 /// A process group of its own, killed and reaped in the end.
@@ -43,7 +43,7 @@ class Group {
 
 /// Waits in the kernel for what no signal but SIGKILL ends.
 bool waits_deeply(pid_t process) {
-  auto text = common::read_file("/proc/" + std::to_string(process) + "/stat");
+  auto text = read_file("/proc/" + std::to_string(process) + "/stat");
   if (!text) return false;
   auto stat = parse_stat(*text);
   return stat && stat->state == 'D';
@@ -108,4 +108,4 @@ TEST(Freezer, StopsAgainAfterAThaw) {
 }
 
 }  // namespace
-}  // namespace handover::memfd
+}  // namespace handover::common

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// COMMAND as a child process: its start with the memory as fd 3, and whether it stands still.
+// COMMAND as a child process: its start with descriptors from fd 3 on, and whether it stands still.
 #pragma once
 
 #include <sys/types.h>
@@ -7,16 +7,23 @@
 #include <handover/handover.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-namespace handover::memfd {
+namespace handover::common {
+
+/// A descriptor to hand over; the name goes into LISTEN_FDNAMES.
+struct Handed {
+  int fd = -1;
+  std::string name;
+};
 
 struct Start {
   std::vector<std::string> arguments;  ///< the first is looked up in $PATH
-  int memory = -1;                     ///< becomes fd 3
-  std::string memory_name;             ///< LISTEN_FDNAMES
-  bool restored = false;               ///< HANDOVER_RESTORED
-  int cgroup_procs = -1;               ///< joined by writing "0"; -1: stays in ours
+  std::vector<Handed> descriptors;     ///< become fd 3, 4, … in this order
+  std::vector<std::pair<std::string, std::string>> environment;  ///< set besides LISTEN_*
+  bool restored = false;                                         ///< HANDOVER_RESTORED
+  int cgroup_procs = -1;  ///< joined by writing "0"; -1: stays in ours
 };
 
 /// The new process, leader of its own process group. Returns once it executes COMMAND; an error
@@ -33,4 +40,4 @@ client::Result<ProcessStat> parse_stat(std::string_view line);
 /// Are all threads of all processes in the group stopped (or dead)? True also for none left.
 client::Result<bool> group_is_stopped(pid_t group);
 
-}  // namespace handover::memfd
+}  // namespace handover::common

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Makes COMMAND stand still and go on, in the way chosen on the command line.
+// Makes COMMAND stand still and go on, in the way chosen by the operator.
 #pragma once
 
 #include <sys/types.h>
 
 #include <handover/handover.hpp>
 #include <memory>
+#include <string>
 
-#include "options.h"
+#include "freeze_method.h"
 
-namespace handover::memfd {
+namespace handover::common {
 
 class Freezer {
  public:
@@ -28,4 +29,4 @@ class Freezer {
 
 client::Result<std::unique_ptr<Freezer>> make_freezer(const FreezeMethod& method);
 
-}  // namespace handover::memfd
+}  // namespace handover::common

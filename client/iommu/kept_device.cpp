@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "kept_device.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+#include "common/file.h"
+#include "common/log.h"
+#include "common/memory_file.h"
+
+extern char** environ;
+
+namespace handover::iommu {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint64_t table_token = 1;
+constexpr std::uint64_t iommufd_token = 2;
+constexpr std::uint64_t device_token = 3;
+constexpr std::chrono::milliseconds device_poll{20};
+
+using common::say;
+
+std::uint64_t usec_since(Clock::time_point begin) {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin).count());
+}
+
+std::string milliseconds(std::uint64_t usec) {
+  const auto tenths = (usec + 50) / 100;
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " ms";
+}
+
+/// By LUO and nobody else: of a backend that keeps descriptors without the kernel (the emulated
+/// one) the device would have nothing.
+client::Result<void> preserve_in_luo(client::Session& session, std::uint64_t token, int fd) {
+  auto kept = session.preserve_in("luo", token, fd);
+  // Since an earlier update, which was cancelled.
+  if (!kept && kept.error().is("TokenTaken")) return {};
+  return kept;
+}
+
+/// Nothing loads these by itself: the device is no vfio-pci's by its id. What fails here shows when
+/// the driver is missed; where it is built in, there may be no modprobe at all.
+void load_modules() {
+  std::string program = "modprobe";
+  std::string quiet = "--quiet";
+  std::string module = "vfio-pci";  // which brings vfio and iommufd
+  char* arguments[] = {program.data(), quiet.data(), module.data(), nullptr};
+  pid_t child = 0;
+  if (posix_spawnp(&child, "modprobe", nullptr, nullptr, arguments, environ) != 0) return;
+  while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+}  // namespace
+
+KeptDevice::KeptDevice(Config config, std::vector<common::Handed> inherited)
+    : config_(std::move(config)), inherited_(std::move(inherited)), pci_(config_.device) {}
+
+client::Result<void> KeptDevice::open(sd_event* event) {
+  return control_.open(event, [this](const Request& request) { return serve(request); });
+}
+
+// ---- first start, and the next kernel -----------------------------------------------------------
+
+client::Result<void> KeptDevice::make() {
+  auto memories = config_.memories;
+  if (auto found = find_memories(memories, nullptr); !found) return found;
+  if (auto opened = open_device(); !opened) return opened;
+  const auto begin = Clock::now();
+  if (auto attached = device_->attach(*space_); !attached) return attached;
+  const auto attach_usec = usec_since(begin);
+  if (auto limits = take_limits(); !limits) return limits;
+  const TableHead head{config_.device, false, false, space_->id()};
+  if (auto made = record_.make(head, memories, config_.most_mappings); !made) return made;
+  const auto mapping = Clock::now();
+  if (auto mapped = map(config_.mappings); !mapped) return mapped;
+  note("New", usec_since(mapping), attach_usec);
+  return {};
+}
+
+client::Result<void> KeptDevice::retrieve(client::Session& session) {
+  auto table = session.retrieve(table_token);
+  if (!table) return table.error();
+  if (auto loaded = record_.load(std::move(*table)); !loaded) return loaded;
+  auto memories = record_.memories();
+  if (auto found = find_memories(memories, &session); !found) return found;
+  if (memories != record_.memories()) {
+    return client::Error{"", "A memory came back with another size than it had.", EBADMSG};
+  }
+  auto by_kernel = retrieve_from_kernel(session);
+  if (!by_kernel) return by_kernel.error();
+  if (!*by_kernel) {
+    if (auto rebuilt = rebuild(); !rebuilt) return rebuilt;
+  }
+  auto head = record_.head();
+  head.device = config_.device;
+  head.kernel_keeps = false;
+  head.ioas = space_->id();
+  record_.set_head(head);
+  if (!head.bus_master) return {};
+  return device_->set_bus_master(true);
+}
+
+/// Makes the memories that are ours, or takes them out of the session; finds the others among what
+/// we were started with. Their sizes are filled in.
+client::Result<void> KeptDevice::find_memories(std::vector<Memory>& memories,
+                                               client::Session* session) {
+  for (auto& memory : memories) {
+    client::Fd file;
+    if (memory.token == 0) {
+      const auto found =
+          std::find_if(inherited_.begin(), inherited_.end(),
+                       [&](const common::Handed& handed) { return handed.name == memory.name; });
+      if (found == inherited_.end()) {
+        return client::Error{"",
+                             "The memory '" + memory.name +
+                                 "' is not among the descriptors (LISTEN_FDNAMES) that this "
+                                 "program was started with.",
+                             ENOENT};
+      }
+      file.reset(fcntl(found->fd, F_DUPFD_CLOEXEC, 3));
+      if (!file) return common::errno_error("Cannot duplicate a descriptor");
+    } else {
+      auto made = session ? session->retrieve(memory.token)
+                          : common::make_memory(memory.name, memory.bytes);
+      if (!made) return made.error();
+      file = std::move(*made);
+    }
+    auto bytes = common::size_of(file.get());
+    if (!bytes) return bytes.error();
+    memory.bytes = *bytes;
+    memories_.push_back(std::move(file));
+  }
+  return {};
+}
+
+/// In early boot the bus may not have been looked through yet, or another driver may let it go.
+client::Result<void> KeptDevice::wait_for_device() {
+  const auto deadline = Clock::now() + std::chrono::microseconds(config_.device_wait_usec);
+  for (;;) {
+    auto free = pci_.check(config_.take_from);
+    if (free || Clock::now() >= deadline) return free;
+    std::this_thread::sleep_for(device_poll);
+  }
+}
+
+client::Result<void> KeptDevice::open_device() {
+  load_modules();
+  auto space = AddressSpace::open();
+  if (!space) return space.error();
+  space_.emplace(std::move(*space));
+  if (auto there = wait_for_device(); !there) return there;
+  if (auto bound = pci_.bind_to_vfio(); !bound) return bound;
+  auto name = pci_.vfio_name();
+  if (!name) return name.error();
+  auto device = VfioDevice::open(*name, *space_);
+  if (!device) return device.error();
+  device_.emplace(std::move(*device));
+  return {};
+}
+
+/// Where mappings may be: what kernel and device allow, and the configuration.
+client::Result<void> KeptDevice::take_limits() {
+  auto limits = space_->limits();
+  if (!limits) return limits.error();
+  limits_ = *limits;
+  const bool all = config_.iova == Range{};
+  if (!all && !contains(limits_.usable, config_.iova)) {
+    std::string usable;
+    for (const auto& range : limits_.usable) {
+      usable += (usable.empty() ? "" : ", ") + hex(range.first) + "-" + hex(range.last);
+    }
+    return client::Error{"",
+                         "The IOAS of " + config_.device + " is too small: it has " + usable +
+                             ", and \"iova\" asks for " + hex(config_.iova.first) + "-" +
+                             hex(config_.iova.last) + ".",
+                         ERANGE};
+  }
+  if (!all) limits_.usable = {config_.iova};
+  return {};
+}
+
+/// A new IOAS with every mapping where it was.
+client::Result<void> KeptDevice::rebuild() {
+  if (auto opened = open_device(); !opened) return opened;
+  // Attached first: an IOAS without a device takes any file, and fails to pin what is no memfd (the
+  // companion module's) only when the device comes, too late to map it by address.
+  const auto attaching = Clock::now();
+  if (auto attached = device_->attach(*space_); !attached) return attached;
+  const auto attach_usec = usec_since(attaching);
+  if (auto limits = take_limits(); !limits) return limits;
+  const auto mapping = Clock::now();
+  for (const auto& [iova, entry] : record_.mappings().entries()) {
+    if (auto mapped = map_recorded(entry.first); !mapped) return mapped;
+  }
+  const auto map_usec = usec_since(mapping);
+  note("Restored", map_usec, attach_usec);
+  return {};
+}
+
+void KeptDevice::note(const std::string& how, std::uint64_t map_usec, std::uint64_t attach_usec) {
+  const auto& mappings = record_.mappings();
+  status_ = std::to_string(mappings.size()) + " mappings of " + std::to_string(mappings.bytes()) +
+            " bytes, mapped in " + milliseconds(map_usec) + ", attached in " +
+            milliseconds(attach_usec);
+  say(SD_INFO, how + ": " + config_.device + " with " + status_ + " (" +
+                   std::to_string(space_->mapped_by_file()) + " by file, " +
+                   std::to_string(space_->mapped_by_address()) + " by address).");
+}
+
+// ---- sessions -----------------------------------------------------------------------------------
+
+std::vector<common::Preservation::Item> KeptDevice::items() {
+  std::vector<common::Preservation::Item> items = {{table_token, record_.file()}};
+  for (std::size_t i = 0; i < memories_.size(); ++i) {
+    const auto token = record_.memories()[i].token;
+    if (token != 0) items.push_back({token, memories_[i].get()});  // else its owner preserves it
+  }
+  return items;
+}
+
+/// A kernel may one day take iommufd and device over as they are; then nothing is to be rebuilt.
+void KeptDevice::prepare(client::Session& session) {
+  auto kept = preserve_in_luo(session, iommufd_token, space_->iommufd());
+  if (kept) {
+    kept = preserve_in_luo(session, device_token, device_->fd());
+    if (!kept) (void)session.unpreserve(iommufd_token);
+  }
+  auto head = record_.head();
+  head.kernel_keeps = static_cast<bool>(kept);
+  record_.set_head(head);
+  say(SD_INFO, kept ? "The kernel itself preserves the device and its DMA map."
+                    : "The DMA map will be rebuilt in the next kernel, since this one does not "
+                      "preserve it itself: " +
+                          kept.error().message);
+}
+
+client::Result<bool> KeptDevice::retrieve_from_kernel(client::Session& session) {
+  if (!record_.head().kernel_keeps) return false;
+  auto iommufd = session.retrieve(iommufd_token);
+  auto device = session.retrieve(device_token);
+  if (!iommufd || !device) {
+    say(SD_WARNING, "The kernel did not give the device back, so the map is rebuilt: " +
+                        (iommufd ? device.error() : iommufd.error()).message);
+    return false;
+  }
+  auto space = AddressSpace::adopt(std::move(*iommufd), record_.head().ioas);
+  if (!space) return space.error();
+  space_.emplace(std::move(*space));
+  auto adopted = VfioDevice::adopt(std::move(*device));
+  if (!adopted) return adopted.error();
+  device_.emplace(std::move(*adopted));
+  if (auto limits = take_limits(); !limits) return limits.error();
+  say(SD_INFO, "The kernel itself carried the device and its DMA map.");
+  return true;
+}
+
+client::Result<void> KeptDevice::compare(client::Session& session) {
+  for (std::size_t i = 0; i < memories_.size(); ++i) {
+    const auto token = record_.memories()[i].token;
+    if (token == 0) continue;
+    auto memory = session.retrieve(token);
+    if (!memory) return memory.error();
+    if (auto same = common::check_same_file(memory->get(), memories_[i].get()); !same) return same;
+  }
+  auto table = session.retrieve(table_token);
+  if (!table) return table.error();
+  return common::check_same_file(table->get(), record_.file());
+}
+
+// ---- COMMAND ------------------------------------------------------------------------------------
+
+void KeptDevice::hand_over(common::Start& start) {
+  // The library finds the first three by name, and the memories behind them by their place.
+  start.descriptors.push_back({control_.command_end(), "control"});
+  start.descriptors.push_back({device_->fd(), "device"});
+  start.descriptors.push_back({space_->iommufd(), "iommufd"});
+  for (std::size_t i = 0; i < memories_.size(); ++i) {
+    start.descriptors.push_back({memories_[i].get(), record_.memories()[i].name});
+  }
+  start.environment.emplace_back("HANDOVER_IOAS", std::to_string(space_->id()));
+  start.environment.emplace_back("HANDOVER_DEVICE", config_.device);
+}
+
+client::Result<void> KeptDevice::quiesce() {
+  auto on = device_->bus_master();
+  if (!on) return on.error();
+  auto head = record_.head();
+  head.bus_master = *on;
+  record_.set_head(head);
+  quiesced_ = true;
+  if (!*on) return {};
+  return device_->set_bus_master(false);
+}
+
+client::Result<void> KeptDevice::resume() {
+  if (!quiesced_) return {};
+  quiesced_ = false;
+  if (!record_.head().bus_master) return {};
+  return device_->set_bus_master(true);
+}
+
+client::Result<void> KeptDevice::serve(const Request& request) {
+  return request.operation == Request::Operation::map ? map(request.mappings)
+                                                      : unmap(request.mappings);
+}
+
+/// All of them, or none.
+client::Result<void> KeptDevice::map(const std::vector<Mapping>& mappings) {
+  for (std::size_t i = 0; i < mappings.size(); ++i) {
+    auto mapped = map_one(mappings[i]);
+    if (mapped) continue;
+    for (std::size_t done = 0; done < i; ++done) {
+      if (auto gone = space_->unmap(mappings[done]); !gone) say(SD_ERR, gone.error().message);
+      record_.remove(mappings[done].iova);
+    }
+    return mapped;
+  }
+  return {};
+}
+
+client::Result<void> KeptDevice::map_one(const Mapping& mapping) {
+  auto good = record_.mappings().check(mapping, record_.memories(), limits_);
+  if (!good) return good;
+  // Recorded first: a mapping that nobody recorded would be lost, one that was not made is
+  // harmless.
+  if (auto added = record_.add(mapping); !added) return added;
+  auto mapped = map_recorded(mapping);
+  if (!mapped) record_.remove(mapping.iova);
+  return mapped;
+}
+
+client::Result<void> KeptDevice::map_recorded(const Mapping& mapping) {
+  return space_->map(mapping, memories_[mapping.memory].get(),
+                     record_.memories()[mapping.memory].bytes);
+}
+
+/// All of them are looked for before the first is removed.
+client::Result<void> KeptDevice::unmap(const std::vector<Mapping>& mappings) {
+  for (const auto& mapping : mappings) {
+    auto found = record_.mappings().find(mapping.iova, mapping.length);
+    if (!found) return found.error();
+  }
+  for (const auto& mapping : mappings) {
+    // Named twice in one request, it is gone already.
+    if (!record_.mappings().find(mapping.iova, mapping.length)) continue;
+    if (auto gone = space_->unmap(mapping); !gone) return gone;
+    record_.remove(mapping.iova);
+  }
+  return {};
+}
+
+}  // namespace handover::iommu

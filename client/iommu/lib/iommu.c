@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <handover/iommu.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "../protocol.h"
+
+enum { FIRST_LISTEN_FD = 3 };
+
+struct handover_iommu {
+  int first, count; /* of the descriptors that we were given */
+  int control, device, iommufd;
+  int first_memory; /* the memories are the last descriptors */
+  uint32_t ioas;
+  int restored;
+  char* names; /* of the descriptors, each ended by a 0 byte */
+  char message[256];
+};
+
+static int number_of(const char* variable, unsigned long* ret) {
+  const char* text = getenv(variable);
+  char* end;
+
+  if (!text || !*text) return -ENOENT;
+  *ret = strtoul(text, &end, 10);
+  return *end ? -ENOENT : 0;
+}
+
+/* The descriptor of that name, from the `from`-th on; -ENOENT. */
+static int find(const handover_iommu* handle, const char* name, int from) {
+  const char* at = handle->names;
+  int i;
+
+  for (i = 0; i < handle->count; i++) {
+    if (i >= from && !strcmp(at, name)) return handle->first + i;
+    at += strlen(at) + 1;
+  }
+  return -ENOENT;
+}
+
+/* "a:b:c" as three strings, one behind the other; the names must be as many as the descriptors. */
+static int split_names(handover_iommu* handle) {
+  const char* names = getenv("LISTEN_FDNAMES");
+  int parts = 1;
+  char* at;
+
+  if (!names) return -ENOENT;
+  handle->names = strdup(names);
+  if (!handle->names) return -ENOMEM;
+  for (at = handle->names; *at; at++) {
+    if (*at == ':') {
+      *at = '\0';
+      parts++;
+    }
+  }
+  return parts == handle->count ? 0 : -ENOENT;
+}
+
+static int take_over(handover_iommu* handle) {
+  unsigned long pid, count, ioas, restored;
+  int r;
+
+  if (number_of("LISTEN_PID", &pid) < 0 || pid != (unsigned long)getpid()) return -ENOENT;
+  if (number_of("LISTEN_FDS", &count) < 0 || count > 4096) return -ENOENT;
+  if (number_of("HANDOVER_IOAS", &ioas) < 0) return -ENOENT;
+  handle->first = FIRST_LISTEN_FD;
+  handle->count = (int)count;
+  handle->ioas = (uint32_t)ioas;
+  handle->restored = number_of("HANDOVER_RESTORED", &restored) == 0 && restored == 1;
+  r = split_names(handle);
+  if (r < 0) return r;
+  handle->control = find(handle, "control", 0);
+  handle->device = find(handle, "device", 0);
+  handle->iommufd = find(handle, "iommufd", 0);
+  handle->first_memory = 3;
+  return handle->control < 0 || handle->device < 0 || handle->iommufd < 0 ? -ENOENT : 0;
+}
+
+int handover_iommu_open(handover_iommu** ret) {
+  handover_iommu* handle = calloc(1, sizeof(*handle));
+  int r;
+
+  if (!handle) return -ENOMEM;
+  r = take_over(handle);
+  if (r < 0) {
+    free(handle->names);
+    free(handle);
+    return r;
+  }
+  *ret = handle;
+  return 0;
+}
+
+handover_iommu* handover_iommu_close(handover_iommu* handle) {
+  int i;
+
+  if (!handle) return NULL;
+  for (i = 0; i < handle->count; i++) close(handle->first + i);
+  free(handle->names);
+  free(handle);
+  return NULL;
+}
+
+int handover_iommu_is_restored(const handover_iommu* handle) { return handle->restored; }
+int handover_iommu_device(const handover_iommu* handle) { return handle->device; }
+int handover_iommu_iommufd(const handover_iommu* handle) { return handle->iommufd; }
+uint32_t handover_iommu_ioas(const handover_iommu* handle) { return handle->ioas; }
+const char* handover_iommu_message(const handover_iommu* handle) { return handle->message; }
+
+int handover_iommu_memory(const handover_iommu* handle, const char* name, int* ret_fd) {
+  int fd = find(handle, name, handle->first_memory);
+
+  if (fd < 0) return fd;
+  if (ret_fd) *ret_fd = fd;
+  return fd - handle->first - handle->first_memory;
+}
+
+static int failed(handover_iommu* handle, int error, const char* message) {
+  snprintf(handle->message, sizeof(handle->message), "%s", message);
+  return -error;
+}
+
+static int receive(handover_iommu* handle) {
+  struct handover_iommu_answer answer;
+  ssize_t n;
+
+  do {
+    n = recv(handle->control, &answer, sizeof(answer), 0);
+  } while (n < 0 && errno == EINTR);
+  if (n == 0) return failed(handle, EPIPE, "handover-iommu is gone.");
+  if (n < 0) return failed(handle, errno, strerror(errno));
+  if (n != sizeof(answer) || answer.size != sizeof(answer)) {
+    return failed(handle, EPROTO, "handover-iommu speaks another version than this library.");
+  }
+  answer.message[sizeof(answer.message) - 1] = '\0';
+  return answer.error ? failed(handle, (int)answer.error, answer.message) : 0;
+}
+
+static int ask(handover_iommu* handle, int operation, const struct handover_iommu_mapping* mappings,
+               size_t count) {
+  size_t bytes = count * sizeof(*mappings);
+  struct handover_iommu_request head = {
+      .size = (uint32_t)(sizeof(head) + bytes),
+      .version = HANDOVER_IOMMU_PROTOCOL_VERSION,
+      .operation = (uint16_t)operation,
+      .count = (uint32_t)count,
+  };
+  struct iovec parts[2] = {{&head, sizeof(head)}, {(void*)mappings, bytes}};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+  ssize_t n;
+
+  do {
+    n = sendmsg(handle->control, &message, MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) return failed(handle, errno, strerror(errno));
+  return receive(handle);
+}
+
+static size_t part_of(size_t count) {
+  return count < HANDOVER_IOMMU_MOST_MAPPINGS ? count : HANDOVER_IOMMU_MOST_MAPPINGS;
+}
+
+int handover_iommu_unmap(handover_iommu* handle, const struct handover_iommu_mapping* mappings,
+                         size_t count) {
+  struct handover_iommu_mapping names[HANDOVER_IOMMU_MOST_MAPPINGS];
+
+  while (count > 0) {
+    size_t part = part_of(count), i;
+    int r;
+
+    memset(names, 0, part * sizeof(*names));
+    for (i = 0; i < part; i++) {
+      names[i].iova = mappings[i].iova;
+      names[i].length = mappings[i].length;
+    }
+    r = ask(handle, HANDOVER_IOMMU_OPERATION_UNMAP, names, part);
+    if (r < 0) return r;
+    mappings += part;
+    count -= part;
+  }
+  return 0;
+}
+
+int handover_iommu_map(handover_iommu* handle, const struct handover_iommu_mapping* mappings,
+                       size_t count) {
+  size_t done = 0;
+
+  while (done < count) {
+    size_t part = part_of(count - done);
+    int r = ask(handle, HANDOVER_IOMMU_OPERATION_MAP, mappings + done, part);
+
+    if (r < 0) {
+      char why[sizeof(handle->message)];
+
+      memcpy(why, handle->message, sizeof(why));
+      handover_iommu_unmap(handle, mappings, done);
+      memcpy(handle->message, why, sizeof(why));
+      return r;
+    }
+    done += part;
+  }
+  return 0;
+}

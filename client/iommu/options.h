@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The command line of handover-iommu as plain values.
+#pragma once
+
+#include <handover/handover.hpp>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace handover::iommu {
+
+struct Options {
+  std::string name;
+  std::string config;                ///< a file
+  bool check = false;                ///< only look whether the configuration is right
+  std::vector<std::string> command;  ///< {}: the configuration's
+};
+
+/// A text for stdout and the end: --help, --version.
+struct Information {
+  std::string text;
+};
+
+/// The arguments without argv[0].
+client::Result<std::variant<Options, Information>> parse_options(
+    const std::vector<std::string>& arguments);
+
+}  // namespace handover::iommu

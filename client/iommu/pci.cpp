@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "pci.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <regex>
+
+#include "common/file.h"
+
+namespace handover::iommu {
+namespace {
+
+constexpr const char* vfio_pci = "vfio-pci";
+
+}  // namespace
+
+bool is_pci_address(std::string_view text) {
+  static const std::regex form("[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]");
+  return std::regex_match(text.begin(), text.end(), form);
+}
+
+PciDevice::PciDevice(std::string address, std::string sys)
+    : address_(std::move(address)),
+      sys_(std::move(sys)),
+      directory_(sys_ + "/bus/pci/devices/" + address_) {}
+
+std::string PciDevice::driver() const {
+  std::error_code error;
+  const auto target = std::filesystem::read_symlink(directory_ + "/driver", error);
+  return error ? "" : target.filename().string();
+}
+
+client::Result<void> PciDevice::check(const std::vector<std::string>& take_from) const {
+  const auto refuse = [&](const std::string& why, int code) {
+    return client::Error{"", "The device " + address_ + " " + why, code};
+  };
+  std::error_code error;
+  if (!std::filesystem::exists(directory_, error)) return refuse("is not there.", ENODEV);
+  if (!std::filesystem::exists(directory_ + "/iommu_group", error)) {
+    return refuse("has no IOMMU: boot with one switched on (intel_iommu=on, say).", ENODEV);
+  }
+  const std::string user = driver();
+  if (user.empty() || user == vfio_pci) return {};
+  if (std::find(take_from.begin(), take_from.end(), user) != take_from.end()) return {};
+  return refuse(
+      "is in use by the driver '" + user + "': unbind it, or name that driver in \"take-from\".",
+      EBUSY);
+}
+
+client::Result<void> PciDevice::bind_to_vfio() {
+  const std::string before = driver();
+  if (before == vfio_pci) return {};
+  if (auto set = write(directory_ + "/driver_override", vfio_pci); !set) return set;
+  if (!before.empty()) {
+    if (auto left = write(directory_ + "/driver/unbind", address_); !left) return left;
+  }
+  if (auto probed = write(sys_ + "/bus/pci/drivers_probe", address_); !probed) return probed;
+  if (driver() == vfio_pci) return {};
+  return client::Error{"",
+                       "The driver vfio-pci does not take the device " + address_ +
+                           ": the kernel log says why (is the module vfio-pci loaded?).",
+                       ENODEV};
+}
+
+client::Result<std::string> PciDevice::vfio_name() const {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_ + "/vfio-dev", error)) {
+    return entry.path().filename().string();
+  }
+  return client::Error{"",
+                       "The device " + address_ +
+                           " has no file in /dev/vfio/devices: the kernel was built without "
+                           "CONFIG_VFIO_DEVICE_CDEV.",
+                       ENODEV};
+}
+
+client::Result<void> PciDevice::write(const std::string& path, const std::string& value) const {
+  const client::Fd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file) return common::errno_error("Cannot open " + path);
+  if (::write(file.get(), value.data(), value.size()) < 0) {
+    return common::errno_error("Cannot write '" + value + "' to " + path);
+  }
+  return {};
+}
+
+}  // namespace handover::iommu

@@ -16,6 +16,9 @@ constexpr int deepest_nesting = 64;
 client::Error invalid(std::string message) { return {"", std::move(message), EINVAL}; }
 
 bool is_string(const nlohmann::json& value) { return value.is_string(); }
+bool is_text(const nlohmann::json& value) {
+  return value.is_string() && !value.get_ref<const std::string&>().empty();
+}
 bool is_number(const nlohmann::json& value) { return value.is_number(); }
 bool is_bool(const nlohmann::json& value) { return value.is_boolean(); }
 bool is_array(const nlohmann::json& value) { return value.is_array(); }
@@ -30,6 +33,19 @@ std::string printable(std::string_view text) {
   std::replace_if(
       plain.begin(), plain.end(), [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '?');
   return plain;
+}
+
+/// What the library says, without its name for it and its own count of lines:
+/// "[json.exception.parse_error.101] parse error at line 3, column 7: syntax error …".
+std::string reason(const nlohmann::json::exception& error) {
+  std::string_view what = error.what();
+  for (const std::string_view end : {"] ", ": "}) {
+    const bool counts = end != ": " || what.starts_with("parse error");
+    if (const auto at = what.find(end); counts && at != std::string_view::npos) {
+      what.remove_prefix(at + end.size());
+    }
+  }
+  return printable(what);
 }
 
 std::optional<std::uint64_t> parse_address(std::string_view text) {
@@ -47,32 +63,32 @@ std::optional<std::uint64_t> parse_address(std::string_view text) {
 
 }  // namespace
 
-client::Result<nlohmann::json> parse_json(std::string_view text) {
-  // Parsing recurses no deeper than this; the callback drops what lies below.
+Fields::Fields(nlohmann::json object, std::string file, std::string pointer)
+    : object_(std::move(object)), file_(std::move(file)), pointer_(std::move(pointer)) {
+  if (object_.is_object()) return;
+  error_ = invalid(file_ + ": " + (pointer_.empty() ? "the document" : pointer_) +
+                   " must be an object, { … }");
+  object_ = nlohmann::json::object();
+}
+
+client::Result<Fields> Fields::parse(std::string_view text, const std::string& file) {
+  // Nothing of ours nests deeper, and what walks through a value recurses.
   bool too_deep = false;
   const auto watch = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
     too_deep = too_deep || depth > deepest_nesting;
     return !too_deep;
   };
   try {
-    auto document = nlohmann::json::parse(text.begin(), text.end(), watch);
-    if (too_deep) return invalid("nested deeper than 64 levels");
-    return document;
-  } catch (const nlohmann::json::exception& error) {
-    // "[json.exception.parse_error.101] parse error at line 3, column 7: …".
-    std::string_view what = error.what();
-    if (const auto at = what.find("] "); at != std::string_view::npos) what.remove_prefix(at + 2);
-    constexpr std::string_view prefix = "parse error at ";
-    if (what.starts_with(prefix)) what.remove_prefix(prefix.size());
-    return invalid(printable(what));
+    auto document = nlohmann::json::parse(text.begin(), text.end(), watch, true, true);
+    if (too_deep) return invalid(file + ": nested deeper than 64 levels");
+    return Fields(std::move(document), file, "");
+  } catch (const nlohmann::json::parse_error& error) {
+    const auto read = text.substr(0, std::min(error.byte, text.size()));
+    const auto line = 1 + std::count(read.begin(), read.end(), '\n');
+    return invalid(file + ":" + std::to_string(line) + ": no valid JSON: " + reason(error));
+  } catch (const nlohmann::json::exception& error) {  // a number too large
+    return invalid(file + ": no valid JSON: " + reason(error));
   }
-}
-
-Fields::Fields(nlohmann::json object, std::string pointer)
-    : object_(std::move(object)), pointer_(std::move(pointer)) {
-  if (object_.is_object()) return;
-  error_ = invalid((pointer_.empty() ? "the document" : pointer_) + " must be an object");
-  object_ = nlohmann::json::object();
 }
 
 std::string Fields::pointer(std::string_view name) const {
@@ -80,7 +96,7 @@ std::string Fields::pointer(std::string_view name) const {
 }
 
 void Fields::refuse(std::string_view name, const std::string& why) {
-  if (!error_) error_ = invalid(pointer(name) + " " + why);
+  if (!error_) error_ = invalid(file_ + ": " + pointer(name) + " " + why);
 }
 
 std::optional<nlohmann::json> Fields::get(std::string_view name, bool required, const char* kind,
@@ -101,7 +117,7 @@ std::optional<nlohmann::json> Fields::get(std::string_view name, bool required, 
 }
 
 bool Fields::take(std::string_view name, std::string& out, bool required) {
-  auto value = get(name, required, "a string", is_string);
+  auto value = get(name, required, "a string that is not empty", is_text);
   if (value) out = value->get<std::string>();
   return value.has_value();
 }
@@ -112,9 +128,9 @@ bool Fields::take(std::string_view name, bool& out) {
   return value.has_value();
 }
 
-bool Fields::take(std::string_view name, std::vector<std::string>& out, bool required) {
-  constexpr const char* kind = "an array of strings";
-  auto value = get(name, required, kind, is_array);
+bool Fields::take(std::string_view name, std::vector<std::string>& out) {
+  constexpr const char* kind = R"(an array of strings, ["…", "…"])";
+  auto value = get(name, false, kind, is_array);
   if (!value) return false;
   if (!std::all_of(value->begin(), value->end(), is_string)) {
     refuse(name, "must be " + std::string(kind));
@@ -168,12 +184,12 @@ bool Fields::take_count(std::string_view name, std::uint64_t& out, std::uint64_t
 }
 
 bool Fields::take_seconds(std::string_view name, std::uint64_t& usec) {
-  constexpr double most = 1e9;
-  constexpr const char* kind = "a number of seconds, at most 1000000000";
+  constexpr double most = 86'400;
+  constexpr const char* kind = "a number of seconds, more than 0 and at most 86400";
   auto value = get(name, false, kind, is_number);
   if (!value) return false;
   const auto seconds = value->get<double>();
-  if (!(seconds >= 0 && seconds <= most)) {
+  if (!(seconds > 0 && seconds <= most)) {
     refuse(name, std::string("must be ") + kind);
     return false;
   }
@@ -186,7 +202,8 @@ std::vector<Fields> Fields::take_objects(std::string_view name) {
   auto value = get(name, false, "an array of objects", is_array);
   if (!value) return objects;
   for (std::size_t i = 0; i < value->size(); ++i) {
-    objects.emplace_back(std::move((*value)[i]), pointer(name) + "/" + std::to_string(i));
+    objects.push_back(
+        Fields(std::move((*value)[i]), file_, pointer(name) + "/" + std::to_string(i)));
   }
   return objects;
 }
@@ -194,7 +211,7 @@ std::vector<Fields> Fields::take_objects(std::string_view name) {
 std::optional<Fields> Fields::take_object(std::string_view name) {
   auto value = get(name, false, "an object", is_object);
   if (!value) return {};
-  return Fields(std::move(*value), pointer(name));
+  return Fields(std::move(*value), file_, pointer(name));
 }
 
 client::Result<void> Fields::finish() {

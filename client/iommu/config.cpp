@@ -92,7 +92,7 @@ client::Result<std::vector<Memory>> parse_memories(Fields& fields) {
 }
 
 /// What can be told of the mappings before device and kernel say their limits.
-client::Result<void> check_mappings(const Config& config) {
+client::Result<void> check_mappings(const Config& config, const std::string& file) {
   auto memories = config.memories;
   for (auto& memory : memories) {
     if (memory.token == 0) memory.bytes = UINT64_MAX;  // not known yet
@@ -101,13 +101,13 @@ client::Result<void> check_mappings(const Config& config) {
   const Limits limits{{config.iova}, page};
   for (std::size_t i = 0; i < config.mappings.size(); ++i) {
     if (auto good = set.check(config.mappings[i], memories, limits); !good) {
-      return client::Error{"", "/mappings/" + std::to_string(i) + ": " + good.error().message,
-                           EINVAL};
+      return client::Error{
+          "", file + ": /mappings/" + std::to_string(i) + ": " + good.error().message, EINVAL};
     }
     set.add(config.mappings[i], 0);
   }
   if (set.size() > config.most_mappings) {
-    return client::Error{"", "/mappings has more than \"most-mappings\" allows", EINVAL};
+    return client::Error{"", file + R"(: /mappings has more than "most-mappings" allows)", EINVAL};
   }
   return {};
 }
@@ -133,10 +133,10 @@ void parse_keeper(Fields& fields, common::KeeperOptions& keeper) {
 
 }  // namespace
 
-client::Result<Config> parse_config(std::string_view text) {
-  auto document = common::parse_json(text);
+client::Result<Config> parse_config(std::string_view text, const std::string& file) {
+  auto document = Fields::parse(text, file);
   if (!document) return document.error();
-  Fields fields(std::move(*document), "");
+  auto& fields = *document;
   Config config;
   if (fields.take("device", config.device, true) && !is_pci_address(config.device)) {
     fields.refuse("device", "must be a PCI address as \"0000:00:05.0\"");
@@ -161,18 +161,14 @@ client::Result<Config> parse_config(std::string_view text) {
   fields.take_seconds("device-wait-seconds", config.device_wait_usec);
   parse_keeper(fields, config.keeper);
   if (auto done = fields.finish(); !done) return done.error();
-  if (auto good = check_mappings(config); !good) return good.error();
+  if (auto good = check_mappings(config, file); !good) return good.error();
   return config;
 }
 
-client::Result<Config> read_config(const std::string& path) {
-  auto text = common::read_file(path);
+client::Result<Config> read_config(const std::string& file) {
+  auto text = common::read_file(file);
   if (!text) return text.error();
-  auto config = parse_config(*text);
-  if (!config) {
-    return client::Error{"", path + ": " + config.error().message, config.error().code};
-  }
-  return config;
+  return parse_config(*text, file);
 }
 
 }  // namespace handover::iommu

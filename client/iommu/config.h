@@ -25,10 +25,8 @@ struct Config {
   common::KeeperOptions keeper;  ///< all but the name
 };
 
-/// The error is one line that says where (line, or field) and what is allowed.
-client::Result<Config> parse_config(std::string_view text);
-
-/// The same of a file; the line begins with its name.
-client::Result<Config> read_config(const std::string& path);
+/// The error is one line that says where (file, and line or field) and what is allowed.
+client::Result<Config> parse_config(std::string_view text, const std::string& file);
+client::Result<Config> read_config(const std::string& file);
 
 }  // namespace handover::iommu

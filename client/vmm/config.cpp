@@ -2,46 +2,29 @@
 #include "config.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <nlohmann/json.hpp>
+#include <utility>
 
 #include "arguments.h"
+#include "common/fields.h"
 #include "common/file.h"
 #include "common/name.h"
-#include "fields.h"
 
 namespace handover::vmm {
 namespace {
 
+using common::Fields;
+
 constexpr std::uint64_t mebibyte = 1 << 20;
 constexpr std::uint64_t gibibyte = 1 << 30;
 
-client::Result<nlohmann::json> parse_json(const std::string& text, const std::string& file) {
-  try {
-    return nlohmann::json::parse(text, nullptr, true, true);
-  } catch (const nlohmann::json::parse_error& error) {
-    const auto end = text.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, text.size()));
-    const auto line = 1 + std::count(text.begin(), end, '\n');
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error …"
-    const std::string what = error.what();
-    const auto colon = what.find(": ");
-    return client::Error{"",
-                         file + ":" + std::to_string(line) + ": no valid JSON: " +
-                             (colon == std::string::npos ? what : what.substr(colon + 2)) + ".",
-                         EINVAL};
-  }
-}
-
-client::Result<void> take_limits(const nlohmann::json& object, const std::string& file,
-                                 Limits* limits) {
-  Fields fields(object, file + ": limits");
-  fields.seconds("start", &limits->start);
-  fields.seconds("command", &limits->command);
-  fields.seconds("prepare", &limits->prepare);
-  fields.seconds("freeze", &limits->freeze);
-  fields.seconds("restore", &limits->restore);
-  fields.seconds("shutdown", &limits->shutdown);
-  return fields.end();
+client::Result<void> take_limits(Fields fields, Limits* limits) {
+  fields.take_seconds("start", limits->start);
+  fields.take_seconds("command", limits->command);
+  fields.take_seconds("prepare", limits->prepare);
+  fields.take_seconds("freeze", limits->freeze);
+  fields.take_seconds("restore", limits->restore);
+  fields.take_seconds("shutdown", limits->shutdown);
+  return fields.finish();
 }
 
 void check_memory(Fields& fields, const Config& config) {
@@ -71,19 +54,19 @@ void check_backend(Fields& fields, Config* config) {
 }  // namespace
 
 client::Result<Config> parse_config(const std::string& text, const std::string& file) {
-  auto json = parse_json(text, file);
-  if (!json) return json.error();
+  auto document = Fields::parse(text, file);
+  if (!document) return document.error();
+  auto& fields = *document;
   Config config;
-  Fields fields(*json, file);
-  fields.text("qemu", &config.qemu);
-  fields.texts("arguments", &config.arguments);
-  fields.size("memory", &config.memory, true);
-  fields.size("hugepages", &config.hugepages);
-  fields.size("state", &config.state);
-  fields.text("backend", &config.backend);
-  fields.texts("needs", &config.needs);
-  fields.boolean("optional", &config.optional);
-  const auto* limits = fields.object("limits");
+  fields.take("qemu", config.qemu);
+  fields.take("arguments", config.arguments);
+  fields.take_size("memory", config.memory, true);
+  fields.take_size("hugepages", config.hugepages);
+  fields.take_size("state", config.state);
+  fields.take("backend", config.backend);
+  fields.take("needs", config.needs);
+  fields.take("optional", config.optional);
+  auto limits = fields.take_object("limits");
 
   check_memory(fields, config);
   check_backend(fields, &config);
@@ -95,9 +78,9 @@ client::Result<Config> parse_config(const std::string& text, const std::string& 
   if (auto arguments = check_arguments(config.arguments); !arguments) {
     fields.refuse("arguments", arguments.error().message);
   }
-  if (auto end = fields.end(); !end) return end.error();
+  if (auto done = fields.finish(); !done) return done.error();
   if (limits) {
-    if (auto taken = take_limits(*limits, file, &config.limits); !taken) return taken.error();
+    if (auto taken = take_limits(std::move(*limits), &config.limits); !taken) return taken.error();
   }
   return config;
 }

@@ -16,6 +16,7 @@ namespace handover::common {
 
 namespace {
 
+constexpr std::uint64_t ready_poll_usec = 20'000;
 constexpr std::uint64_t still_poll_usec = 500;
 constexpr std::uint64_t default_freeze_timeout_usec = 5'000'000;
 // A daemon that is gone for so long can neither finish the update nor thaw anyone.
@@ -52,7 +53,19 @@ client::Result<void> Keeper::start(int* exit_code) {
   freezer_ = std::move(*freezer);
 
   if (client_->state() == HANDOVER_CLIENT_RESTORING) return {};  // on_restore() goes on
-  if (auto made = make(); !made) {
+  return begin(exit_code);
+}
+
+/// The first start, once all is there that it needs.
+client::Result<void> Keeper::begin(int* exit_code) {
+  *exit_code = own_failure;
+  auto ready = kept_->ready();
+  if (ready && !*ready) {
+    ready_timer_.start(ready_poll_usec);
+    return {};
+  }
+  auto made = ready ? make() : ready.error();
+  if (!made) {
     forget();
     return made;
   }
@@ -68,6 +81,7 @@ client::Result<void> Keeper::watch_signals() {
   auto watched = signals_.attach(event_, {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2},
                                  [this](int signal) { on_signal(signal); });
   if (!watched) return watched;
+  if (auto made = ready_timer_.attach(event_, [this] { look_whether_ready(); }); !made) return made;
   if (auto made = still_timer_.attach(event_, [this] { look_whether_still(); }); !made) return made;
   if (auto made = preservation_.attach(event_); !made) return made;
   return orphan_timer_.attach(event_, [this] {
@@ -111,6 +125,10 @@ client::Result<void> Keeper::run_command(bool restored) {
 }
 
 void Keeper::on_prepare(client::Call call) {
+  if (child_ == 0) {
+    call.fail("The command of '" + options_.name + "' has not been started yet.");
+    return;
+  }
   preservation_.attempt();
   if (!preservation_.complete()) {
     call.fail("Not preserved: " + kept_->what() + " of '" + options_.name +
@@ -204,14 +222,42 @@ void Keeper::on_thaw(client::Call call) {
 }
 
 void Keeper::on_restore(client::Call call) {
-  auto restored = restore();
-  if (!restored) {
-    const auto& error = restored.error();
+  if (child_ != 0) {
+    restored(std::move(call), restore());
+    return;
+  }
+  restore_call_.emplace(std::move(call));
+  look_whether_ready();
+}
+
+void Keeper::look_whether_ready() {
+  if (!restore_call_) {
+    int exit_code = 0;
+    if (auto begun = begin(&exit_code); !begun) {
+      say(SD_ERR, begun.error().message);
+      leave(exit_code);
+    }
+    return;
+  }
+  auto ready = kept_->ready();
+  if (ready && !*ready) {
+    ready_timer_.start(ready_poll_usec);
+    return;
+  }
+  auto call = std::move(*restore_call_);
+  restore_call_.reset();
+  restored(std::move(call), ready ? restore() : ready.error());
+}
+
+void Keeper::restored(client::Call call, client::Result<void> outcome) {
+  if (!outcome) {
+    const auto& error = outcome.error();
     say(SD_ERR,
         "Did not come back: " + kept_->what() + " of '" + options_.name + "': " + error.message);
     call.fail(error.message);
     if (child_ == 0) {
-      // Something new in place of the old would be a silent loss: the next start is a fresh one.
+      // Something new in place of the old would be a silent loss. The daemon keeps what is in the
+      // session for the next start; if that comes too late, it is a fresh one.
       leave(own_failure);
       return;
     }

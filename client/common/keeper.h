@@ -48,8 +48,8 @@ class Keeper {
   Keeper& operator=(const Keeper&) = delete;
   ~Keeper();
 
-  /// Registers, and starts COMMAND unless it has to wait for Restore. Then run the loop: its exit
-  /// code is COMMAND's. `exit_code` tells what to exit with after an error.
+  /// Registers, and starts COMMAND unless it has to wait, for Restore or for what is kept. Then run
+  /// the loop: its exit code is COMMAND's. `exit_code` tells what to exit with after an error.
   client::Result<void> start(int* exit_code);
 
  private:
@@ -59,6 +59,7 @@ class Keeper {
                                                        const client::Client::Options&);
 
   client::Result<void> watch_signals();
+  client::Result<void> begin(int* exit_code);
   client::Result<void> make();
   client::Result<void> run_command(bool restored);
 
@@ -66,6 +67,8 @@ class Keeper {
   void on_freeze(client::Call call);
   void on_thaw(client::Call call);
   void on_restore(client::Call call);
+  void look_whether_ready();
+  void restored(client::Call call, client::Result<void> outcome);
   client::Result<void> restore();
   void on_registered(client::Client::State state);
   void on_disconnected(const client::Error& error);
@@ -88,11 +91,12 @@ class Keeper {
   enum class Motion { running, stopping, still };
   Motion motion_ = Motion::running;
   std::optional<client::Call> freeze_call_;
-  std::uint64_t freeze_deadline_ = 0;  ///< CLOCK_MONOTONIC
+  std::optional<client::Call> restore_call_;  ///< waits for kept_ to be ready
+  std::uint64_t freeze_deadline_ = 0;         ///< CLOCK_MONOTONIC
 
   Signals signals_;
   Source child_source_;
-  Timer still_timer_, orphan_timer_;
+  Timer ready_timer_, still_timer_, orphan_timer_;
   std::optional<client::Client> client_;  // last: its callbacks use the rest
 };
 

@@ -22,13 +22,17 @@ class Kept {
 
   /// Before all else: the loop on which COMMAND will be served, if it is. It outlives this object.
   virtual client::Result<void> open(sd_event*) { return {}; }
+  /// Is there what make() or retrieve() needs? While it is not, this is asked again and again; an
+  /// error ends the wait.
+  virtual client::Result<bool> ready() { return true; }
   /// The first start: makes it new. Nothing is preserved yet.
   virtual client::Result<void> make() = 0;
   /// What its session is to hold.
   virtual std::vector<Preservation::Item> items() = 0;
   /// An update is about to come; the items are in the session.
   virtual void prepare(client::Session&) {}
-  /// The next kernel: takes all of it out of the session, ready for COMMAND to go on with.
+  /// The next kernel: takes all of it out of the session, ready for COMMAND to go on with. What
+  /// may fail goes first: the daemon keeps what is still in the session for the next start.
   virtual client::Result<void> retrieve(client::Session& session) = 0;
   /// No kernel was booted, and COMMAND is still there: is what comes out of the session what it
   /// has?

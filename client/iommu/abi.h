@@ -10,9 +10,7 @@
 namespace handover::iommu::abi {
 
 // All of them are _IO(';', n) of <linux/ioctl.h>.
-inline constexpr unsigned iommu_destroy = 0x3B80;
 inline constexpr unsigned ioas_alloc = 0x3B81;
-inline constexpr unsigned ioas_allow_iovas = 0x3B82;
 inline constexpr unsigned ioas_iova_ranges = 0x3B84;
 inline constexpr unsigned ioas_map = 0x3B85;
 inline constexpr unsigned ioas_unmap = 0x3B86;
@@ -40,14 +38,6 @@ struct IoasIovaRanges {
   std::uint32_t reserved;
   std::uint64_t allowed_iovas;
   std::uint64_t out_iova_alignment;
-};
-
-struct IoasAllowIovas {
-  std::uint32_t size;
-  std::uint32_t ioas_id;
-  std::uint32_t num_iovas;
-  std::uint32_t reserved;
-  std::uint64_t allowed_iovas;
 };
 
 struct IoasMap {

@@ -10,10 +10,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <thread>
 
 #include "common/file.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/memory_file.h"
 
 extern char** environ;
@@ -26,7 +26,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint64_t table_token = 1;
 constexpr std::uint64_t iommufd_token = 2;
 constexpr std::uint64_t device_token = 3;
-constexpr std::chrono::milliseconds device_poll{20};
 
 using common::say;
 
@@ -73,39 +72,62 @@ client::Result<void> KeptDevice::open(sd_event* event) {
 
 // ---- first start, and the next kernel -----------------------------------------------------------
 
+/// In early boot the bus may not have been looked through yet, or another driver may let it go.
+client::Result<bool> KeptDevice::ready() {
+  if (!device_deadline_) {
+    load_modules();
+    device_deadline_ = common::now_usec() + config_.device_wait_usec;
+  }
+  auto there = pci_.check(config_.take_from);
+  if (there) return true;
+  if (common::now_usec() >= *device_deadline_) return there.error();
+  return false;
+}
+
 client::Result<void> KeptDevice::make() {
   auto memories = config_.memories;
   if (auto found = find_memories(memories, nullptr); !found) return found;
   if (auto opened = open_device(); !opened) return opened;
-  const auto begin = Clock::now();
-  if (auto attached = device_->attach(*space_); !attached) return attached;
-  const auto attach_usec = usec_since(begin);
-  if (auto limits = take_limits(); !limits) return limits;
-  const TableHead head{config_.device, false, false, space_->id()};
+  const TableHead head{config_.device, false, space_->id()};
   if (auto made = record_.make(head, memories, config_.most_mappings); !made) return made;
   const auto mapping = Clock::now();
   if (auto mapped = map(config_.mappings); !mapped) return mapped;
-  note("New", usec_since(mapping), attach_usec);
+  note("New", usec_since(mapping));
   return {};
 }
 
+/// First the device, without which nothing goes on: as long as only it fails, memory and record
+/// stay in the session, for the next start. Then the record, and the memory last.
 client::Result<void> KeptDevice::retrieve(client::Session& session) {
+  auto tokens = session.tokens();
+  if (!tokens) return tokens.error();
+  bool carried = std::any_of(tokens->begin(), tokens->end(),
+                             [](const auto& held) { return held.token == device_token; });
+  if (!carried) {
+    if (auto opened = open_device(); !opened) return opened;
+  }
   auto table = session.retrieve(table_token);
   if (!table) return table.error();
   if (auto loaded = record_.load(std::move(*table)); !loaded) return loaded;
+  if (carried) {
+    if (auto taken = retrieve_from_kernel(session); !taken) {
+      say(SD_WARNING, "The kernel did not give the device back, so the map is rebuilt: " +
+                          taken.error().message);
+      carried = false;
+      if (auto opened = open_device(); !opened) return opened;
+    }
+  }
+  if (auto reached = check_reach(); !reached) return reached;
   auto memories = record_.memories();
   if (auto found = find_memories(memories, &session); !found) return found;
   if (memories != record_.memories()) {
     return client::Error{"", "A memory came back with another size than it had.", EBADMSG};
   }
-  auto by_kernel = retrieve_from_kernel(session);
-  if (!by_kernel) return by_kernel.error();
-  if (!*by_kernel) {
+  if (!carried) {
     if (auto rebuilt = rebuild(); !rebuilt) return rebuilt;
   }
   auto head = record_.head();
   head.device = config_.device;
-  head.kernel_keeps = false;
   head.ioas = space_->id();
   record_.set_head(head);
   if (!head.bus_master) return {};
@@ -145,29 +167,23 @@ client::Result<void> KeptDevice::find_memories(std::vector<Memory>& memories,
   return {};
 }
 
-/// In early boot the bus may not have been looked through yet, or another driver may let it go.
-client::Result<void> KeptDevice::wait_for_device() {
-  const auto deadline = Clock::now() + std::chrono::microseconds(config_.device_wait_usec);
-  for (;;) {
-    auto free = pci_.check(config_.take_from);
-    if (free || Clock::now() >= deadline) return free;
-    std::this_thread::sleep_for(device_poll);
-  }
-}
-
+/// The device in an IOAS of its own. It is attached before anything is mapped: an IOAS without a
+/// device takes any file, and fails to pin what is no memfd (the companion module's) only when the
+/// device comes, too late to map it by address.
 client::Result<void> KeptDevice::open_device() {
-  load_modules();
   auto space = AddressSpace::open();
   if (!space) return space.error();
   space_.emplace(std::move(*space));
-  if (auto there = wait_for_device(); !there) return there;
   if (auto bound = pci_.bind_to_vfio(); !bound) return bound;
   auto name = pci_.vfio_name();
   if (!name) return name.error();
   auto device = VfioDevice::open(*name, *space_);
   if (!device) return device.error();
   device_.emplace(std::move(*device));
-  return {};
+  const auto attaching = Clock::now();
+  if (auto attached = device_->attach(*space_); !attached) return attached;
+  attach_usec_ = usec_since(attaching);
+  return take_limits();
 }
 
 /// Where mappings may be: what kernel and device allow, and the configuration.
@@ -177,43 +193,44 @@ client::Result<void> KeptDevice::take_limits() {
   limits_ = *limits;
   const bool all = config_.iova == Range{};
   if (!all && !contains(limits_.usable, config_.iova)) {
-    std::string usable;
-    for (const auto& range : limits_.usable) {
-      usable += (usable.empty() ? "" : ", ") + hex(range.first) + "-" + hex(range.last);
-    }
-    return client::Error{"",
-                         "The IOAS of " + config_.device + " is too small: it has " + usable +
-                             ", and \"iova\" asks for " + hex(config_.iova.first) + "-" +
-                             hex(config_.iova.last) + ".",
-                         ERANGE};
+    return too_small("\"iova\" asks for " + hex(config_.iova.first) + "-" + hex(config_.iova.last));
   }
   if (!all) limits_.usable = {config_.iova};
   return {};
 }
 
-/// A new IOAS with every mapping where it was.
+client::Error KeptDevice::too_small(const std::string& wanted) const {
+  return {"",
+          "The IOAS of " + config_.device + " is too small: it has " + describe(limits_.usable) +
+              ", and " + wanted + ".",
+          ERANGE};
+}
+
+/// Another kernel or another configuration may leave less room than there was.
+client::Result<void> KeptDevice::check_reach() {
+  for (const auto& [iova, entry] : record_.mappings().entries()) {
+    const Mapping& mapping = entry.first;
+    if (contains(limits_.usable, {iova, iova + mapping.length - 1})) continue;
+    return too_small("the record has a mapping at " + describe(mapping));
+  }
+  return {};
+}
+
+/// Every mapping where it was.
 client::Result<void> KeptDevice::rebuild() {
-  if (auto opened = open_device(); !opened) return opened;
-  // Attached first: an IOAS without a device takes any file, and fails to pin what is no memfd (the
-  // companion module's) only when the device comes, too late to map it by address.
-  const auto attaching = Clock::now();
-  if (auto attached = device_->attach(*space_); !attached) return attached;
-  const auto attach_usec = usec_since(attaching);
-  if (auto limits = take_limits(); !limits) return limits;
   const auto mapping = Clock::now();
   for (const auto& [iova, entry] : record_.mappings().entries()) {
     if (auto mapped = map_recorded(entry.first); !mapped) return mapped;
   }
-  const auto map_usec = usec_since(mapping);
-  note("Restored", map_usec, attach_usec);
+  note("Restored", usec_since(mapping));
   return {};
 }
 
-void KeptDevice::note(const std::string& how, std::uint64_t map_usec, std::uint64_t attach_usec) {
+void KeptDevice::note(const std::string& how, std::uint64_t map_usec) {
   const auto& mappings = record_.mappings();
   status_ = std::to_string(mappings.size()) + " mappings of " + std::to_string(mappings.bytes()) +
             " bytes, mapped in " + milliseconds(map_usec) + ", attached in " +
-            milliseconds(attach_usec);
+            milliseconds(attach_usec_);
   say(SD_INFO, how + ": " + config_.device + " with " + status_ + " (" +
                    std::to_string(space_->mapped_by_file()) + " by file, " +
                    std::to_string(space_->mapped_by_address()) + " by address).");
@@ -237,33 +254,25 @@ void KeptDevice::prepare(client::Session& session) {
     kept = preserve_in_luo(session, device_token, device_->fd());
     if (!kept) (void)session.unpreserve(iommufd_token);
   }
-  auto head = record_.head();
-  head.kernel_keeps = static_cast<bool>(kept);
-  record_.set_head(head);
   say(SD_INFO, kept ? "The kernel itself preserves the device and its DMA map."
                     : "The DMA map will be rebuilt in the next kernel, since this one does not "
                       "preserve it itself: " +
                           kept.error().message);
 }
 
-client::Result<bool> KeptDevice::retrieve_from_kernel(client::Session& session) {
-  if (!record_.head().kernel_keeps) return false;
+client::Result<void> KeptDevice::retrieve_from_kernel(client::Session& session) {
   auto iommufd = session.retrieve(iommufd_token);
-  auto device = session.retrieve(device_token);
-  if (!iommufd || !device) {
-    say(SD_WARNING, "The kernel did not give the device back, so the map is rebuilt: " +
-                        (iommufd ? device.error() : iommufd.error()).message);
-    return false;
-  }
+  if (!iommufd) return iommufd.error();
+  auto file = session.retrieve(device_token);
+  if (!file) return file.error();
   auto space = AddressSpace::adopt(std::move(*iommufd), record_.head().ioas);
   if (!space) return space.error();
+  auto device = VfioDevice::adopt(std::move(*file));
+  if (!device) return device.error();
   space_.emplace(std::move(*space));
-  auto adopted = VfioDevice::adopt(std::move(*device));
-  if (!adopted) return adopted.error();
-  device_.emplace(std::move(*adopted));
-  if (auto limits = take_limits(); !limits) return limits.error();
+  device_.emplace(std::move(*device));
   say(SD_INFO, "The kernel itself carried the device and its DMA map.");
-  return true;
+  return take_limits();
 }
 
 client::Result<void> KeptDevice::compare(client::Session& session) {

@@ -24,6 +24,7 @@ class KeptDevice : public common::Kept {
 
   [[nodiscard]] std::string what() const override { return "the device and its DMA map"; }
   client::Result<void> open(sd_event* event) override;
+  client::Result<bool> ready() override;
   client::Result<void> make() override;
   std::vector<common::Preservation::Item> items() override;
   void prepare(client::Session& session) override;
@@ -36,18 +37,19 @@ class KeptDevice : public common::Kept {
 
  private:
   client::Result<void> find_memories(std::vector<Memory>& memories, client::Session* session);
-  client::Result<void> wait_for_device();
   client::Result<void> open_device();
   client::Result<void> take_limits();
+  [[nodiscard]] client::Error too_small(const std::string& wanted) const;
+  client::Result<void> check_reach();
   client::Result<void> rebuild();
-  client::Result<bool> retrieve_from_kernel(client::Session& session);
+  client::Result<void> retrieve_from_kernel(client::Session& session);
 
   client::Result<void> serve(const Request& request);
   client::Result<void> map(const std::vector<Mapping>& mappings);
   client::Result<void> unmap(const std::vector<Mapping>& mappings);
   client::Result<void> map_one(const Mapping& mapping);
   client::Result<void> map_recorded(const Mapping& mapping);
-  void note(const std::string& how, std::uint64_t map_usec, std::uint64_t attach_usec);
+  void note(const std::string& how, std::uint64_t map_usec);
 
   Config config_;
   std::vector<common::Handed> inherited_;
@@ -58,6 +60,8 @@ class KeptDevice : public common::Kept {
   Limits limits_;
   std::optional<AddressSpace> space_;
   std::optional<VfioDevice> device_;
+  std::uint64_t attach_usec_ = 0;
+  std::optional<std::uint64_t> device_deadline_;  ///< CLOCK_MONOTONIC; none: not looked for yet
   bool quiesced_ = false;
   std::string status_;
 };

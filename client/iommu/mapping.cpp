@@ -25,6 +25,14 @@ std::string describe(const Mapping& mapping) {
   return hex(mapping.iova) + "-" + hex(mapping.iova + mapping.length - 1);
 }
 
+std::string describe(const std::vector<Range>& ranges) {
+  std::string all;
+  for (const auto& range : ranges) {
+    all += (all.empty() ? "" : ", ") + hex(range.first) + "-" + hex(range.last);
+  }
+  return all;
+}
+
 bool contains(const std::vector<Range>& ranges, const Range& inner) {
   return std::any_of(ranges.begin(), ranges.end(), [&](const Range& range) {
     return range.first <= inner.first && inner.last <= range.last;
@@ -55,13 +63,9 @@ client::Result<void> MappingSet::check(const Mapping& mapping, const std::vector
                                std::to_string(memory.bytes) + " bytes.");
   }
   if (!contains(limits.usable, {mapping.iova, mapping.iova + mapping.length - 1})) {
-    std::string usable;
-    for (const auto& range : limits.usable) {
-      usable += (usable.empty() ? "" : ", ") + hex(range.first) + "-" + hex(range.last);
-    }
     return refuse(mapping,
                   "ends at " + hex(mapping.iova + mapping.length - 1) +
-                      ", outside what the device can use: " + usable + ".",
+                      ", outside what the device can use: " + describe(limits.usable) + ".",
                   ERANGE);
   }
   auto after = entries_.upper_bound(mapping.iova);

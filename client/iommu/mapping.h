@@ -50,6 +50,8 @@ struct Limits {
 std::string hex(std::uint64_t value);
 /// "0x1000-0x1fff".
 std::string describe(const Mapping& mapping);
+/// The same of each, "0x0-0xfedfffff, 0xfef00000-0x7fffffffff".
+std::string describe(const std::vector<Range>& ranges);
 
 /// Is `inner` inside one of the ranges?
 bool contains(const std::vector<Range>& ranges, const Range& inner);

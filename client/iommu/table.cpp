@@ -16,7 +16,6 @@ static_assert(std::endian::native == std::endian::little);
 
 constexpr std::uint64_t magic = 0x554d4d4f49444e48;  // "HNDIOMMU"
 constexpr std::uint32_t flag_bus_master = 1;
-constexpr std::uint32_t flag_kernel_keeps = 2;
 
 struct RawHead {
   std::uint64_t magic;
@@ -150,8 +149,7 @@ client::Result<TableContents> read_table(std::span<const std::byte> bytes) {
   if (!memories) return memories.error();
 
   TableContents contents;
-  contents.head = {text_of(head->device), (head->flags & flag_bus_master) != 0,
-                   (head->flags & flag_kernel_keeps) != 0, head->ioas};
+  contents.head = {text_of(head->device), (head->flags & flag_bus_master) != 0, head->ioas};
   contents.memories = std::move(*memories);
   contents.slots = head->slots;
   // The rules of a set, in the widest limits: the device's own are asked for when it is there.
@@ -259,8 +257,7 @@ void TableWriter::write_head() {
   raw.slots = slots_;
   raw.used = used_;
   raw.sum = sum_;
-  raw.flags =
-      (head_.bus_master ? flag_bus_master : 0U) | (head_.kernel_keeps ? flag_kernel_keeps : 0U);
+  raw.flags = head_.bus_master ? flag_bus_master : 0U;
   raw.ioas = head_.ioas;
   put_text(raw.device, head_.device);
   store(bytes_, 0, raw, 0);

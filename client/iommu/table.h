@@ -26,10 +26,9 @@ inline constexpr std::uint32_t most_slots = 1U << 24;
 
 /// What holds for all mappings together.
 struct TableHead {
-  std::string device;         ///< "0000:00:05.0"
-  bool bus_master = false;    ///< whether the device may make DMA when COMMAND goes on
-  bool kernel_keeps = false;  ///< the kernel preserves iommufd and device itself
-  std::uint32_t ioas = 0;     ///< the number that the IOAS had
+  std::string device;       ///< "0000:00:05.0"
+  bool bus_master = false;  ///< whether the device may make DMA when COMMAND goes on
+  std::uint32_t ioas = 0;   ///< the number that the IOAS had
 
   bool operator==(const TableHead&) const = default;
 };

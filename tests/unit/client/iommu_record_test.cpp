@@ -9,7 +9,7 @@ namespace handover::iommu {
 namespace {
 
 constexpr std::uint32_t both = right_read | right_write;
-const TableHead head{"0000:00:05.0", true, false, 3};
+const TableHead head{"0000:00:05.0", true, 3};
 const std::vector<Memory> memories = {{"buffers", 1U << 20, 16}};
 
 client::Fd duplicate(int fd) { return client::Fd(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }

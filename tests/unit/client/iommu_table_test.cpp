@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint32_t both = right_read | right_write;
 constexpr std::uint32_t slots = 6;
 const std::vector<Memory> memories = {{"buffers", 0x100000, 16}, {std::string(63, 'x'), 0x2000, 0}};
-const TableHead head{"0000:00:05.0", true, false, 3};
+const TableHead head{"0000:00:05.0", true, 3};
 const Mapping first{0x1000, 0x2000, 0x3000, 0, both};
 const Mapping second{0x100000, 0x1000, 0, 1, right_read};
 
@@ -50,11 +50,11 @@ TEST(IommuTable, GoesOnWhereAnotherLeftOff) {
   TableWriter next(table.bytes, *read_table(table.bytes));
   ASSERT_TRUE(next.add(second));
   next.remove(*slot);
-  next.set_head({"0000:00:06.0", false, true, 9});
+  next.set_head({"0000:00:06.0", false, 9});
   auto contents = read_table(table.bytes);
   ASSERT_TRUE(contents) << contents.error().message;
   EXPECT_EQ(mappings_of(*contents), std::vector<Mapping>{second});
-  EXPECT_EQ(contents->head, (TableHead{"0000:00:06.0", false, true, 9}));
+  EXPECT_EQ(contents->head, (TableHead{"0000:00:06.0", false, 9}));
 }
 
 TEST(IommuTable, IsFullAndThenNot) {

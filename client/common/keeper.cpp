@@ -249,7 +249,7 @@ void Keeper::look_whether_ready() {
   restored(std::move(call), ready ? restore() : ready.error());
 }
 
-void Keeper::restored(client::Call call, client::Result<void> outcome) {
+void Keeper::restored(client::Call call, const client::Result<void>& outcome) {
   if (!outcome) {
     const auto& error = outcome.error();
     say(SD_ERR,

@@ -68,7 +68,7 @@ class Keeper {
   void on_thaw(client::Call call);
   void on_restore(client::Call call);
   void look_whether_ready();
-  void restored(client::Call call, client::Result<void> outcome);
+  void restored(client::Call call, const client::Result<void>& outcome);
   client::Result<void> restore();
   void on_registered(client::Client::State state);
   void on_disconnected(const client::Error& error);

@@ -18,7 +18,6 @@ class AddressSpace {
   /// One that is there already: `id` in `iommufd`. Refuses if it is not.
   static client::Result<AddressSpace> adopt(client::Fd iommufd, std::uint32_t id);
   AddressSpace(AddressSpace&& other) noexcept = default;
-  AddressSpace& operator=(AddressSpace&& other) noexcept = default;
   ~AddressSpace();
 
   [[nodiscard]] int iommufd() const { return iommufd_.get(); }

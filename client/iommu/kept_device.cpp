@@ -16,8 +16,6 @@
 #include "common/loop.h"
 #include "common/memory_file.h"
 
-extern char** environ;
-
 namespace handover::iommu {
 namespace {
 

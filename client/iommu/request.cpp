@@ -15,7 +15,7 @@ client::Error malformed(const char* why) {
 }  // namespace
 
 client::Result<Request> parse_request(std::span<const std::byte> packet) {
-  handover_iommu_request head;
+  handover_iommu_request head = {};
   if (packet.size() < sizeof(head)) return malformed("it is too short");
   std::memcpy(&head, packet.data(), sizeof(head));
   if (head.version != HANDOVER_IOMMU_PROTOCOL_VERSION) return malformed("unknown version");
@@ -32,7 +32,7 @@ client::Result<Request> parse_request(std::span<const std::byte> packet) {
   const bool map = head.operation == HANDOVER_IOMMU_OPERATION_MAP;
   request.operation = map ? Request::Operation::map : Request::Operation::unmap;
   for (std::uint32_t i = 0; i < head.count; ++i) {
-    handover_iommu_mapping raw;
+    handover_iommu_mapping raw = {};
     std::memcpy(&raw, packet.data() + sizeof(head) + i * sizeof(raw), sizeof(raw));
     if (!map && (raw.offset != 0 || raw.memory != 0 || raw.rights != 0)) {
       return malformed("what is removed is named by IOVA and length alone");

@@ -56,7 +56,7 @@ static_assert(sizeof(RawMapping) == 40);
 /// places.
 template <typename Raw>
 std::uint32_t checksum_of(const Raw& raw, std::uint32_t place) {
-  std::array<unsigned char, sizeof(Raw)> bytes;
+  std::array<unsigned char, sizeof(Raw)> bytes = {};
   std::memcpy(bytes.data(), &raw, sizeof(raw));
   const uLong seed =
       crc32(crc32(0, nullptr, 0), reinterpret_cast<const Bytef*>(&place), sizeof(place));
@@ -65,7 +65,7 @@ std::uint32_t checksum_of(const Raw& raw, std::uint32_t place) {
 
 template <typename Raw>
 Raw load(std::span<const std::byte> bytes, std::size_t offset) {
-  Raw raw;
+  Raw raw = {};
   std::memcpy(&raw, bytes.data() + offset, sizeof(raw));
   return raw;
 }

@@ -14,6 +14,11 @@ namespace {
 
 constexpr int wrong_usage = 2;
 
+int run(handover::memfd::Options options) {
+  auto memory = std::make_unique<handover::memfd::Memory>(options.keeper.name, options.size);
+  return handover::common::run(std::move(options.keeper), std::move(memory));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -28,7 +33,5 @@ int main(int argc, char** argv) {
   if (const auto* information = std::get_if<Information>(&*parsed)) {
     return fputs(information->text.c_str(), stdout) < 0 || fflush(stdout) != 0 ? 1 : 0;
   }
-  auto& options = std::get<Options>(*parsed);
-  auto memory = std::make_unique<handover::memfd::Memory>(options.keeper.name, options.size);
-  return handover::common::run(std::move(options.keeper), std::move(memory));
+  return run(std::move(std::get<Options>(*parsed)));
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <handover/iommu.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +11,10 @@
 
 enum { FIRST_LISTEN_FD = 3 };
 
+struct line {
+  char text[256];
+};
+
 struct handover_iommu {
   int first, count; /* of the descriptors that we were given */
   int control, device, iommufd;
@@ -19,12 +22,12 @@ struct handover_iommu {
   uint32_t ioas;
   int restored;
   char* names; /* of the descriptors, each ended by a 0 byte */
-  char message[256];
+  struct line message;
 };
 
 static int number_of(const char* variable, unsigned long* ret) {
   const char* text = getenv(variable);
-  char* end;
+  char* end = NULL;
 
   if (!text || !*text) return -ENOENT;
   *ret = strtoul(text, &end, 10);
@@ -34,9 +37,8 @@ static int number_of(const char* variable, unsigned long* ret) {
 /* The descriptor of that name, from the `from`-th on; -ENOENT. */
 static int find(const handover_iommu* handle, const char* name, int from) {
   const char* at = handle->names;
-  int i;
 
-  for (i = 0; i < handle->count; i++) {
+  for (int i = 0; i < handle->count; i++) {
     if (i >= from && !strcmp(at, name)) return handle->first + i;
     at += strlen(at) + 1;
   }
@@ -47,12 +49,11 @@ static int find(const handover_iommu* handle, const char* name, int from) {
 static int split_names(handover_iommu* handle) {
   const char* names = getenv("LISTEN_FDNAMES");
   int parts = 1;
-  char* at;
 
   if (!names) return -ENOENT;
   handle->names = strdup(names);
   if (!handle->names) return -ENOMEM;
-  for (at = handle->names; *at; at++) {
+  for (char* at = handle->names; *at; at++) {
     if (*at == ':') {
       *at = '\0';
       parts++;
@@ -62,8 +63,10 @@ static int split_names(handover_iommu* handle) {
 }
 
 static int take_over(handover_iommu* handle) {
-  unsigned long pid, count, ioas, restored;
-  int r;
+  unsigned long pid = 0;
+  unsigned long count = 0;
+  unsigned long ioas = 0;
+  unsigned long restored = 0;
 
   if (number_of("LISTEN_PID", &pid) < 0 || pid != (unsigned long)getpid()) return -ENOENT;
   if (number_of("LISTEN_FDS", &count) < 0 || count > 4096) return -ENOENT;
@@ -72,7 +75,7 @@ static int take_over(handover_iommu* handle) {
   handle->count = (int)count;
   handle->ioas = (uint32_t)ioas;
   handle->restored = number_of("HANDOVER_RESTORED", &restored) == 0 && restored == 1;
-  r = split_names(handle);
+  const int r = split_names(handle);
   if (r < 0) return r;
   handle->control = find(handle, "control", 0);
   handle->device = find(handle, "device", 0);
@@ -83,10 +86,9 @@ static int take_over(handover_iommu* handle) {
 
 int handover_iommu_open(handover_iommu** ret) {
   handover_iommu* handle = calloc(1, sizeof(*handle));
-  int r;
 
   if (!handle) return -ENOMEM;
-  r = take_over(handle);
+  const int r = take_over(handle);
   if (r < 0) {
     free(handle->names);
     free(handle);
@@ -97,10 +99,8 @@ int handover_iommu_open(handover_iommu** ret) {
 }
 
 handover_iommu* handover_iommu_close(handover_iommu* handle) {
-  int i;
-
   if (!handle) return NULL;
-  for (i = 0; i < handle->count; i++) close(handle->first + i);
+  for (int i = 0; i < handle->count; i++) close(handle->first + i);
   free(handle->names);
   free(handle);
   return NULL;
@@ -110,7 +110,7 @@ int handover_iommu_is_restored(const handover_iommu* handle) { return handle->re
 int handover_iommu_device(const handover_iommu* handle) { return handle->device; }
 int handover_iommu_iommufd(const handover_iommu* handle) { return handle->iommufd; }
 uint32_t handover_iommu_ioas(const handover_iommu* handle) { return handle->ioas; }
-const char* handover_iommu_message(const handover_iommu* handle) { return handle->message; }
+const char* handover_iommu_message(const handover_iommu* handle) { return handle->message.text; }
 
 int handover_iommu_memory(const handover_iommu* handle, const char* name, int* ret_fd) {
   int fd = find(handle, name, handle->first_memory);
@@ -121,13 +121,16 @@ int handover_iommu_memory(const handover_iommu* handle, const char* name, int* r
 }
 
 static int failed(handover_iommu* handle, int error, const char* message) {
-  snprintf(handle->message, sizeof(handle->message), "%s", message);
+  struct line line = {""};
+
+  for (size_t i = 0; i < sizeof(line.text) - 1 && message[i]; i++) line.text[i] = message[i];
+  handle->message = line;
   return -error;
 }
 
 static int receive(handover_iommu* handle) {
   struct handover_iommu_answer answer;
-  ssize_t n;
+  ssize_t n = 0;
 
   do {
     n = recv(handle->control, &answer, sizeof(answer), 0);
@@ -152,7 +155,7 @@ static int ask(handover_iommu* handle, int operation, const struct handover_iomm
   };
   struct iovec parts[2] = {{&head, sizeof(head)}, {(void*)mappings, bytes}};
   struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-  ssize_t n;
+  ssize_t n = 0;
 
   do {
     n = sendmsg(handle->control, &message, MSG_NOSIGNAL);
@@ -170,15 +173,13 @@ int handover_iommu_unmap(handover_iommu* handle, const struct handover_iommu_map
   struct handover_iommu_mapping names[HANDOVER_IOMMU_MOST_MAPPINGS];
 
   while (count > 0) {
-    size_t part = part_of(count), i;
-    int r;
+    const size_t part = part_of(count);
 
-    memset(names, 0, part * sizeof(*names));
-    for (i = 0; i < part; i++) {
-      names[i].iova = mappings[i].iova;
-      names[i].length = mappings[i].length;
+    for (size_t i = 0; i < part; i++) {
+      names[i] =
+          (struct handover_iommu_mapping){.iova = mappings[i].iova, .length = mappings[i].length};
     }
-    r = ask(handle, HANDOVER_IOMMU_OPERATION_UNMAP, names, part);
+    const int r = ask(handle, HANDOVER_IOMMU_OPERATION_UNMAP, names, part);
     if (r < 0) return r;
     mappings += part;
     count -= part;
@@ -191,15 +192,14 @@ int handover_iommu_map(handover_iommu* handle, const struct handover_iommu_mappi
   size_t done = 0;
 
   while (done < count) {
-    size_t part = part_of(count - done);
-    int r = ask(handle, HANDOVER_IOMMU_OPERATION_MAP, mappings + done, part);
+    const size_t part = part_of(count - done);
+    const int r = ask(handle, HANDOVER_IOMMU_OPERATION_MAP, mappings + done, part);
 
     if (r < 0) {
-      char why[sizeof(handle->message)];
+      const struct line why = handle->message;
 
-      memcpy(why, handle->message, sizeof(why));
       handover_iommu_unmap(handle, mappings, done);
-      memcpy(handle->message, why, sizeof(why));
+      handle->message = why;
       return r;
     }
     done += part;

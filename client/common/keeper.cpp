@@ -107,16 +107,9 @@ client::Result<void> Keeper::run_command(bool restored) {
   child_ = *child;
   motion_ = Motion::running;
 
-  sd_event_source* source = nullptr;
-  const int r = sd_event_add_child(
-      event_, &source, child_, WEXITED,
-      [](sd_event_source*, const siginfo_t* info, void* userdata) {
-        static_cast<Keeper*>(userdata)->on_command_changed(*info);
-        return 0;
-      },
-      this);
-  if (r < 0) return errno_error("Cannot watch the command", -r);
-  child_source_.reset(source);
+  auto watched =
+      watched_.watch(event_, child_, [this](const siginfo_t& info) { on_command_changed(info); });
+  if (!watched) return watched;
   const std::string status = kept_->status();
   sd_notifyf(0, "READY=1\nSTATUS=%s: %s runs as process %d%s%s", options_.name.c_str(),
              options_.command.front().c_str(), static_cast<int>(child_), status.empty() ? "" : "; ",

@@ -95,7 +95,7 @@ class Keeper {
   std::uint64_t freeze_deadline_ = 0;         ///< CLOCK_MONOTONIC
 
   Signals signals_;
-  Source child_source_;
+  Child watched_;
   Timer ready_timer_, still_timer_, orphan_timer_;
   std::optional<client::Client> client_;  // last: its callbacks use the rest
 };

@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 
 #include <ctime>
 
@@ -61,5 +62,25 @@ client::Result<void> Signals::attach(sd_event* event, std::initializer_list<int>
   }
   return {};
 }
+
+client::Result<void> Child::watch(sd_event* event, pid_t process,
+                                  std::function<void(const siginfo_t&)> ended) {
+  ended_ = std::move(ended);
+  const auto handler = [](sd_event_source*, const siginfo_t* info, void* userdata) {
+    // A copy: another process may be watched from in there.
+    const auto call = static_cast<Child*>(userdata)->ended_;
+    call(*info);
+    return 0;
+  };
+  sd_event_source* source = nullptr;
+  const int r = sd_event_add_child(event, &source, process, WEXITED, handler, this);
+  if (r < 0) {
+    return errno_error("Cannot watch process " + std::to_string(process), -r);
+  }
+  source_.reset(source);
+  return {};
+}
+
+void Child::forget() { source_.reset(); }
 
 }  // namespace handover::common

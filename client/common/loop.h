@@ -2,8 +2,10 @@
 // Sources of an sd-event loop that have one owner, and the clock that its timers go by.
 #pragma once
 
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include <csignal>
 #include <cstdint>
 #include <functional>
 #include <handover/handover.hpp>
@@ -51,6 +53,23 @@ class Signals {
  private:
   std::function<void(int)> handler_;
   std::vector<Source> sources_;
+};
+
+/// Calls `ended` once the process, a child of ours, has ended. SIGCHLD must be blocked. Until then,
+/// or forget(), the process is nobody else's to wait for.
+class Child {
+ public:
+  Child() = default;
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  client::Result<void> watch(sd_event* event, pid_t process,
+                             std::function<void(const siginfo_t&)> ended);
+  void forget();
+
+ private:
+  std::function<void(const siginfo_t&)> ended_;
+  Source source_;
 };
 
 }  // namespace handover::common

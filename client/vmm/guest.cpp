@@ -128,19 +128,12 @@ client::Result<void> Guest::start_qemu(const Description& description, Qemu::Beg
 }
 
 client::Result<void> Guest::watch_qemu() {
-  sd_event_source* child = nullptr;
-  int r = sd_event_add_child(
-      event_, &child, qemu_->pid(), WEXITED,
-      [](sd_event_source*, const siginfo_t* info, void* userdata) {
-        static_cast<Guest*>(userdata)->on_qemu_ended(*info);
-        return 0;
-      },
-      this);
-  if (r < 0) return errno_error("Cannot watch QEMU", -r);
-  child_source_.reset(child);
+  auto watched =
+      process_.watch(event_, qemu_->pid(), [this](const siginfo_t& info) { on_qemu_ended(info); });
+  if (!watched) return watched;
 
   sd_event_source* monitor = nullptr;
-  r = sd_event_add_io(
+  const int r = sd_event_add_io(
       event_, &monitor, qemu_->monitor().fd(), EPOLLIN,
       [](sd_event_source*, int, std::uint32_t, void* userdata) {
         static_cast<Guest*>(userdata)->on_monitor_readable();
@@ -154,7 +147,7 @@ client::Result<void> Guest::watch_qemu() {
 
 /// Kills QEMU, if there is one, and hears nothing of it any more.
 void Guest::drop_qemu() {
-  child_source_.reset();
+  process_.forget();
   monitor_source_.reset();
   qemu_.reset();
 }

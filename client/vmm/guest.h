@@ -99,7 +99,8 @@ class Guest {
   int shutdown_step_ = 0;         ///< how hard the guest was asked to end
 
   common::Signals signals_;
-  common::Source child_source_, monitor_source_;
+  common::Child process_;
+  common::Source monitor_source_;
   common::Timer orphan_timer_, shutdown_timer_;
   std::optional<client::Client> client_;  // last: its callbacks use the rest
 };

@@ -54,7 +54,6 @@ machine_overlay() {
     if [ -n "$build" ]; then
         DESTDIR=$overlay cmake --install "$build"
         DESTDIR=$overlay cmake --install "$build" --component test
-        DESTDIR=$overlay cmake --install "$build" --component test
     fi
     for program in "$guest"/*.c; do
         # Static: it runs in any suite's root file system.

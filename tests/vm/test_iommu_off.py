@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """handover-iommu on a machine without an IOMMU."""
 
-from test_iommu import configuration, refused_start
+from iommu import EDU, configuration
+from test_iommu import refused_start
 
-EDU = "0000:00:10.0"
 MACHINE = {"devices": ["-device", "edu,addr=0x10"]}
 
 

@@ -12,10 +12,11 @@ class Ticker:
         self.name = name
 
     @classmethod
-    def start(cls, machine, name="ticker", size_mib=256):
+    def start(cls, machine, name="ticker", size_mib=256, usec=2000):
         machine.put(
             f"/etc/handover/memfd/{name}.conf",
-            f"SIZE={size_mib}M\nCOMMAND=/usr/lib/handover-test/ticker {name}\n",
+            f"SIZE={size_mib}M\n"
+            f"COMMAND=/usr/bin/env TICKER_USEC={usec} /usr/lib/handover-test/ticker {name}\n",
         )
         machine.sh(f"systemctl enable --now handover-memfd@{name}", timeout=120)
         machine.until(f"test -e /run/ticker/{name}")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A workload whose memory must survive: it counts every 2 ms in a memfd and keeps a pattern in the
- * rest of it, whose checksum it looks at whenever it starts.
+ * A workload whose memory must survive: it counts every 2 ms ($TICKER_USEC) in a memfd and keeps a
+ * pattern in the rest of it, whose checksum it looks at whenever it starts.
  *
  *   ticker NAME            takes the memfd from LISTEN_FDS (handover-memfd gives it)
  *   ticker NAME --fdstore SIZE_MIB
@@ -30,7 +30,7 @@
 
 #define MAGIC UINT64_C(0x68616e646f766572)
 #define HEADER 4096
-#define TICK_NS 2000000
+#define TICK_USEC 2000
 
 struct header {
   uint64_t magic, counter, starts, last_tsc, longest_gap, ticks_per_second;
@@ -145,7 +145,8 @@ static void notify(const char* text, int fd) {
 
 int main(int argc, char** argv) {
   const char* passed = getenv("LISTEN_FDS");
-  struct timespec pause = {0, TICK_NS};
+  const char* usec = getenv("TICKER_USEC");
+  struct timespec pause = {0, (usec ? atol(usec) : TICK_USEC) * 1000};
   struct stat status;
   pthread_t thread;
   int fd = 3, fresh, fdstore = argc == 4 && !strcmp(argv[2], "--fdstore");

@@ -4,7 +4,8 @@
 from vmm import Guest
 from workload import ctl, image, newest_record, other, phases, update, wait_normal
 
-MACHINE = {"suite": "forky-vmm"}
+# 48 huge pages of 2 MiB are the memory of one guest.
+MACHINE = {"suite": "forky-vmm", "append": ("hugepages=48",)}
 
 _kept = {}
 
@@ -106,6 +107,21 @@ def test_qemu_killed_while_frozen(machine):
     guest.check_unbroken()
     first_guest(machine).check_unbroken()
     print(f"      {guest.figures(since)}")
+
+
+def test_guest_in_huge_pages(machine):
+    """LUO takes none: the companion module keeps the memory, beside a guest that LUO keeps."""
+    guest = first_guest(machine)
+    if _kept["second"]:
+        _kept["second"].stop()
+        machine.sh("systemctl stop scripted; handoverctl session discard c0; busctl call "
+                   "org.handover1 /org/handover1 org.handover1.Manager UnregisterClient s c0")
+        _kept["second"] = None
+    huge = Guest.start(machine, "huge", mib=16, memory="96M", hugepages="2M")
+    backends = {token["token"]: token["backend"] for token in ctl(machine, "sessions huge")}
+    assert backends == {1: "tracker", 2: "luo"}, backends
+    carry(machine, [guest, huge])
+    huge.stop()
 
 
 def test_bad_configuration(machine):

@@ -278,7 +278,7 @@ def test_interleaved_files_share_keys(machine):
     pages, keys = (sum(sum(map(size, enumerate(entry["keys"]))) for entry in together)
                    for size in (lambda key: key[1] << key[0], lambda key: key[1]))
     assert pages == 3 * 48 * 256, together
-    assert keys * 16 < pages, together
+    assert keys * 4 < pages, together
     must(machine, "unpreserve shared 2")
     assert_keys(machine, {"shared": [items[0], items[2]]})
     must(machine, "seal")

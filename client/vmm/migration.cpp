@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "arguments.h"
@@ -159,18 +160,28 @@ client::Result<void> check_run_state(const Peer& peer, Deadline deadline) {
   return client::Error{"", "The guest is in the state '" + *state + "'.", EBUSY};
 }
 
-/// Until it has told all devices that it begins, and goes on to their states.
-client::Result<void> wait_for_begin(const Peer& peer, Deadline deadline) {
+/// What QEMU has written so far is taken and forgotten.
+void drain(const client::Fd& reader) {
+  std::array<char, 65536> buffer = {};
+  while (read(reader.get(), buffer.data(), buffer.size()) > 0) {
+  }
+}
+
+/// Until it pauses before the devices' states. It is not to be cancelled earlier: cancelled in the
+/// moment in which it is about to pause, QEMU 7.2 waits for ever, with the guest stopped
+/// (migration_maybe_pause() looks at the state, and lets go of the lock before it changes it).
+client::Result<void> wait_for_pause(const Peer& peer, const client::Fd& reader, Deadline deadline) {
   for (;;) {
     auto answer = peer.call("query-migrate", nullptr, deadline);
     if (!answer) return answer.error();
     const std::string status = text_of(*answer, "status");
+    if (status == "pre-switchover") return {};
     if (status == "failed") {
       return client::Error{"", "QEMU's migration fails: " + text_of(*answer, "error-desc"),
                            EREMOTEIO};
     }
-    if (status != "setup") return {};
     if (common::now_usec() >= deadline) return still(status);
+    drain(reader);
     poll(nullptr, 0, poll_ms);
   }
 }
@@ -193,16 +204,16 @@ client::Result<void> end_rehearsal(const Peer& peer, const std::string& before, 
 client::Result<void> rehearse(const Peer& peer, Deadline deadline) {
   auto before = run_state(peer, deadline);
   if (!before) return before.error();
-  // QEMU 9.1 and later take nothing but pipes and sockets: no /dev/null. This one nobody reads;
-  // what QEMU writes while it holds the lock that its monitor needs, the list of its memory, fits
-  // into it.
+  // QEMU 9.1 and later take nothing but pipes and sockets: no /dev/null. What QEMU writes while it
+  // holds the lock that its monitor needs, the list of its memory, fits into it.
   auto pipe = make_pipe();
   if (!pipe) return pipe.error();
+  if (auto made = make_nonblocking(pipe->reader); !made) return made;
   if (auto set = set_up(peer, Purpose::rehearsal, deadline); !set) return set;
   if (auto passed = pass(peer, pipe->writer, deadline); !passed) return passed;
   pipe->writer.reset();
   if (auto begun = migrate(peer, "migrate", deadline); !begun) return begun;
-  auto done = wait_for_begin(peer, deadline);
+  auto done = wait_for_pause(peer, pipe->reader, deadline);
   auto ended = end_rehearsal(peer, *before, std::move(pipe->reader), deadline);
   return done ? ended : done;
 }

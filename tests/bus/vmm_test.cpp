@@ -43,7 +43,7 @@ class VmmClient : public testing::Test {
                                           "-nodefaults", "-display", "none",   "-no-user-config"};
     arguments.insert(arguments.end(), devices.begin(), devices.end());
     const json config = {{"qemu", qemu},   {"memory", "32M"},
-                         {"state", "16M"}, {"arguments", arguments},
+                         {"state", "32M"}, {"arguments", arguments},
                          {"needs", needs}, {"limits", {{"command", command}, {"shutdown", 1}}}};
     host.directory().write("guest.json", config.dump());
     ChildProcess::Setup setup;
@@ -130,6 +130,16 @@ TEST_F(VmmClient, GoesOnAfterEachUpdate) {
     EXPECT_GT(told()["carried"]["state_bytes"].get<int>(), 1000);
     EXPECT_EQ(host.generation(), generation);
   }
+}
+
+/// Its memory is not the guest's: it goes into the state, and does not fit into a pipe.
+TEST_F(VmmClient, GoesOnWithADeviceThatHasMemory) {
+  start({"-device", "VGA"});
+  ASSERT_TRUE(host.update().ok());
+  const auto finished = host.finished();
+  EXPECT_EQ(finished.outcome, "done") << finished.reason;
+  EXPECT_TRUE(host.run_until([&] { return runs() && host.state() == "normal"; }));
+  EXPECT_TRUE(told()["carried"]["restored"]);
 }
 
 TEST_F(VmmClient, DeviceThatCannotMigrateIsNamed) {

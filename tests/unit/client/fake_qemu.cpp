@@ -70,12 +70,25 @@ bool FakeQemu::answer(const json& command) {
     number = static_cast<int>(heard_.size());
     heard_.emplace_back(name, arguments);
   }
-  if (number == behaviour_.failing_command) return fail(id);
+  if (number == behaviour_.failing_command) {
+    const bool goes_on = fail(id);
+    go_on(name);
+    return goes_on;
+  }
   // Events come at any time.
   send(json{{"event", "RTC_CHANGE"}, {"data", {{"offset", 0}}}}.dump() + "\r\n");
   send(json{{"return", carry_out(name, arguments)}, {"id", id}}.dump() + "\r\n");
   if (name == "migrate") save();
+  go_on(name);
   return true;
+}
+
+/// As time goes by, which here is by the number of times that somebody asks, answered or not.
+void FakeQemu::go_on(const std::string& asked) {
+  const std::lock_guard lock(mutex_);
+  if (asked == "query-migrate" && migration_status_ == "active") {
+    migration_status_ = "pre-switchover";
+  }
 }
 
 /// False: it is the end.
@@ -112,8 +125,9 @@ json FakeQemu::carry_out(const std::string& name, const json& arguments) {
     }
   }
   if (name == "migrate_cancel") {
-    // QEMU lets the guest run again by itself; here it does not, so that somebody else must.
-    migration_status_ = "cancelled";
+    // QEMU lets the guest run again by itself; here it does not, so that somebody else must. And
+    // before it has paused, QEMU 7.2 may never get over it.
+    migration_status_ = migration_status_ == "active" ? "cancelling" : "cancelled";
     passed_.reset();
   }
   if (name == "migrate-incoming") incoming_ = true;
@@ -139,7 +153,7 @@ void FakeQemu::save() {
   const std::lock_guard lock(mutex_);
   if (pauses_) {
     behaviour_.run_state = "paused";
-    migration_status_ = "pre-switchover";
+    migration_status_ = "active";
     return;
   }
   std::string_view left = behaviour_.state;

@@ -47,6 +47,7 @@ class FakeQemu {
   bool answer(const nlohmann::json& command);
   nlohmann::json carry_out(const std::string& name, const nlohmann::json& arguments);
   nlohmann::json query_migrate();
+  void go_on(const std::string& asked);
   void save();
   void load();
   bool fail(std::uint64_t id);

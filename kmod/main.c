@@ -323,4 +323,4 @@ MODULE_DESCRIPTION("Preserves memory across a kexec: the companion of handoverd"
 MODULE_LICENSE("GPL");
 MODULE_VERSION("0.1.0");
 /* The version of the serialized form, for who looks before a kexec. */
-MODULE_INFO(handover_format, __stringify(1));
+MODULE_INFO(handover_format, __stringify(HO_FORMAT_VERSION));

@@ -218,6 +218,44 @@ static int run_flush(struct ho_map *map, struct ho_run *run)
 	return part_append(&map->runs, &record, sizeof(record), HO_RUNS_PER_PAGE, run->pfn);
 }
 
+/*
+ * How many more may follow in the run. One that goes on in the next run ends with
+ * a block: a block's pages that lie one after the other are one piece, since they
+ * are preserved as one (preserve.c).
+ */
+static u32 run_room(const struct ho_run *run)
+{
+	u32 room = HO_RUN_MAX_COUNT - run->nr;
+
+	return run->order ? room : room - run->pfn % HO_BLOCK_PAGES;
+}
+
+/* Adds frames behind the run, or begins another one with them. */
+static int run_add(struct ho_map *map, struct ho_run *run, struct ho_frame frame)
+{
+	u32 nr = 0;
+	int err;
+
+	while (frame.nr) {
+		if (run->nr && run->order == frame.order &&
+		    run->pfn + ho_run_pages(*run) == frame.pfn &&
+		    pfn_to_nid(run->pfn) == pfn_to_nid(frame.pfn))
+			nr = min(frame.nr, run_room(run));
+		if (!nr) {
+			err = run_flush(map, run);
+			if (err)
+				return err;
+			*run = (struct ho_run){ .pfn = frame.pfn, .order = frame.order };
+			nr = min(frame.nr, run_room(run));
+		}
+		run->nr += nr;
+		frame.pfn += (u64)nr << frame.order;
+		frame.nr -= nr;
+		nr = 0;
+	}
+	return 0;
+}
+
 /* Adjacent frames become one run; a frame that is there twice counts once. */
 static int runs_write(struct ho_builder *builder)
 {
@@ -240,18 +278,10 @@ static int runs_write(struct ho_builder *builder)
 			if (!frame.nr)
 				continue;
 		}
-		if (run.nr && run.order == frame.order && end == frame.pfn &&
-		    run.nr + frame.nr <= HO_RUN_MAX_COUNT &&
-		    pfn_to_nid(run.pfn) == pfn_to_nid(frame.pfn)) {
-			run.nr += frame.nr;
-		} else {
-			err = run_flush(builder->map, &run);
-			if (err)
-				return err;
-			run = (struct ho_run){ .pfn = frame.pfn, .nr = frame.nr,
-					       .order = frame.order };
-		}
 		end = frame.pfn + ((u64)frame.nr << frame.order);
+		err = run_add(builder->map, &run, frame);
+		if (err)
+			return err;
 		cond_resched();
 	}
 	return run_flush(builder->map, &run);

@@ -150,7 +150,9 @@ int ho_session_end(struct ho_session *session, unsigned int how, u64 *freed)
 			}
 	session->dead = true;
 	list_del_init(&session->node);
-	mutex_unlock(&ho_sessions_lock);
+	/* What is preserved must not change while somebody seals, who sees no dead session. */
+	if (session->incoming)
+		mutex_unlock(&ho_sessions_lock);
 
 	xa_for_each(&session->entries, token, entry) {
 		if (!session->incoming)
@@ -166,6 +168,8 @@ int ho_session_end(struct ho_session *session, unsigned int how, u64 *freed)
 	session->nr_entries = 0;
 	session->bytes = 0;
 	mutex_unlock(&session->lock);
+	if (!session->incoming)
+		mutex_unlock(&ho_sessions_lock);
 	*freed = pages << PAGE_SHIFT;
 	trace_handover_finish(session->name, *freed);
 	ho_session_put(session);

@@ -425,7 +425,8 @@ static int restore_joined(struct ho_map *map, struct ho_piece piece,
 
 	if (!map->joined || piece.order || piece.nr >= HO_BLOCK_PAGES)
 		return -ENOENT;
-	err = map->joined->damaged ? -ENODATA : look_up_run(map->joined, piece.pfn, &run);
+	/* It may be damaged elsewhere: that is no damage here. */
+	err = map->joined->open ? look_up_run(map->joined, piece.pfn, &run) : -ENODATA;
 	if (!err) {
 		whole = ho_piece(run, piece.pfn);
 		if (run.order || piece.pfn + piece.nr > whole.pfn + whole.nr)

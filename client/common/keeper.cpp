@@ -194,10 +194,11 @@ client::Result<bool> Keeper::come_to_rest() {
 client::Result<void> Keeper::thaw() {
   orphan_timer_.stop();
   if (child_ == 0 || motion_ == Motion::running) return {};
-  if (auto resumed = kept_->resume(); !resumed) return resumed;
+  auto resumed = kept_->resume();
+  // COMMAND goes on in any case: nobody asks again, and it can do without better than stand still.
   auto thawed = freezer_->thaw(child_);
   if (thawed) motion_ = Motion::running;
-  return thawed;
+  return thawed ? resumed : thawed;
 }
 
 void Keeper::on_thaw(client::Call call) {

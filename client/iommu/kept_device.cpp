@@ -313,9 +313,11 @@ client::Result<void> KeptDevice::quiesce() {
 
 client::Result<void> KeptDevice::resume() {
   if (!quiesced_) return {};
+  if (record_.head().bus_master) {
+    if (auto on = device_->set_bus_master(true); !on) return on;
+  }
   quiesced_ = false;
-  if (!record_.head().bus_master) return {};
-  return device_->set_bus_master(true);
+  return {};
 }
 
 client::Result<void> KeptDevice::serve(const Request& request) {

@@ -214,7 +214,9 @@ client::Result<void> rehearse(const Peer& peer, Deadline deadline) {
   pipe->writer.reset();
   if (auto begun = migrate(peer, "migrate", deadline); !begun) return begun;
   auto done = wait_for_pause(peer, pipe->reader, deadline);
-  auto ended = end_rehearsal(peer, *before, std::move(pipe->reader), deadline);
+  // With time of its own: the guest may stand still by now.
+  const Deadline end = std::max(deadline, common::now_usec() + peer.command_usec);
+  auto ended = end_rehearsal(peer, *before, std::move(pipe->reader), end);
   return done ? ended : done;
 }
 

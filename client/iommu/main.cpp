@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
     return wrong_usage;
   }
   if (const auto* information = std::get_if<Information>(&*parsed)) {
-    return fputs(information->text.c_str(), stdout) < 0 || fflush(stdout) != 0 ? 1 : 0;
+    return handover::common::print(*information);
   }
   return run(std::get<Options>(*parsed));
 }

@@ -2,24 +2,12 @@
 #include "options.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cerrno>
-#include <memory>
+#include <utility>
 
 #include "common/name.h"
 
 namespace handover::iommu {
 namespace {
-
-client::Error usage(std::string message) { return {"", std::move(message), EINVAL}; }
-
-/// CLI11 does not know of the COMMAND, which is cut off before it parses.
-class RunFormatter : public CLI::Formatter {
- public:
-  std::string make_usage(const CLI::App*, std::string) const override {
-    return "Usage: handover-iommu run --name NAME --config FILE [--check] [-- COMMAND...]\n";
-  }
-};
 
 constexpr const char* footer =
     R"(COMMAND, or the configuration's "command" if none is given here, gets from file
@@ -35,17 +23,14 @@ handover-iommu(1).)";
 
 client::Result<std::variant<Options, Information>> parse_options(
     const std::vector<std::string>& arguments) {
-  // COMMAND is cut off first, so that nothing in it is ever taken for an option of ours.
-  const auto separator = std::find(arguments.begin(), arguments.end(), "--");
-  std::vector<std::string> ours(arguments.begin(), separator);
-
+  auto line = common::split(arguments);
   Options options;
   CLI::App app("Keeps a VFIO device and its DMA map through kernel updates, with handoverd.",
                "handover-iommu");
   app.set_version_flag("--version", "handover-iommu " HANDOVER_VERSION);
   app.require_subcommand(1);
   auto* run = app.add_subcommand("run", "Run COMMAND with a device that survives kernel updates");
-  run->formatter(std::make_shared<RunFormatter>());
+  common::set_usage(run, "handover-iommu run --name NAME --config FILE [--check] [-- COMMAND...]");
   run->footer(footer);
   run->add_option("--name", options.name, "Name of the client and of its session")
       ->required()
@@ -55,19 +40,11 @@ client::Result<std::variant<Options, Information>> parse_options(
       ->type_name("FILE");
   run->add_flag("--check", options.check, "Only look whether the configuration is right");
 
-  std::reverse(ours.begin(), ours.end());  // as CLI11 takes a vector
-  try {
-    app.parse(ours);
-  } catch (const CLI::CallForHelp&) {
-    return std::variant<Options, Information>(
-        Information{run->parsed() ? run->help() : app.help()});
-  } catch (const CLI::CallForVersion&) {
-    return std::variant<Options, Information>(Information{"handover-iommu " HANDOVER_VERSION "\n"});
-  } catch (const CLI::ParseError& error) {
-    return usage(std::string(error.what()) + ".");
-  }
+  auto information = common::parse(app, std::move(line.ours));
+  if (!information) return information.error();
+  if (*information) return std::variant<Options, Information>(std::move(**information));
   if (auto name = common::check_name(options.name); !name) return name.error();
-  if (separator != arguments.end()) options.command.assign(separator + 1, arguments.end());
+  options.command = std::move(line.command);
   return std::variant<Options, Information>(std::move(options));
 }
 

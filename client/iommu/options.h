@@ -7,6 +7,8 @@
 #include <variant>
 #include <vector>
 
+#include "common/command_line.h"
+
 namespace handover::iommu {
 
 struct Options {
@@ -16,10 +18,7 @@ struct Options {
   std::vector<std::string> command;  ///< {}: the configuration's
 };
 
-/// A text for stdout and the end: --help, --version.
-struct Information {
-  std::string text;
-};
+using common::Information;
 
 /// The arguments without argv[0].
 client::Result<std::variant<Options, Information>> parse_options(

@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
     return wrong_usage;
   }
   if (const auto* information = std::get_if<Information>(&*parsed)) {
-    return fputs(information->text.c_str(), stdout) < 0 || fflush(stdout) != 0 ? 1 : 0;
+    return handover::common::print(*information);
   }
   return run(std::move(std::get<Options>(*parsed)));
 }

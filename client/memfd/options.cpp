@@ -2,24 +2,13 @@
 #include "options.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cerrno>
+#include <utility>
 
 #include "common/name.h"
 #include "common/size.h"
 
 namespace handover::memfd {
 namespace {
-
-client::Error usage(std::string message) { return {"", std::move(message), EINVAL}; }
-
-/// CLI11 does not know of the COMMAND, which is cut off before it parses.
-class RunFormatter : public CLI::Formatter {
- public:
-  std::string make_usage(const CLI::App*, std::string) const override {
-    return "Usage: handover-memfd run --name NAME --size SIZE [OPTIONS] -- COMMAND...\n";
-  }
-};
 
 constexpr const char* footer =
     R"(COMMAND gets the memory as file descriptor 3, by the convention of systemd's
@@ -32,10 +21,7 @@ COMMAND cannot be run, 2 for a wrong command line. See handover-memfd(1).)";
 
 client::Result<std::variant<Options, Information>> parse_options(
     const std::vector<std::string>& arguments) {
-  // COMMAND is cut off first, so that nothing in it is ever taken for an option of ours.
-  const auto separator = std::find(arguments.begin(), arguments.end(), "--");
-  std::vector<std::string> ours(arguments.begin(), separator);
-
+  auto line = common::split(arguments);
   Options options;
   std::string size;
   std::string freeze = "auto";
@@ -45,7 +31,7 @@ client::Result<std::variant<Options, Information>> parse_options(
   app.set_version_flag("--version", "handover-memfd " HANDOVER_VERSION);
   app.require_subcommand(1);
   auto* run = app.add_subcommand("run", "Run COMMAND with a memfd that survives kernel updates");
-  run->formatter(std::make_shared<RunFormatter>());
+  common::set_usage(run, "handover-memfd run --name NAME --size SIZE [OPTIONS] -- COMMAND...");
   run->footer(footer);
   run->add_option("--name", options.keeper.name, "Name of the client and of its session")
       ->required()
@@ -67,18 +53,9 @@ client::Result<std::variant<Options, Information>> parse_options(
       ->type_name("SECONDS");
   run->add_flag("--optional", options.keeper.optional, "An update may go on without this client");
 
-  std::reverse(ours.begin(), ours.end());  // as CLI11 takes a vector
-  try {
-    app.parse(ours);
-  } catch (const CLI::CallForHelp&) {
-    return std::variant<Options, Information>(
-        Information{run->parsed() ? run->help() : app.help()});
-  } catch (const CLI::CallForVersion&) {
-    return std::variant<Options, Information>(Information{"handover-memfd " HANDOVER_VERSION "\n"});
-  } catch (const CLI::ParseError& error) {
-    return usage(std::string(error.what()) + ".");
-  }
-
+  auto information = common::parse(app, std::move(line.ours));
+  if (!information) return information.error();
+  if (*information) return std::variant<Options, Information>(std::move(**information));
   if (auto name = common::check_name(options.keeper.name); !name) return name.error();
   auto bytes = common::parse_size(size);
   if (!bytes) return bytes.error();
@@ -86,14 +63,12 @@ client::Result<std::variant<Options, Information>> parse_options(
   auto method = common::parse_freeze_method(freeze);
   if (!method) return method.error();
   options.keeper.freeze = *method;
-  constexpr double most_seconds = 1e9;
-  if (!(wait_seconds >= 0 && wait_seconds <= most_seconds)) {
-    return usage("--wait takes 0 to 1000000000 seconds.");
-  }
-  options.keeper.wait_usec = static_cast<std::uint64_t>(wait_seconds * 1e6);
-  if (separator != arguments.end()) options.keeper.command.assign(separator + 1, arguments.end());
+  auto wait = common::parse_wait(wait_seconds);
+  if (!wait) return wait.error();
+  options.keeper.wait_usec = *wait;
+  options.keeper.command = std::move(line.command);
   if (options.keeper.command.empty() || options.keeper.command.front().empty()) {
-    return usage("There is no command to run: put it behind '--'.");
+    return common::usage("There is no command to run: put it behind '--'.");
   }
   return std::variant<Options, Information>(std::move(options));
 }

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/command_line.h"
 #include "common/keeper.h"
 
 namespace handover::memfd {
@@ -17,10 +18,7 @@ struct Options {
   std::uint64_t size = 0;
 };
 
-/// A text for stdout and the end: --help, --version.
-struct Information {
-  std::string text;
-};
+using common::Information;
 
 /// The arguments without argv[0].
 client::Result<std::variant<Options, Information>> parse_options(

@@ -26,10 +26,6 @@ int complain(const client::Error& error, int exit_code) {
   return exit_code;
 }
 
-int print(const std::string& text) {
-  return fputs(text.c_str(), stdout) < 0 || fflush(stdout) != 0 ? 1 : 0;
-}
-
 /// The configuration, and that there is what it names.
 client::Result<Config> usable_config(const std::string& file) {
   auto config = read_config(file);
@@ -74,10 +70,10 @@ int act(const CheckOptions& options) {
 int act(const StatusOptions& options) {
   auto status = read_status(options.directory, options.name);
   if (!status) return complain(status.error(), 1);
-  return print(options.json ? to_json(*status) : to_lines(*status));
+  return common::print({options.json ? to_json(*status) : to_lines(*status)});
 }
 
-int act(const Information& information) { return print(information.text); }
+int act(const Information& information) { return common::print(information); }
 
 }  // namespace
 }  // namespace handover::vmm

@@ -2,26 +2,11 @@
 #include "options.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cerrno>
+#include <utility>
 
 #include "common/name.h"
 
 namespace handover::vmm {
-namespace {
-
-constexpr const char* version_line = "handover-vmm " HANDOVER_VERSION;
-
-client::Result<std::uint64_t> parse_wait(double seconds) {
-  constexpr double most_seconds = 1e9;
-  if (!(seconds >= 0 && seconds <= most_seconds)) {
-    return client::Error{"", "--wait takes 0 to 1000000000 seconds.", EINVAL};
-  }
-  return static_cast<std::uint64_t>(seconds * 1e6);
-}
-
-}  // namespace
-
 client::Result<Options> parse_options(std::vector<std::string> arguments) {
   RunOptions run;
   CheckOptions check;
@@ -29,7 +14,7 @@ client::Result<Options> parse_options(std::vector<std::string> arguments) {
   double wait_seconds = 90;
 
   CLI::App app("Runs a QEMU guest that goes on after a kernel update of its host.", "handover-vmm");
-  app.set_version_flag("--version", version_line);
+  app.set_version_flag("--version", "handover-vmm " HANDOVER_VERSION);
   app.require_subcommand(1);
   auto* run_command = app.add_subcommand("run", "Run the guest, and carry it through updates");
   run_command->add_option("--name", run.name, "Name of the client and of its session")
@@ -51,25 +36,15 @@ client::Result<Options> parse_options(std::vector<std::string> arguments) {
   status_command->add_option("--directory", status.directory, "Where the status file is")
       ->type_name("DIRECTORY");
 
-  std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes a vector
-  try {
-    app.parse(arguments);
-  } catch (const CLI::CallForHelp&) {
-    for (const auto* command : {run_command, check_command, status_command}) {
-      if (command->parsed()) return Options(Information{command->help()});
-    }
-    return Options(Information{app.help()});
-  } catch (const CLI::CallForVersion&) {
-    return Options(Information{std::string(version_line) + "\n"});
-  } catch (const CLI::ParseError& error) {
-    return client::Error{"", std::string(error.what()) + ".", EINVAL};
-  }
+  auto information = common::parse(app, std::move(arguments));
+  if (!information) return information.error();
+  if (*information) return Options(std::move(**information));
 
   if (check_command->parsed()) return Options(check);
   const auto& name = run_command->parsed() ? run.name : status.name;
   if (auto good = common::check_name(name); !good) return good.error();
   if (status_command->parsed()) return Options(status);
-  auto wait = parse_wait(wait_seconds);
+  auto wait = common::parse_wait(wait_seconds);
   if (!wait) return wait.error();
   run.wait_usec = *wait;
   return Options(run);

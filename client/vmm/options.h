@@ -8,6 +8,8 @@
 #include <variant>
 #include <vector>
 
+#include "common/command_line.h"
+
 namespace handover::vmm {
 
 inline constexpr const char* default_directory = "/run/handover-vmm";
@@ -29,11 +31,7 @@ struct StatusOptions {
   bool json = false;
 };
 
-/// A text for stdout and the end: --help, --version.
-struct Information {
-  std::string text;
-};
-
+using common::Information;
 using Options = std::variant<RunOptions, CheckOptions, StatusOptions, Information>;
 
 /// The arguments without argv[0].

@@ -66,13 +66,13 @@ client::Result<void> Keeper::begin(int* exit_code) {
   }
   auto made = ready ? make() : ready.error();
   if (!made) {
-    forget();
+    leave_handoverd(connection_, preservation_, client_);
     return made;
   }
   auto started = run_command(false);
   if (!started) {
     *exit_code = started.error().code == ENOENT ? not_found : cannot_run;
-    forget();
+    leave_handoverd(connection_, preservation_, client_);
   }
   return started;
 }
@@ -325,15 +325,8 @@ void Keeper::on_command_changed(const siginfo_t& info) {
     freeze_call_.reset();
   }
   // Nobody needs what was kept any more, unless an update has begun that may bring it back.
-  if (!stood_still) forget();
+  if (!stood_still) leave_handoverd(connection_, preservation_, client_);
   leave(exited ? info.si_status : 128 + info.si_status);
-}
-
-/// Gives up the session and the registration.
-void Keeper::forget() {
-  if (!connection_.connected()) return;
-  preservation_.give_up();
-  if (auto left = client_->unregister(); !left) say(SD_NOTICE, left.error().message);
 }
 
 void Keeper::leave(int exit_code) {

@@ -78,7 +78,6 @@ class Keeper {
   client::Result<void> thaw();
   void on_signal(int signal);
   void on_command_changed(const siginfo_t& info);
-  void forget();
   void leave(int exit_code);
 
   KeeperOptions options_;

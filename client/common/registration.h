@@ -2,9 +2,15 @@
 // A client of ours at handoverd: which of its functions answer which call.
 #pragma once
 
+#include <systemd/sd-daemon.h>
+
 #include <handover/handover.hpp>
+#include <optional>
 #include <string>
 #include <utility>
+
+#include "log.h"
+#include "preservation.h"
 
 namespace handover::common {
 
@@ -23,6 +29,15 @@ client::Result<client::Client> register_owner(Owner* owner, client::Connection& 
   callbacks.registered = [owner](client::Client::State state) { owner->on_registered(state); };
   callbacks.disconnected = [owner](const client::Error& error) { owner->on_disconnected(error); };
   return client::Client::register_client(connection, name, options, std::move(callbacks));
+}
+
+/// Gives up the session and the registration, if there is anybody to tell: a connection has a
+/// client.
+inline void leave_handoverd(client::Connection& connection, Preservation& preservation,
+                            std::optional<client::Client>& client) {
+  if (!connection.connected()) return;
+  preservation.give_up();
+  if (auto left = client->unregister(); !left) say(SD_NOTICE, left.error().message);
 }
 
 }  // namespace handover::common

@@ -78,7 +78,7 @@ client::Result<void> Guest::start() {
   if (client_->state() == HANDOVER_CLIENT_RESTORING) return {};  // on_restore() goes on
   if (auto made = make_memory(); !made) return made;
   auto started = start_qemu(description_, Qemu::Begin::fresh);
-  if (!started) forget();
+  if (!started) common::leave_handoverd(connection_, preservation_, client_);
   return started;
 }
 
@@ -387,19 +387,12 @@ void Guest::on_qemu_ended(const siginfo_t& info) {
   say(exited && info.si_status == 0 ? SD_INFO : SD_ERR,
       exited ? "QEMU has ended with exit code " + std::to_string(info.si_status) + "."
              : "QEMU was ended by signal " + std::to_string(info.si_status) + ".");
-  forget();
+  common::leave_handoverd(connection_, preservation_, client_);
   if (shutdown_step_ > 0) {
     leave(0);
     return;
   }
   leave(exited ? info.si_status : 128 + info.si_status);
-}
-
-/// Gives up the session and the registration.
-void Guest::forget() {
-  if (!connection_.connected()) return;
-  preservation_.give_up();
-  if (auto left = client_->unregister(); !left) say(SD_NOTICE, left.error().message);
 }
 
 void Guest::leave(int exit_code) {

@@ -73,7 +73,6 @@ class Guest {
   void on_signal();
   void shut_down_harder();
   void on_qemu_ended(const siginfo_t& info);
-  void forget();
   void leave(int exit_code);
   void tell(const char* state);
 

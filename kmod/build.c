@@ -233,10 +233,11 @@ static u32 run_room(const struct ho_run *run)
 /* Adds frames behind the run, or begins another one with them. */
 static int run_add(struct ho_map *map, struct ho_run *run, struct ho_frame frame)
 {
-	u32 nr = 0;
 	int err;
 
 	while (frame.nr) {
+		u32 nr = 0;
+
 		if (run->nr && run->order == frame.order &&
 		    run->pfn + ho_run_pages(*run) == frame.pfn &&
 		    pfn_to_nid(run->pfn) == pfn_to_nid(frame.pfn))
@@ -251,7 +252,6 @@ static int run_add(struct ho_map *map, struct ho_run *run, struct ho_frame frame
 		run->nr += nr;
 		frame.pfn += (u64)nr << frame.order;
 		frame.nr -= nr;
-		nr = 0;
 	}
 	return 0;
 }

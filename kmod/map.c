@@ -254,6 +254,14 @@ unlock:
 	return err ? ERR_PTR(err) : page;
 }
 
+/* The page of @part that has @key, if any has. ERR_PTR(-ENOENT): none does. */
+static void *part_page_of(struct ho_map *map, struct ho_part *part, u64 key)
+{
+	long i = ho_directory_find(part->index, part->pages, key);
+
+	return i < 0 ? ERR_PTR(-ENOENT) : part_page(map, part, i);
+}
+
 int ho_map_for_each_extent(struct ho_map *map,
 			   int (*fn)(struct ho_extent extent, void *data), void *data)
 {
@@ -335,13 +343,8 @@ int ho_map_next_extent(struct ho_map *map, u64 index, struct ho_extent *extent)
 /* The run that contains @pfn. -ENOENT: none does. */
 static int look_up_run(struct ho_map *map, u64 pfn, struct ho_run *run)
 {
-	struct ho_part *part = &map->runs;
-	long i = ho_directory_find(part->index, part->pages, pfn);
-	const void *page;
+	const void *page = part_page_of(map, &map->runs, pfn);
 
-	if (i < 0)
-		return -ENOENT;
-	page = part_page(map, part, i);
 	if (IS_ERR(page))
 		return PTR_ERR(page);
 	return ho_runs_find(page, pfn, run) ? 0 : -ENOENT;
@@ -520,14 +523,9 @@ static struct page *frame_restore(struct ho_map *map, u64 pfn, struct ho_piece *
 /* The frames from file page @index on. 0 and *pfn, *nr; -ENOENT: a hole. */
 static int find_frames(struct ho_map *map, u64 index, u64 *pfn, u64 *nr)
 {
-	struct ho_part *part = &map->extents;
-	long i = ho_directory_find(part->index, part->pages, index);
+	const void *page = part_page_of(map, &map->extents, index);
 	struct ho_extent extent;
-	const void *page;
 
-	if (i < 0)
-		return -ENOENT;
-	page = part_page(map, part, i);
 	if (IS_ERR(page))
 		return PTR_ERR(page);
 	if (!ho_extents_find(page, index, &extent))

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "backend/descriptor.h"
 #include "core/names.h"
 
 namespace handover::engine {
@@ -272,15 +273,24 @@ Result<UniqueFd> Sessions::retrieve(Held& held, std::uint64_t token) {
     return fail(ErrorCode::no_such_token,
                 "Session '" + record.name + "' holds no token " + std::to_string(token) + ".");
   }
+  if (const auto given = held.given.find(token); given != held.given.end()) {
+    return backend::duplicate_fd(given->second.get());
+  }
   const auto at = token_at(record, token);
   if (at->retrieved) {
     return fail(ErrorCode::already_retrieved, "Token " + std::to_string(token) + " of session '" +
                                                   record.name +
-                                                  "' has been retrieved; that works once.");
+                                                  "' was retrieved from another daemon, or by "
+                                                  "OpenTracker; that works once.");
   }
   auto fd = held.kernel->retrieve(token);
   if (!fd) return fd;
   at->retrieved = true;
+  if (auto copy = backend::duplicate_fd(fd->get()); copy) {
+    held.given.insert_or_assign(token, std::move(*copy));
+  } else {
+    spdlog::warn("{}", copy.error().message);
+  }
   // The tracker gives a file once: from here on our death does not take it along.
   if (auto kept = keep(held); !kept) spdlog::warn("{}", kept.error().message);
   return fd;

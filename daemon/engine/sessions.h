@@ -40,6 +40,9 @@ class Sessions {
   struct Held {
     SessionRecord record;
     std::unique_ptr<backend::Session> kernel;
+    /// What was retrieved, by token: the kernel gives it once, and a client may die before it has
+    /// made anything of it. Until the session is finished its next start finds it here.
+    std::map<std::uint64_t, UniqueFd> given;
   };
   using Backends = std::map<std::string, std::unique_ptr<backend::Backend>>;
 

@@ -2,6 +2,7 @@
 // What was preserved comes back, byte by byte, to whom it belongs; and what nobody claims is freed,
 // and said so.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "host.h"
 #include "memory.h"
@@ -104,9 +105,16 @@ TEST_F(Script, GetsItsMemoryBack) {
   const auto blob = descriptor_of(host->retrieve("script", 2));
   ASSERT_TRUE(blob);
   EXPECT_EQ(contents_of(blob.get()), std::string("\0\1\2\xfe\xff\0", 6));
+  // Whoever died over it gets the same once more.
+  const auto once_more = descriptor_of(host->retrieve("script", 1));
+  ASSERT_TRUE(once_more);
+  struct stat first = {};
+  struct stat second = {};
+  ASSERT_EQ(fstat(back.get(), &first), 0);
+  ASSERT_EQ(fstat(once_more.get(), &second), 0);
+  EXPECT_EQ(first.st_ino, second.st_ino);
 
   // What holds state of the earlier kernel takes nothing new, and no update loses it.
-  EXPECT_EQ(host->retrieve("script", 1).error, error_name("AlreadyRetrieved"));
   EXPECT_EQ(host->retrieve("script", 3).error, error_name("NoSuchToken"));
   EXPECT_EQ(host->preserve("script", 3, memory.get()).error, error_name("Incoming"));
   EXPECT_EQ(host->end_session("script", "Discard").error, error_name("Incoming"));

@@ -32,8 +32,12 @@ def configuration(device, **changes):
     return config
 
 
-def start(machine, name, config):
+def configure(machine, name, config):
     machine.put(f"/etc/handover/iommu/{name}.json", json.dumps(config, indent=2))
+
+
+def start(machine, name, config):
+    configure(machine, name, config)
     machine.sh(f"systemctl enable --now handover-iommu@{name} || "
                f"{{ journalctl -o cat -u handover-iommu@{name} | tail; false; }}", timeout=200)
 

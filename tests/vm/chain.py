@@ -19,9 +19,11 @@ class Chain:
         self.tickers = [Ticker.start(machine, name, size_mib=4, usec=50000) for name in MEMORY]
         iommu.start(machine, DEVICE, iommu.configuration(
             iommu.EDU, needs=MEMORY, command=["/usr/lib/handover-test/edu-driver", DEVICE, "100"]))
-        # One after the other: they are emulated by an emulated CPU.
-        self.guests = [Guest.start(machine, name, mib=4, memory="64M", needs=[DEVICE])
+        # They boot beside each other: the machine has a CPU for each.
+        self.guests = [Guest.start(machine, name, mib=4, memory="64M", needs=[DEVICE], wait=False)
                        for name in GUESTS]
+        for guest in self.guests:
+            guest.wait_tick(0)
 
     def look(self):
         """What check() compares with later."""

@@ -6,7 +6,8 @@ import re
 
 from iommu import (EDU, MACHINE, RNG, SECOND_EDU, THIRD_EDU, check_carried, configuration,
                    configure, later, start)
-from workload import ctl, image, newest_record, other, phases, update, wait_normal
+from workload import (ctl, image, newest_record, other, phases, start_scripted, update,
+                      wait_normal)
 
 SCATTERED = 10000
 PAGE = 4096
@@ -197,11 +198,8 @@ def test_device_does_not_come_back(machine):
 def test_cancelled_after_freeze(machine):
     """A client that the device's needs refuses to freeze: the driver goes on where it was."""
     machine.wait_up()
-    machine.put("/etc/systemd/system/scripted.service",
-                "[Service]\nType=notify\n"
-                "ExecStart=/usr/lib/handover-test/scripted-clients 1 1 64\n")
-    machine.sh("systemctl daemon-reload; systemctl start scripted; systemctl stop handover-iommu@edu",
-               timeout=60)
+    start_scripted(machine, 1)
+    machine.sh("systemctl stop handover-iommu@edu", timeout=60)
     start(machine, "edu", configuration(
         EDU, needs=["c0"], command=["/usr/lib/handover-test/edu-driver", "edu", "100"]))
     before = later(machine, "edu")
@@ -213,5 +211,4 @@ def test_cancelled_after_freeze(machine):
     assert "edu" in times, times
     now = later(machine, "edu", 3)
     assert now["starts"] == before["starts"] and now["errors"] == 0, (before, now)
-    machine.sh("systemctl stop scripted handover-iommu@edu; "
-               "systemctl disable handover-iommu@edu")
+    machine.sh("systemctl disable --now scripted handover-iommu@edu")

@@ -3,8 +3,8 @@
 
 import json
 
-from workload import (Ticker, ctl, image, newest_record, other, phases, refused, update,
-                      wait_normal)
+from workload import (Ticker, ctl, image, newest_record, other, phases, refused, start_scripted,
+                      update, wait_normal)
 
 _kept = {}
 
@@ -143,19 +143,10 @@ def test_wrong_user_retrieves_nothing(machine):
     machine.sh("handoverctl session finish private")
 
 
-def start_scripted(machine, count=20, descriptors=3, kib=256):
-    if _kept["scripted"]:
-        return
-    _kept["scripted"] = True
-    machine.put(
-        "/etc/systemd/system/scripted.service",
-        "[Unit]\nDefaultDependencies=no\nWants=handoverd.service\n"
-        "Conflicts=shutdown.target\nBefore=shutdown.target\n"
-        "[Service]\nType=notify\nTimeoutStartSec=5min\n"
-        f"ExecStart=/usr/lib/handover-test/scripted-clients {count} {descriptors} {kib}\n"
-        "[Install]\nWantedBy=multi-user.target\n",
-    )
-    machine.sh("systemctl daemon-reload; systemctl enable --now scripted", timeout=120)
+def twenty_clients(machine):
+    if not _kept["scripted"]:
+        start_scripted(machine, 20, descriptors=3, kib=256)
+        _kept["scripted"] = True
 
 
 def calls(machine, call):
@@ -173,7 +164,7 @@ def assert_dependencies_first(order, count):
 
 def test_twenty_clients(machine):
     ticker = ticker_of(machine)
-    start_scripted(machine)
+    twenty_clients(machine)
     before = ticker.status()
     # The log of the calls before the kexec goes to a file system that is there after it.
     machine.sh("(tail -F -n +1 /run/scripted/log > /root/calls 2>/dev/null &)")
@@ -191,7 +182,7 @@ def refused_update(machine, trouble, why, culprit):
     """An update that a client stops: everybody runs on, the machine as well."""
     boot_id = machine.sh("cat /proc/sys/kernel/random/boot_id")
     ticker = ticker_of(machine)
-    start_scripted(machine)
+    twenty_clients(machine)
     machine.put(f"/run/scripted/{trouble}", why)
     machine.sh("truncate --size=0 /run/scripted/log")
     before = ticker.status()
@@ -226,7 +217,7 @@ def test_client_that_never_answers(machine):
 def test_killed_daemon_loses_nothing(machine):
     """kill -9 between updates: the sessions wait in systemd's fd store."""
     ticker = ticker_of(machine)
-    start_scripted(machine)
+    twenty_clients(machine)
     before = ctl(machine, "sessions")
     assert len(before) == 21, before
     machine.sh("systemctl kill --signal=KILL handoverd")
@@ -243,7 +234,7 @@ def test_killed_daemon_loses_nothing(machine):
 def test_kexec_that_nobody_announced(machine):
     """systemctl kexec behind our back: the sessions that are there come all the same."""
     ticker_of(machine)
-    start_scripted(machine)
+    twenty_clients(machine)
     # The clients preserve what is not preserved yet when they are asked to prepare.
     machine.sh(f"handoverctl prepare {image(machine, other(machine))} && handoverctl cancel")
     assert len(ctl(machine, "sessions")) == 21

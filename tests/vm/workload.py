@@ -44,6 +44,19 @@ class Ticker:
         return now
 
 
+def start_scripted(machine, count, descriptors=1, kib=64):
+    """tests/vm/clients/scripted_clients.cpp as the service "scripted"."""
+    machine.put(
+        "/etc/systemd/system/scripted.service",
+        "[Unit]\nDefaultDependencies=no\nWants=handoverd.service\n"
+        "Conflicts=shutdown.target\nBefore=shutdown.target\n"
+        "[Service]\nType=notify\nTimeoutStartSec=5min\n"
+        f"ExecStart=/usr/lib/handover-test/scripted-clients {count} {descriptors} {kib}\n"
+        "[Install]\nWantedBy=multi-user.target\n",
+    )
+    machine.sh("systemctl daemon-reload; systemctl enable --now scripted", timeout=120)
+
+
 def ctl(machine, arguments, timeout=60):
     """handoverctl --json, parsed."""
     return json.loads(machine.sh(f"handoverctl --json {arguments}", timeout=timeout))

@@ -4,6 +4,7 @@
 # shellcheck source-path=SCRIPTDIR
 LIBRARY=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$LIBRARY/common.sh"
+source "$LIBRARY/ahead.sh"
 source "$LIBRARY/packages.sh"
 source "$LIBRARY/archive.sh"
 source "$LIBRARY/kernel.sh"

@@ -156,7 +156,7 @@ kernel_build_steps() {
     cat "${fragments[@]}" >"$build/fragment"
     # ccache finds the objects of an earlier build only if nothing depends on who builds when.
     export KBUILD_BUILD_TIMESTAMP='1970-01-01' KBUILD_BUILD_USER=handover KBUILD_BUILD_HOST=handover
-    export CCACHE_NOHASHDIR=1 CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache}
+    export CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1 CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache}
     local compiler='ccache gcc'
     local make=(make -C "$source" O="$build" CC="$compiler" HOSTCC="$compiler")
     "${make[@]}" -s KCONFIG_ALLCONFIG="$build/fragment" allnoconfig

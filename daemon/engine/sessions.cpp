@@ -168,7 +168,7 @@ Result<const SessionRecord*> Sessions::create(std::uint64_t id, const std::strin
     return fail(ErrorCode::limit_exceeded,
                 "Uid " + std::to_string(owner.uid) + " has " +
                     std::to_string(config_.max_sessions_per_user) +
-                    " sessions, the limit; finish some or raise max-sessions-per-user.");
+                    " sessions, the limit; finish some or raise max_sessions_per_user.");
   }
   auto kernel = made_by->second->create(name, limits_of(owner));
   if (!kernel) return fail(kernel.error());
@@ -215,7 +215,7 @@ Result<void> Sessions::preserve(Held& held, std::uint64_t token, int fd, bool bl
     return fail(ErrorCode::limit_exceeded,
                 "Uid " + std::to_string(record.owner.uid) + " has " +
                     std::to_string(config_.max_descriptors_per_user) +
-                    " descriptors preserved, the limit; raise max-descriptors-per-user.");
+                    " descriptors preserved, the limit; raise max_descriptors_per_user.");
   }
   const auto bytes = size_of(fd);
   if (record.owner.uid != 0 &&
@@ -223,7 +223,7 @@ Result<void> Sessions::preserve(Held& held, std::uint64_t token, int fd, bool bl
     return fail(ErrorCode::limit_exceeded, "Uid " + std::to_string(record.owner.uid) +
                                                " may preserve " +
                                                std::to_string(config_.max_bytes_per_user) +
-                                               " bytes; raise max-bytes-per-user.");
+                                               " bytes; raise max_bytes_per_user.");
   }
   auto descriptor = backend.empty() ? held.kernel->preserve(token, fd)
                                     : held.kernel->preserve_in(backend, token, fd);

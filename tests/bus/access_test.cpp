@@ -233,7 +233,7 @@ TEST(Limits, OfSessionsAndDescriptors) {
   ASSERT_TRUE(host.create_session("b").ok());
   const auto refused = host.create_session("c");
   EXPECT_EQ(refused.error, error_name("LimitExceeded"));
-  EXPECT_NE(refused.message.find("max-sessions-per-user"), std::string::npos) << refused.message;
+  EXPECT_NE(refused.message.find("max_sessions_per_user"), std::string::npos) << refused.message;
   std::vector<UniqueFd> memory;
   for (std::uint64_t i = 0; i < 4; ++i) memory.push_back(memory_with(i, 10));
   for (std::uint64_t i = 0; i < 3; ++i) {

@@ -65,11 +65,23 @@ Result<void> FdStore::keep(const std::string& prefix,
       return forgotten;
     it = kept.erase(it);
   }
+  if (auto room = check_room(wanted.size()); !room) return room;
   for (const auto& [part, fd] : wanted) {
     if (auto stored = system::store_fd(stored_name(prefix, part), fd); !stored) return stored;
     kept.emplace(part, fd);
   }
   return {};
+}
+
+Result<void> FdStore::check_room(std::size_t more) const {
+  if (!limit_) return {};
+  std::size_t count = more;
+  for (const auto& [prefix, parts] : kept_) count += parts.size();
+  if (count <= *limit_) return {};
+  return fail(ErrorCode::limit_exceeded,
+              "systemd keeps " + std::to_string(*limit_) +
+                  " descriptors for handoverd, and all are in use; discard sessions, or raise "
+                  "FileDescriptorStoreMax= ('systemctl edit handoverd').");
 }
 
 Result<void> FdStore::forget(const std::string& prefix, const std::string& part) {

@@ -21,7 +21,7 @@ namespace handover::engine {
 /// Keeps descriptors in systemd's fd store under names of ours, so that a crash loses none.
 class FdStore {
  public:
-  /// Makes the store hold exactly `fds` under "<prefix>-<part>".
+  /// Makes the store hold exactly `fds` under "<prefix>-<part>". limit_exceeded.
   Result<void> keep(const std::string& prefix, const std::vector<backend::Session::StoredFd>& fds);
   /// Forgets "<prefix>-<part>"; returns when the service manager has closed it, so that the kernel
   /// session behind it can go (a stored duplicate would hold it open).
@@ -32,6 +32,9 @@ class FdStore {
   static std::string stored_name(const std::string& prefix, const std::string& part);
 
  private:
+  [[nodiscard]] Result<void> check_room(std::size_t more) const;
+
+  std::optional<std::size_t> limit_ = system::fd_store_limit();
   std::map<std::string, std::map<std::string, int>> kept_;  ///< prefix → part → fd stored
 };
 

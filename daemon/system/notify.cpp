@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <memory>
 
@@ -180,6 +181,16 @@ void notify_ready(std::string_view status) {
 
 void notify_status(std::string_view status) {
   ::sd_notify(0, ("STATUS=" + one_line(status)).c_str());
+}
+
+std::optional<std::size_t> fd_store_limit() {
+  const char* text = ::getenv("FDSTORE");
+  if (text == nullptr) return std::nullopt;
+  const std::string_view digits(text);
+  std::size_t limit = 0;
+  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), limit);
+  if (error != std::errc() || end != digits.end()) return std::nullopt;
+  return limit;
 }
 
 Result<void> store_fd(const std::string& name, int fd) {

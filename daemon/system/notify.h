@@ -2,7 +2,9 @@
 // The service manager: readiness, status line, watchdog, and the fd store.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +27,9 @@ std::vector<NamedFd> take_listen_fds();
 void notify_ready(std::string_view status);
 void notify_status(std::string_view status);
 
+/// How many descriptors the fd store takes, if the service manager says so ($FDSTORE,
+/// systemd.exec(5), systemd 254 and later). It drops what is too much without telling us.
+std::optional<std::size_t> fd_store_limit();
 /// Keeps `fd` in the fd store under `name` ([A-Za-z0-9-]+, unique per descriptor). Storing a name
 /// anew needs forget_fd() before it. Nothing without NOTIFY_SOCKET. io.
 Result<void> store_fd(const std::string& name, int fd);

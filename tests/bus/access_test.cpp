@@ -247,5 +247,26 @@ TEST(Limits, OfSessionsAndDescriptors) {
   EXPECT_TRUE(host.create_session("c").ok());
 }
 
+/// systemd drops what does not fit, and a crash would lose it.
+TEST(Limits, OfSystemdsStore) {
+  Host host;
+  host.manager().limit_store(4);
+  host.boot();
+  ASSERT_TRUE(host.create_session("a").ok());
+  const auto memory = memory_with(1, 10);
+  std::uint64_t token = 0;
+  while (host.preserve("a", token, memory_with(token, 10).get()).ok() && token < 9) ++token;
+  EXPECT_LT(token, 5U);
+  EXPECT_GT(token, 0U);
+  const auto refused = host.preserve("a", token, memory.get());
+  EXPECT_EQ(refused.error, error_name("LimitExceeded"));
+  EXPECT_NE(refused.message.find("FileDescriptorStoreMax="), std::string::npos) << refused.message;
+  EXPECT_EQ(host.create_session("b").error, error_name("LimitExceeded"));
+  EXPECT_LE(host.manager().stored_names().size(), 4U);
+  EXPECT_EQ(host.list_sessions()[0].descriptors, token);
+  ASSERT_TRUE(host.end_session("a", "Discard").ok());
+  EXPECT_TRUE(host.create_session("b").ok());
+}
+
 }  // namespace
 }  // namespace handover::test

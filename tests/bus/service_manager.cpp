@@ -42,6 +42,10 @@ ServiceManager::ServiceManager(EventLoop& loop, const TemporaryDirectory& direct
   environment_.push_back("NOTIFY_SOCKET=" + directory_.path("notify"));
 }
 
+void ServiceManager::limit_store(unsigned descriptors) {
+  environment_.push_back("FDSTORE=" + std::to_string(descriptors));
+}
+
 void ServiceManager::start() {
   ChildProcess::Setup setup;
   setup.argv = argv_;

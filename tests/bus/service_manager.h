@@ -27,6 +27,8 @@ class ServiceManager {
   ServiceManager(EventLoop& loop, const TemporaryDirectory& directory,
                  std::vector<std::string> argv, std::vector<std::string> environment);
 
+  /// As FileDescriptorStoreMax=; before start().
+  void limit_store(unsigned descriptors);
   /// Runs in the child before execve(), at each start.
   void before_exec(std::function<void()> in_child) { in_child_ = std::move(in_child); }
   /// Runs in the test after each fork, with the new process's id.

@@ -26,14 +26,14 @@ installed() {
 # install_packages PACKAGE…: installs what is missing; the package lists are fetched only then.
 install_packages() {
     local package missing=()
-    # sudo asks for the password now, not in the middle of a step whose output goes to a log.
-    as_root true
     for package in "$@"; do
         installed "$package" || missing+=("$package")
     done
     if [ ${#missing[@]} -eq 0 ]; then
         return 0
     fi
+    # sudo asks for the password now, not in the middle of a step whose output goes to a log.
+    as_root true
     say "installing ${#missing[@]} packages: ${missing[*]}"
     local install=(env DEBIAN_FRONTEND=noninteractive apt-get install --yes
         --no-install-recommends "${missing[@]}")

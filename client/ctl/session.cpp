@@ -9,10 +9,11 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <vector>
 
 #include "commands.h"
+#include "file.h"
+#include "output.h"
 
 namespace handover::ctl {
 namespace {
@@ -20,22 +21,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
-
-client::Error system_error(const std::string& what) {
-  return {"", what + ": " + strerror(errno), errno};  // NOLINT(concurrency-mt-unsafe): one thread
-}
-
-client::Result<void> write_all(int fd, const char* data, std::size_t size,
-                               const std::string& where) {
-  while (size > 0) {
-    const ssize_t n = write(fd, data, size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return system_error("Cannot write to " + where);
-    data += n;
-    size -= static_cast<std::size_t>(n);
-  }
-  return {};
-}
 
 /// A memfd that holds all of stdin.
 client::Result<client::Fd> memory_of_stdin(const std::string& name) {
@@ -64,21 +49,6 @@ client::Result<client::Fd> open_source(const PreserveSource& source, const std::
   client::Fd copy(fcntl(source.fd, F_DUPFD_CLOEXEC, 3));
   if (!copy) return system_error("Cannot use descriptor " + std::to_string(source.fd));
   return copy;
-}
-
-/// The whole file, wherever its position stands.
-client::Result<std::uint64_t> copy_contents(int from, int to, const std::string& where) {
-  std::vector<char> buffer(chunk_bytes);
-  std::uint64_t done = 0;
-  for (;;) {
-    const ssize_t n = pread(from, buffer.data(), buffer.size(), static_cast<off_t>(done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return system_error("Cannot read what was retrieved");
-    if (n == 0) return done;
-    auto written = write_all(to, buffer.data(), static_cast<std::size_t>(n), where);
-    if (!written) return written.error();
-    done += static_cast<std::uint64_t>(n);
-  }
 }
 
 /// A token comes back once, so what can be seen to fail is looked at before.
@@ -115,6 +85,29 @@ client::Error become_command(client::Fd fd, const std::string& name,
   arguments.push_back(nullptr);
   execvp(arguments.front(), arguments.data());
   return system_error("Cannot run " + command.front());
+}
+
+/// Into the file `output`, or standard output if that is "". How many bytes that were.
+client::Result<std::uint64_t> retrieve_contents(client::Session& session, std::uint64_t token,
+                                                const std::string& output) {
+  auto tokens = session.tokens();
+  if (!tokens) return tokens.error();
+  const auto found = std::find_if(tokens->begin(), tokens->end(),
+                                  [&](const client::Token& t) { return t.token == token; });
+  if (found != tokens->end() && std::string_view(found->kind) == "fd") {
+    return client::Error{"",
+                         "Token " + std::to_string(token) +
+                             " is no memory that could be copied: give a command to hand it to.",
+                         EINVAL};
+  }
+  auto destination = Output::open(output, found == tokens->end() ? 0 : found->bytes);
+  if (!destination) return destination.error();
+  auto fd = session.retrieve(token);
+  if (!fd) return fd.error();
+  auto copied = destination->copy_from(fd->get());
+  if (!copied) return copied;
+  if (auto kept = destination->commit(); !kept) return kept.error();
+  return copied;
 }
 
 Outcome finish_with(Context context, const client::Result<void>& result, const json& document) {
@@ -158,32 +151,12 @@ Outcome session_retrieve(Context context, const std::string& name, std::uint64_t
   }
   auto session = context.connection.get_session(name);
   if (!session) return session.error();
-  client::Fd output;
-  if (!to_command) {
-    auto tokens = session->tokens();
-    if (!tokens) return tokens.error();
-    const auto found = std::find_if(tokens->begin(), tokens->end(),
-                                    [&](const client::Token& t) { return t.token == token; });
-    if (found != tokens->end() && std::string_view(found->kind) == "fd") {
-      return client::Error{"",
-                           "Token " + std::to_string(token) +
-                               " is no memory that could be copied: give a command to hand it to.",
-                           EINVAL};
-    }
-    output.reset(target.output.empty()
-                     ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-                     : open(target.output.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    if (!output) {
-      return system_error("Cannot write to " +
-                          (target.output.empty() ? "standard output" : target.output));
-    }
+  if (to_command) {
+    auto fd = session->retrieve(token);
+    if (!fd) return fd.error();
+    return become_command(std::move(*fd), name, target.command);
   }
-
-  auto fd = session->retrieve(token);
-  if (!fd) return fd.error();
-  if (to_command) return become_command(std::move(*fd), name, target.command);
-  auto copied = copy_contents(fd->get(), output.get(),
-                              target.output.empty() ? "standard output" : target.output);
+  auto copied = retrieve_contents(*session, token, target.output);
   if (!copied) return copied.error();
   if (context.json) {
     print_json(

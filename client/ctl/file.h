@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// System calls on files, with what they refuse as values.
+#pragma once
+
+#include <cstddef>
+#include <handover/handover.hpp>
+#include <string>
+
+namespace handover::ctl {
+
+/// "<what>: <strerror(errno)>".
+client::Error system_error(const std::string& what);
+
+/// All of it; `where` names the file to a person.
+client::Result<void> write_all(int fd, const char* data, std::size_t size,
+                               const std::string& where);
+
+}  // namespace handover::ctl

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// handoverctl as a person and a script run it, against the daemon of a Host.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "host.h"
+
+namespace handover::test {
+
+/// How a handoverctl ended, and what it said.
+struct CtlEnd {
+  int code = -1;  ///< exit code; -1: it was killed, or did not end
+  std::string out, err;
+
+  [[nodiscard]] nlohmann::json out_json() const;
+  [[nodiscard]] nlohmann::json err_json() const;
+};
+
+/// Runs it to its end. `in_child` may open descriptors for it; standard input is empty unless
+/// it is opened there.
+CtlEnd run_ctl(Host& host, const std::vector<std::string>& arguments,
+               const std::function<void()>& in_child = {});
+
+}  // namespace handover::test

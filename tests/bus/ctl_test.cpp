@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The program handoverctl: exit codes, one line for people, JSON for programs, nothing changed by
+// what was refused.
+#include "ctl.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "memory.h"
+
+namespace handover::test {
+namespace {
+
+constexpr int failed = 1;
+constexpr int not_found = 3;
+
+class Ctl : public testing::Test {
+ protected:
+  void SetUp() override {
+    host.boot();
+    ASSERT_TRUE(host.create_session("here").ok());
+    ASSERT_TRUE(host.preserve("here", 1, memory.get()).ok());
+    sessions = host.list_sessions();
+  }
+
+  CtlEnd ctl(const std::vector<std::string>& arguments,
+             const std::function<void()>& in_child = {}) {
+    return run_ctl(host, arguments, in_child);
+  }
+
+  /// Refused by that error and exit code, in one line or one JSON object; and all is as it was.
+  void expect_refused(const std::vector<std::string>& arguments, int code, const std::string& name,
+                      const std::function<void()>& in_child = {}) {
+    SCOPED_TRACE(testing::PrintToString(arguments));
+    const auto plain = ctl(arguments, in_child);
+    EXPECT_EQ(plain.code, code) << plain.err;
+    EXPECT_EQ(plain.out, "");
+    const std::string prefix = "handoverctl: ";
+    EXPECT_TRUE(plain.err.starts_with(prefix)) << plain.err;
+    EXPECT_EQ(std::count(plain.err.begin(), plain.err.end(), '\n'), 1) << plain.err;
+
+    auto with_json = arguments;
+    with_json.insert(with_json.begin(), "--json");
+    const auto json = ctl(with_json, in_child);
+    EXPECT_EQ(json.code, code);
+    EXPECT_EQ(json.out, "");
+    EXPECT_EQ(std::count(json.err.begin(), json.err.end(), '\n'), 1) << json.err;
+    const auto object = json.err_json();
+    ASSERT_TRUE(object.is_object()) << json.err;
+    EXPECT_EQ(object["error"], error_name(name)) << json.err;
+    EXPECT_EQ(prefix + object["message"].get<std::string>() + "\n", plain.err);
+    expect_unchanged();
+  }
+
+  void expect_unchanged() {
+    EXPECT_EQ(host.state(), "normal");
+    EXPECT_EQ(host.list_sessions(), sessions);
+    EXPECT_EQ(host.history().size(), generation);
+  }
+
+  void update() {
+    ASSERT_TRUE(host.update().ok());
+    ASSERT_EQ(host.finished().outcome, "done");
+    sessions = host.list_sessions();
+    generation = 1;
+  }
+
+  Host host;
+  UniqueFd memory = memory_with(9, 300'000);
+  std::vector<ListedSession> sessions;
+  std::size_t generation = 0;
+};
+
+/// Retrieving into files of a folder of its own.
+class CtlRetrieve : public Ctl {
+ protected:
+  void SetUp() override {
+    Ctl::SetUp();
+    host.directory().write("files/old", "precious");
+  }
+
+  [[nodiscard]] std::string file(const std::string& name) const {
+    return host.directory().path("files/" + name);
+  }
+  [[nodiscard]] std::vector<std::string> retrieve_to(const std::string& path) const {
+    return {"session", "retrieve", "here", "1", "--output", path};
+  }
+  /// The old file, whole, and nothing else.
+  void expect_files_unchanged() {
+    EXPECT_EQ(text_of(file("old")), "precious");
+    const std::filesystem::directory_iterator files(host.directory().path("files"));
+    EXPECT_EQ(std::distance(begin(files), end(files)), 1);
+  }
+  bool retrieved() { return ctl({"--json", "sessions", "here"}).out_json()[0]["retrieved"]; }
+};
+
+TEST_F(CtlRetrieve, ChangesNoFileIfItIsRefused) {
+  for (const auto* name : {"old", "new"}) {
+    expect_refused(retrieve_to(file(name)), failed, "NotIncoming");
+    expect_refused({"session", "retrieve", "nowhere", "1", "--output", file(name)}, not_found,
+                   "NoSuchSession");
+    expect_files_unchanged();
+  }
+  update();
+  for (const auto* name : {"old", "new"}) {
+    expect_refused({"session", "retrieve", "here", "2", "--output", file(name)}, not_found,
+                   "NoSuchToken");
+    expect_files_unchanged();
+  }
+}
+
+TEST_F(CtlRetrieve, LooksAtTheFileFirst) {
+  update();
+  for (const auto& path : {file("missing/new"), host.directory().path("files"), file("old/new"),
+                           std::string("/proc/new")}) {
+    expect_refused(retrieve_to(path), failed, "Io");
+    EXPECT_FALSE(retrieved());
+  }
+  expect_files_unchanged();
+}
+
+TEST_F(CtlRetrieve, ReplacesAFileAsAWhole) {
+  ASSERT_EQ(chmod(file("old").c_str(), 0640), 0);
+  std::filesystem::create_symlink("old", file("link"));
+  update();
+  const auto end = ctl(retrieve_to(file("link")));
+  EXPECT_EQ(end.code, 0) << end.err;
+  EXPECT_EQ(text_of(file("old")), contents_of(memory.get()));
+  EXPECT_TRUE(std::filesystem::is_symlink(file("link")));
+  struct stat old = {};
+  ASSERT_EQ(stat(file("old").c_str(), &old), 0);
+  EXPECT_EQ(old.st_mode & 07777U, 0640U);
+}
+
+TEST_F(CtlRetrieve, MakesAFileForItsUserOnly) {
+  update();
+  const auto end = ctl(retrieve_to(file("new")));
+  EXPECT_EQ(end.code, 0) << end.err;
+  EXPECT_EQ(text_of(file("new")), contents_of(memory.get()));
+  struct stat made = {};
+  ASSERT_EQ(stat(file("new").c_str(), &made), 0);
+  EXPECT_EQ(made.st_mode & 07777U, 0600U);
+}
+
+TEST_F(CtlRetrieve, WritesToWhatIsNoFile) {
+  update();
+  const auto end = ctl(retrieve_to("/dev/stdout"));
+  EXPECT_EQ(end.code, 0) << end.err;
+  EXPECT_EQ(end.out, contents_of(memory.get()));
+  expect_files_unchanged();
+}
+
+}  // namespace
+}  // namespace handover::test

@@ -3,10 +3,13 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <limits>
+#include <string_view>
+#include <utility>
 
 namespace handover::ctl {
 namespace {
@@ -18,11 +21,48 @@ constexpr const char* footer =
 client::Error usage(std::string message) { return {"", std::move(message), EINVAL}; }
 
 /// The daemon's working directory is another one.
-std::optional<std::string> absolute(const std::string& path) {
-  if (path.empty()) return std::nullopt;
+std::string absolute(const std::string& path) {
   std::error_code error;
   auto whole = std::filesystem::absolute(path, error);
   return error ? path : whole.lexically_normal().string();
+}
+
+/// What a command was given for `option`, which may be an empty text.
+std::optional<std::string> given(const CLI::App* command, const char* option,
+                                 const std::string& value) {
+  if (command->get_option(option)->count() == 0) return std::nullopt;
+  return value;
+}
+
+/// In a script an empty argument is most often a variable that is not set: it must not stand for
+/// what happens without the argument. Not here: those that mean something when they are empty, and
+/// names, which the daemon refuses.
+client::Result<void> refuse_empty(const CLI::App* command) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> without = {{
+      {"KERNEL", "the configured or the newest kernel"},
+      {"--cmdline", "the configured or the running kernel's"},
+      {"--backend", "the backend that keeps it best"},
+      {"--client", "a session of no client"},
+      {"--output", "standard output"},
+      {"--file", "another source"},
+      {"NAME", "all sessions"},
+  }};
+  auto options = command->get_options();
+  for (const auto* group : command->get_subcommands([](const CLI::App*) { return true; })) {
+    const auto grouped = group->get_options();
+    options.insert(options.end(), grouped.begin(), grouped.end());
+  }
+  for (const auto* option : options) {
+    const auto& results = option->results();
+    if (std::find(results.begin(), results.end(), "") == results.end()) continue;
+    const std::string name = option->get_name();
+    for (const auto& [refused, instead] : without) {
+      // Where a name is needed there is nothing to leave out.
+      if (name != refused || option->get_required()) continue;
+      return usage(name + " is empty: leave it out for " + std::string(instead) + ".");
+    }
+  }
+  return {};
 }
 
 /// Plain decimal digits. CLI11 would take "-1" for the largest number there is.
@@ -80,7 +120,7 @@ CLI::App* Parser::add_session(const char* name, const char* what, bool token) {
 
 void Parser::add_update_options(CLI::App* command) {
   command->add_option("KERNEL", kernel_, "Kernel image to boot; else as configured")->type_name("");
-  command->add_option("--initrd", initrd_, "Its initial RAM disk")->type_name("FILE");
+  command->add_option("--initrd", initrd_, "Its initial RAM disk; '' for none")->type_name("FILE");
   command->add_option("--cmdline", cmdline_, "Its command line; else the running one")
       ->type_name("TEXT");
   auto* immediate =
@@ -162,15 +202,22 @@ client::Result<Options> Parser::parse(std::vector<std::string> arguments,
 }
 
 client::Result<Command> Parser::command() const {
+  const CLI::App* chosen = app_.get_subcommands().front();
+  if (chosen == session_) chosen = session_->get_subcommands().front();
+  if (auto filled = refuse_empty(chosen); !filled) return filled.error();
   if (status_->parsed()) return Command(StatusCommand{});
   if (clients_->parsed()) return Command(ClientsCommand{});
   if (sessions_->parsed()) return Command(SessionsCommand{name_});
   if (update_->parsed() || prepare_->parsed()) {
     UpdateRequest request;
     request.whole = update_->parsed();
-    request.kernel = absolute(kernel_);
-    request.initrd = absolute(initrd_);
-    if (!cmdline_.empty()) request.cmdline = cmdline_;
+    const auto* asked = request.whole ? update_ : prepare_;
+    request.kernel = given(asked, "KERNEL", kernel_);
+    request.initrd = given(asked, "--initrd", initrd_);
+    request.cmdline = given(asked, "--cmdline", cmdline_);
+    if (request.kernel) request.kernel = absolute(*request.kernel);
+    // Empty: no initrd.
+    if (request.initrd && !request.initrd->empty()) request.initrd = absolute(*request.initrd);
     if (immediate_) request.mode = "immediate";
     if (orderly_) request.mode = "orderly";
     return Command(UpdateCommand{std::move(request)});
@@ -179,7 +226,7 @@ client::Result<Command> Parser::command() const {
   if (monitor_->parsed()) return Command(MonitorCommand{});
   if (history_->parsed()) {
     HistoryCommand history;
-    if (history_->get_option("ID")->count() > 0) {
+    if (given(history_, "ID", id_)) {
       auto id = number_of<std::uint64_t>("Update", id_);
       if (!id) return id.error();
       history.id = *id;
@@ -207,13 +254,29 @@ client::Result<Command> Parser::command() const {
 
 }  // namespace
 
+namespace {
+
+/// CLI11 takes the argument that follows for the value of "--option=": here, that is "".
+std::vector<std::string> with_empty_values(std::vector<std::string> arguments) {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const auto equals = arguments[i].find('=');
+    if (arguments[i].compare(0, 2, "--") != 0 || equals + 1 != arguments[i].size()) continue;
+    arguments[i].pop_back();
+    arguments.emplace(arguments.begin() + static_cast<std::ptrdiff_t>(++i));
+  }
+  return arguments;
+}
+
+}  // namespace
+
 client::Result<Options> parse_options(const std::vector<std::string>& arguments) {
   // Cut off first, so that nothing in a command is ever taken for an option of ours.
   const auto separator = std::find(arguments.begin(), arguments.end(), "--");
   std::vector<std::string> behind;
   const bool separated = separator != arguments.end();
   if (separated) behind.assign(separator + 1, arguments.end());
-  return Parser().parse({arguments.begin(), separator}, std::move(behind), separated);
+  return Parser().parse(with_empty_values({arguments.begin(), separator}), std::move(behind),
+                        separated);
 }
 
 }  // namespace handover::ctl

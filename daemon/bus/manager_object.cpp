@@ -211,16 +211,26 @@ int list_sessions(sd_bus_message* message, void* userdata, sd_bus_error*) {
   return result < 0 ? result : sd_bus_send(nullptr, made, nullptr);
 }
 
+/// What is empty would be taken for what was left out: a whole update, into another kernel than the
+/// one meant.
+Result<void> take_filled(Options& options, const std::string& name, std::string& into) {
+  const bool given = options.has(name);
+  if (auto taken = options.take(name, into); !taken) return taken;
+  if (!given || !into.empty()) return {};
+  return fail(ErrorCode::invalid_argument,
+              "Option '" + name + "' is empty; leave it out for the default.");
+}
+
 int request(sd_bus_message* message, void* userdata, sd_bus_error* error, engine::JobType type) {
   const auto act = [&](engine::Engine& engine, const engine::Caller& caller) -> Result<void> {
     engine::UpdateOptions wanted;
     auto options = Options::read(message);
     if (!options) return fail(options.error());
     if (options->has("initrd")) wanted.initrd = "";
-    for (auto taken : {options->take("kernel", wanted.kernel),
+    for (auto taken : {take_filled(*options, "kernel", wanted.kernel),
                        wanted.initrd ? options->take("initrd", *wanted.initrd) : Result<void>{},
-                       options->take("cmdline", wanted.cmdline), options->take("mode", wanted.mode),
-                       options->finish()}) {
+                       take_filled(*options, "cmdline", wanted.cmdline),
+                       take_filled(*options, "mode", wanted.mode), options->finish()}) {
       if (!taken) return taken;
     }
     // Answered when preflight has passed, so that its errors are this call's errors.

@@ -135,6 +135,11 @@ TEST_F(BadInput, Options) {
   expect(host.request("Update", {{"mode", "sideways"}}), "InvalidArgument");
   expect(host.request("Prepare", {{"speed", "high"}}), "InvalidArgument");
   expect(manager("Update", with("a{sv}", 1, "kernel", "b", 1)), "InvalidArgument");
+  // Not taken for options that were left out.
+  for (const auto* name : {"kernel", "cmdline", "mode"}) {
+    expect(host.request("Update", {{name, ""}}), "InvalidArgument");
+    expect(host.request("Prepare", {{name, ""}}), "InvalidArgument");
+  }
 }
 
 TEST_F(BadInput, Kernels) {

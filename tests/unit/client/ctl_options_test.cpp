@@ -47,6 +47,30 @@ TEST(CtlOptions, Update) {
   EXPECT_TRUE(is_refused({"update", "--immediate", "--orderly"}));
 }
 
+/// An unset variable in a script is no wish for the default.
+TEST(CtlOptions, EmptyIsNotLeftOut) {
+  for (const char* command : {"update", "prepare"}) {
+    EXPECT_TRUE(is_refused({command, ""}));
+    EXPECT_TRUE(is_refused({command, "vmlinuz", "--cmdline", ""}));
+    EXPECT_TRUE(is_refused({command, "--cmdline=", "vmlinuz"}));
+    EXPECT_EQ(parsed<UpdateCommand>({command, "--initrd", ""}).request.initrd, "");
+    EXPECT_FALSE(parsed<UpdateCommand>({command}).request.initrd);
+    const auto equals = parsed<UpdateCommand>({command, "--initrd=", "/boot/vmlinuz"});
+    EXPECT_EQ(equals.request.initrd, "");
+    EXPECT_EQ(equals.request.kernel, "/boot/vmlinuz");
+  }
+  EXPECT_TRUE(is_refused({"sessions", ""}));
+  EXPECT_TRUE(is_refused({"session", "create", "s", "--backend", ""}));
+  EXPECT_TRUE(is_refused({"session", "create", "s", "--client", ""}));
+  EXPECT_TRUE(is_refused({"session", "preserve", "s", "1", "--file", ""}));
+  EXPECT_TRUE(is_refused({"session", "preserve", "s", "1", "--stdin", "--backend", ""}));
+  EXPECT_TRUE(is_refused({"session", "retrieve", "s", "1", "--output", ""}));
+  const auto refused = parse_options({"update", ""});
+  EXPECT_NE(refused.error().message.find("KERNEL is empty"), std::string::npos);
+  // The daemon refuses names.
+  EXPECT_EQ(parsed<CreateCommand>({"session", "create", ""}).name, "");
+}
+
 TEST(CtlOptions, Sessions) {
   const auto preserve = parsed<PreserveCommand>({"session", "preserve", "s", "7", "--fd", "4"});
   EXPECT_EQ(preserve.name, "s");

@@ -73,4 +73,9 @@ ExitCode exit_code_of(std::string_view name) {
   return ExitCode::failed;
 }
 
+ExitCode update_exit_code_of(std::string_view name) {
+  const auto code = exit_code_of(name);
+  return code == ExitCode::failed ? ExitCode::update_failed : code;
+}
+
 }  // namespace handover::ctl

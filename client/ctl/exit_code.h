@@ -8,7 +8,7 @@ namespace handover::ctl {
 
 enum class ExitCode : int {
   ok = 0,
-  failed = 1,
+  failed = 1,     ///< of an update: it is done, with losses
   usage = 2,      ///< wrong command line, or an argument that the daemon calls malformed
   not_found = 3,  ///< no such session, client, token, backend or kernel
   access_denied = 4,
@@ -20,5 +20,8 @@ enum class ExitCode : int {
 
 /// `name` is a full D-Bus error name; "" is an error of our own.
 ExitCode exit_code_of(std::string_view name);
+
+/// The same for an update that such an error refused: never `failed`, which says that it is done.
+ExitCode update_exit_code_of(std::string_view name);
 
 }  // namespace handover::ctl

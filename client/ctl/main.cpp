@@ -78,7 +78,10 @@ int run(const Options& options) {
   }
   const auto outcome = std::visit(Runner{{*connection, options.json}}, options.command);
   if (!outcome) {
-    return complain(outcome.error(), exit_code_of(outcome.error().name), options.json);
+    const bool updates = std::holds_alternative<UpdateCommand>(options.command);
+    const auto& name = outcome.error().name;
+    return complain(outcome.error(), updates ? update_exit_code_of(name) : exit_code_of(name),
+                    options.json);
   }
   if (fflush(stdout) != 0 || ferror(stdout) != 0) {
     return complain("Cannot write to standard output.", ExitCode::failed);

@@ -16,6 +16,7 @@ namespace {
 
 constexpr int failed = 1;
 constexpr int not_found = 3;
+constexpr int update_failed = 6;
 
 class Ctl : public testing::Test {
  protected:
@@ -73,6 +74,13 @@ class Ctl : public testing::Test {
   std::vector<ListedSession> sessions;
   std::size_t generation = 0;
 };
+
+/// 1 would say that it is done, with losses.
+TEST_F(Ctl, AnUpdateWithStateOfTheLastOneIsRefused) {
+  update();
+  expect_refused({"update"}, update_failed, "Incoming");
+  expect_refused({"prepare"}, update_failed, "Incoming");
+}
 
 /// Retrieving into files of a folder of its own.
 class CtlRetrieve : public Ctl {

@@ -2,6 +2,7 @@
 #include "manager.h"
 
 #include <cerrno>
+#include <utility>
 
 namespace handover::ctl {
 namespace {
@@ -31,6 +32,25 @@ client::Result<Message> make_call(client::Connection& connection, const char* pa
 int append_option(sd_bus_message* message, const char* key,
                   const std::optional<std::string>& value) {
   return value ? sd_bus_message_append(message, "{sv}", key, "s", value->c_str()) : 0;
+}
+
+client::Result<void> append_options(sd_bus_message* message, const UpdateRequest& request) {
+  int r = sd_bus_message_open_container(message, SD_BUS_TYPE_ARRAY, "{sv}");
+  for (const auto& [key, value] : {std::pair{"kernel", &request.kernel},
+                                   {"initrd", &request.initrd},
+                                   {"cmdline", &request.cmdline},
+                                   {"mode", &request.mode}}) {
+    if (r >= 0) r = append_option(message, key, *value);
+    if (r == -EINVAL) {
+      return client::Error{
+          HANDOVER_ERROR_PREFIX "InvalidArgument",
+          std::string("The ") + key + " given is not UTF-8, which is all that D-Bus carries.",
+          EINVAL};
+    }
+  }
+  if (r >= 0) r = sd_bus_message_close_container(message);
+  if (r < 0) return bus_error(r, nullptr);
+  return {};
 }
 
 /// Each struct of an array; `read` returns what sd_bus_message_read() did.
@@ -195,13 +215,7 @@ client::Result<Slot> Manager::request(const UpdateRequest& request,
   auto message = new_call(request.whole ? "Update" : "Prepare");
   if (!message) return message.error();
   sd_bus_message* m = message->get();
-  int r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
-  if (r >= 0) r = append_option(m, "kernel", request.kernel);
-  if (r >= 0) r = append_option(m, "initrd", request.initrd);
-  if (r >= 0) r = append_option(m, "cmdline", request.cmdline);
-  if (r >= 0) r = append_option(m, "mode", request.mode);
-  if (r >= 0) r = sd_bus_message_close_container(m);
-  if (r < 0) return bus_error(r, nullptr);
+  if (auto appended = append_options(m, request); !appended) return appended.error();
   const auto answered = [](sd_bus_message* reply, void* userdata, sd_bus_error*) {
     auto& told = *static_cast<std::function<void(client::Result<std::string>)>*>(userdata);
     const char* path = nullptr;
@@ -215,7 +229,7 @@ client::Result<Slot> Manager::request(const UpdateRequest& request,
     return 0;
   };
   sd_bus_slot* slot = nullptr;
-  r = sd_bus_call_async(connection_.bus(), &slot, m, answered, done, 0);
+  const int r = sd_bus_call_async(connection_.bus(), &slot, m, answered, done, 0);
   if (r < 0) return bus_error(r, nullptr);
   return Slot(slot);
 }

@@ -24,7 +24,8 @@ constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
 
 /// A memfd that holds all of stdin.
 client::Result<client::Fd> memory_of_stdin(const std::string& name) {
-  client::Fd memory(memfd_create(name.c_str(), MFD_CLOEXEC));
+  // For /proc/PID/maps. The kernel takes 249 bytes, and no session's name has so many.
+  client::Fd memory(memfd_create(name.substr(0, 63).c_str(), MFD_CLOEXEC));
   if (!memory) return system_error("Cannot make a memfd");
   std::vector<char> buffer(chunk_bytes);
   for (;;) {
@@ -128,10 +129,10 @@ Outcome session_create(Context context, const std::string& name, const std::stri
 
 Outcome session_preserve(Context context, const std::string& name, std::uint64_t token,
                          const PreserveSource& source) {
-  auto fd = open_source(source, name);
-  if (!fd) return fd.error();
   auto session = context.connection.get_session(name);
   if (!session) return session.error();
+  auto fd = open_source(source, name);
+  if (!fd) return fd.error();
   auto preserved = source.backend.empty() ? session->preserve(token, fd->get())
                                           : session->preserve_in(source.backend, token, fd->get());
   return finish_with(context, preserved, {{"session", name}, {"token", token}});

@@ -15,6 +15,7 @@ namespace handover::test {
 namespace {
 
 constexpr int failed = 1;
+constexpr int usage = 2;
 constexpr int not_found = 3;
 constexpr int update_failed = 6;
 
@@ -74,6 +75,21 @@ class Ctl : public testing::Test {
   std::vector<ListedSession> sessions;
   std::size_t generation = 0;
 };
+
+TEST_F(Ctl, Names) {
+  const std::vector<std::string> wrong = {"", std::string(64, 'x'), "a/b", "\xff\xfe", "a\xc3"};
+  for (const auto& name : wrong) {
+    expect_refused({"session", "create", name}, usage, "InvalidName");
+  }
+  expect_refused({"session", "create", "here"}, failed, "NameTaken");
+  expect_refused({"session", "unpreserve", "\xff\xfe", "1"}, usage, "InvalidName");
+  expect_refused({"session", "preserve", "\xff\xfe", "1", "--stdin"}, usage, "InvalidName");
+  expect_refused({"session", "preserve", std::string(300, 'x'), "1", "--stdin"}, not_found,
+                 "NoSuchSession");
+  expect_refused({"session", "create", "new", "--client", "\xff"}, usage, "InvalidName");
+  expect_refused({"session", "create", "new", "--backend", "\xff"}, usage, "InvalidName");
+  expect_refused({"update", "/boot/\xff"}, usage, "InvalidArgument");
+}
 
 /// 1 would say that it is done, with losses.
 TEST_F(Ctl, AnUpdateWithStateOfTheLastOneIsRefused) {

@@ -9,7 +9,9 @@
 
 #include "call.h"
 #include "error.h"
+#include "name.h"
 
+using handover::client::check_names;
 using handover::client::manager_interface;
 using handover::client::manager_path;
 using handover::client::report_bus;
@@ -100,8 +102,13 @@ handover_client::~handover_client() {
 }
 
 int handover_client::register_first(handover_error* error) {
+  int r = check_names({name_.c_str()}, error);
+  for (const auto& need : needs_) {
+    if (r >= 0) r = check_names({need.c_str()}, error);
+  }
+  if (r < 0) return r;
   char* path = nullptr;
-  int r = sd_bus_path_encode("/org/handover1/client", name_.c_str(), &path);
+  r = sd_bus_path_encode("/org/handover1/client", name_.c_str(), &path);
   if (r < 0) return report_errno(error, r, "Making an object path");
   path_ = path;
   free(path);

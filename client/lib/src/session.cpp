@@ -12,8 +12,10 @@
 #include "connection.h"
 #include "error.h"
 #include "handover/handover.h"
+#include "name.h"
 #include "sd.h"
 
+using handover::client::check_names;
 using handover::client::manager_interface;
 using handover::client::manager_path;
 using handover::client::report_errno;
@@ -68,8 +70,10 @@ int append_option(sd_bus_message* message, const char* key, const char* value) {
 int handover_session_create(handover_connection* connection, const char* name, const char* backend,
                             const char* client, handover_session** ret, handover_error* error) {
   if (!connection || !name || !ret) return report_errno(error, -EINVAL, "handover_session_create");
+  int r = check_names({name, backend, client}, error);
+  if (r < 0) return r;
   sd::Message call;
-  int r = connection->new_call(manager_path, manager_interface, "CreateSession", &call, error);
+  r = connection->new_call(manager_path, manager_interface, "CreateSession", &call, error);
   if (r < 0) return r;
   r = sd_bus_message_append(call.get(), "s", name);
   if (r >= 0) r = sd_bus_message_open_container(call.get(), SD_BUS_TYPE_ARRAY, "{sv}");
@@ -90,8 +94,11 @@ int handover_session_create(handover_connection* connection, const char* name, c
 int handover_session_get(handover_connection* connection, const char* name, handover_session** ret,
                          handover_error* error) {
   if (!connection || !name || !ret) return report_errno(error, -EINVAL, "handover_session_get");
+  // A path could carry it; but no session has such a name.
+  int r = check_names({name}, error);
+  if (r < 0) return r;
   char* path = nullptr;
-  const int r = sd_bus_path_encode("/org/handover1/session", name, &path);
+  r = sd_bus_path_encode("/org/handover1/session", name, &path);
   if (r < 0) return report_errno(error, r, "Making an object path");
   const std::unique_ptr<char, sd::Unreferencer<&free>> owned(path);
   *ret = std::make_unique<handover_session>(connection, name, path).release();
@@ -114,8 +121,10 @@ int handover_session_preserve(handover_session* session, uint64_t token, int fd,
 
 int handover_session_preserve_in(handover_session* session, const char* backend, uint64_t token,
                                  int fd, handover_error* error) {
+  int r = check_names({backend}, error);
+  if (r < 0) return r;
   sd::Message call;
-  int r = session->new_call("Preserve", &call, error);
+  r = session->new_call("Preserve", &call, error);
   if (r < 0) return r;
   r = sd_bus_message_append(call.get(), "th", token, fd);
   if (r >= 0) r = sd_bus_message_open_container(call.get(), SD_BUS_TYPE_ARRAY, "{sv}");

@@ -294,6 +294,42 @@ TEST_F(Library, AsksForABackendAndForTheModulesSession) {
   EXPECT_NE(fcntl(own->get(), F_GETFD) & FD_CLOEXEC, 0);
 }
 
+/// sd-bus would refuse to send them, with no more than EINVAL.
+TEST_F(Library, RefusesNamesThatAreNotUtf8) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  const auto is_named = [](const Error& error) {
+    return error.is("InvalidName") && error.message.find("not UTF-8") != std::string::npos;
+  };
+  for (const char* name : {"\xff", "a\x80", "\xc3", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80",
+                           "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xef\xbf\xbe"}) {
+    SCOPED_TRACE(name);
+    auto made = connection->create_session(name);
+    ASSERT_FALSE(made);
+    EXPECT_TRUE(is_named(made.error())) << made.error().message;
+    auto owned = connection->create_session("s", "", name);
+    ASSERT_FALSE(owned);
+    EXPECT_TRUE(is_named(owned.error())) << owned.error().message;
+    auto found = connection->get_session(name);
+    ASSERT_FALSE(found);
+    EXPECT_TRUE(is_named(found.error())) << found.error().message;
+    auto client = Client::register_client(*connection, name, {}, {});
+    ASSERT_FALSE(client);
+    EXPECT_TRUE(is_named(client.error())) << client.error().message;
+    Client::Options options;
+    options.needs = {name};
+    auto needing = Client::register_client(*connection, "c", options, {});
+    ASSERT_FALSE(needing);
+    EXPECT_TRUE(is_named(needing.error())) << needing.error().message;
+  }
+  EXPECT_EQ(connection->create_session("\xff\n").error().message,
+            "The name '\\xff\\x0a' is not UTF-8; choose one of 1 to 63 bytes of UTF-8.");
+  for (const char* name : {"größe", "名前", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xee\x80\x80"}) {
+    EXPECT_TRUE(connection->create_session(name)) << name;
+  }
+}
+
 TEST_F(Library, ErrorsOfTheDaemonKeepTheirNames) {
   daemon_->start("new");
   auto connection = connect();

@@ -179,7 +179,8 @@ typedef struct handover_session handover_session;
 HANDOVER_API int handover_session_create(handover_connection* connection, const char* name,
                                          const char* backend, const char* client,
                                          handover_session** ret, handover_error* error);
-/* A session that is there. Asks nobody: if it is not there, the first use says NoSuchSession. */
+/* A session that is there. Asks nobody: if it is not there, the first use says NoSuchSession.
+ * InvalidName, here and in all functions that send names: it is not UTF-8. */
 HANDOVER_API int handover_session_get(handover_connection* connection, const char* name,
                                       handover_session** ret, handover_error* error);
 HANDOVER_API const char* handover_session_get_name(const handover_session* session);

@@ -19,6 +19,7 @@ constexpr std::array ours = {
     Entry{"NoSuchClient", ExitCode::not_found},
     Entry{"NoSuchToken", ExitCode::not_found},
     Entry{"NoSuchBackend", ExitCode::not_found},
+    Entry{"NoSuchUpdate", ExitCode::not_found},  // ours, not the daemon's
     Entry{"KernelNotFound", ExitCode::not_found},
     Entry{"AccessDenied", ExitCode::access_denied},
     Entry{"Busy", ExitCode::busy},

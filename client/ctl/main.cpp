@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "format.h"
 #include "options.h"
 
 namespace {
@@ -16,17 +17,15 @@ namespace {
 using namespace handover::ctl;  // NOLINT(google-build-using-namespace): all of it is ours
 namespace client = handover::client;
 
-int complain(const std::string& message, ExitCode code) {
-  fprintf(stderr, "handoverctl: %s\n", message.c_str());
-  return static_cast<int>(code);
-}
-
-/// An error of the daemon's or the bus's: a sentence for people, an object for programs.
+/// A sentence for people, an object for programs: one line either way.
 int complain(const client::Error& error, ExitCode code, bool json) {
-  if (!json) return complain(error.message, code);
-  const nlohmann::json object = {{"error", error.name}, {"message", error.message}};
-  using Text = nlohmann::json::error_handler_t;
-  fprintf(stderr, "%s\n", object.dump(-1, ' ', false, Text::replace).c_str());
+  if (json) {
+    const nlohmann::json object = {{"error", error.name}, {"message", error.message}};
+    using Text = nlohmann::json::error_handler_t;
+    fprintf(stderr, "%s\n", object.dump(-1, ' ', false, Text::replace).c_str());
+  } else {
+    fprintf(stderr, "handoverctl: %s\n", fit_text(error.message, error.message.size()).c_str());
+  }
   return static_cast<int>(code);
 }
 
@@ -62,8 +61,9 @@ int run(const Options& options) {
   const auto* retrieve = std::get_if<RetrieveCommand>(&options.command);
   if (retrieve && retrieve->target.output.empty() && retrieve->target.command.empty() &&
       isatty(STDOUT_FILENO) != 0) {
-    return complain("The contents would go to the terminal: give --output FILE or -- COMMAND.",
-                    ExitCode::usage);
+    return complain({HANDOVER_ERROR_PREFIX "InvalidArgument",
+                     "The contents would go to the terminal: give --output FILE or -- COMMAND.", 0},
+                    ExitCode::usage, options.json);
   }
   // The bus first: unlike the private socket it stays when the daemon re-executes itself.
   auto connection = client::Connection::open({HANDOVER_CONNECT_PREFER_BUS, 0, nullptr});
@@ -74,7 +74,8 @@ int run(const Options& options) {
   }
   // polkit may ask the person at the terminal. A bus that refuses this will refuse the call, too.
   if (sd_bus_set_allow_interactive_authorization(connection->bus(), 1) < 0) {
-    return complain("Cannot set up the connection to the bus.", ExitCode::unreachable);
+    return complain({SD_BUS_ERROR_DISCONNECTED, "Cannot set up the connection to the bus.", 0},
+                    ExitCode::unreachable, options.json);
   }
   const auto outcome = std::visit(Runner{{*connection, options.json}}, options.command);
   if (!outcome) {
@@ -84,18 +85,15 @@ int run(const Options& options) {
                     options.json);
   }
   if (fflush(stdout) != 0 || ferror(stdout) != 0) {
-    return complain("Cannot write to standard output.", ExitCode::failed);
+    return complain({HANDOVER_ERROR_PREFIX "Io", "Cannot write to standard output.", 0},
+                    ExitCode::failed, options.json);
   }
   return static_cast<int>(outcome.value());
 }
 
 int parse_and_run(const std::vector<std::string>& arguments) {
   auto options = parse_options(arguments);
-  if (!options) {
-    complain(options.error().message, ExitCode::usage);
-    fputs("Try 'handoverctl --help'.\n", stderr);
-    return static_cast<int>(ExitCode::usage);
-  }
+  if (!options) return complain(options.error(), ExitCode::usage, asks_for_json(arguments));
   if (const auto* information = std::get_if<InformationCommand>(&options->command)) {
     return fputs(information->text.c_str(), stdout) < 0 || fflush(stdout) != 0 ? 1 : 0;
   }

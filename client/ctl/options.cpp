@@ -18,7 +18,15 @@ constexpr const char* footer =
     R"(Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 access denied, 5 busy,
 6 update failed or vetoed, 7 cancelled, 8 daemon not reachable. See handoverctl(1).)";
 
-client::Error usage(std::string message) { return {"", std::move(message), EINVAL}; }
+client::Error usage(std::string message) {
+  return {HANDOVER_ERROR_PREFIX "InvalidArgument", std::move(message), EINVAL};
+}
+
+/// The words up to `command`, "handoverctl session" say.
+std::string words_of(const CLI::App* command) {
+  const auto* parent = command->get_parent();
+  return (parent ? words_of(parent) + " " : "") + command->get_name();
+}
 
 /// The daemon's working directory is another one.
 std::string absolute(const std::string& path) {
@@ -87,6 +95,8 @@ class Parser {
   CLI::App* add_session(const char* name, const char* what, bool token);
   void add_update_options(CLI::App* command);
   client::Result<Command> command() const;
+  [[nodiscard]] const CLI::App* chosen() const;
+  [[nodiscard]] client::Error mistake(const CLI::ParseError& error) const;
 
   CLI::App app_{"Carries this host's workloads through kernel updates, with handoverd.",
                 "handoverctl"};
@@ -174,6 +184,34 @@ Parser::Parser() {
   discard_ = add_session("discard", "End a session and preserve nothing of it", false);
 }
 
+/// The command named, as far as one is.
+const CLI::App* Parser::chosen() const {
+  const CLI::App* command = &app_;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  return command;
+}
+
+/// CLI11 names no word that it does not know if another one is missing.
+client::Error Parser::mistake(const CLI::ParseError& error) const {
+  const auto try_help = [](const CLI::App* command) {
+    return " Try '" + words_of(command) + " --help'.";
+  };
+  for (const auto* command : {&app_, static_cast<const CLI::App*>(session_), chosen()}) {
+    const auto unknown = command->remaining();
+    if (unknown.empty()) continue;
+    const std::string word = "'" + unknown.front() + "'";
+    const bool option = unknown.front().size() > 1 && unknown.front().front() == '-';
+    const bool has_commands = command->get_require_subcommand_min() > 0;
+    return usage((option         ? "There is no option " + word + "."
+                  : has_commands ? "There is no command " + word + "."
+                                 : "The argument " + word + " is one too many.") +
+                 try_help(command));
+  }
+  const bool none = chosen()->get_require_subcommand_min() > 0;
+  return usage((none ? "A command is missing" : std::string(error.what())) + "." +
+               try_help(chosen()));
+}
+
 client::Result<Options> Parser::parse(std::vector<std::string> arguments,
                                       std::vector<std::string> behind_separator, bool separated) {
   behind_separator_ = std::move(behind_separator);
@@ -181,17 +219,13 @@ client::Result<Options> Parser::parse(std::vector<std::string> arguments,
   try {
     app_.parse(arguments);
   } catch (const CLI::CallForHelp&) {
-    const CLI::App* asked = &app_;
-    std::string words;
-    while (!asked->get_subcommands().empty()) {
-      words += (words.empty() ? "" : " ") + asked->get_name();
-      asked = asked->get_subcommands().front();
-    }
-    return Options{InformationCommand{asked->help(words)}, false};
+    const auto* asked = chosen();
+    const auto* parent = asked->get_parent();
+    return Options{InformationCommand{asked->help(parent ? words_of(parent) : "")}, false};
   } catch (const CLI::CallForVersion&) {
     return Options{InformationCommand{"handoverctl " HANDOVER_VERSION "\n"}, false};
   } catch (const CLI::ParseError& error) {
-    return usage(error.what());
+    return mistake(error);
   }
   if (separated && (!retrieve_->parsed() || behind_separator_.empty())) {
     return usage("'--' and a command belong behind 'session retrieve NAME TOKEN'.");
@@ -202,9 +236,7 @@ client::Result<Options> Parser::parse(std::vector<std::string> arguments,
 }
 
 client::Result<Command> Parser::command() const {
-  const CLI::App* chosen = app_.get_subcommands().front();
-  if (chosen == session_) chosen = session_->get_subcommands().front();
-  if (auto filled = refuse_empty(chosen); !filled) return filled.error();
+  if (auto filled = refuse_empty(chosen()); !filled) return filled.error();
   if (status_->parsed()) return Command(StatusCommand{});
   if (clients_->parsed()) return Command(ClientsCommand{});
   if (sessions_->parsed()) return Command(SessionsCommand{name_});
@@ -268,6 +300,11 @@ std::vector<std::string> with_empty_values(std::vector<std::string> arguments) {
 }
 
 }  // namespace
+
+bool asks_for_json(const std::vector<std::string>& arguments) {
+  const auto separator = std::find(arguments.begin(), arguments.end(), "--");
+  return std::find(arguments.begin(), separator, "--json") != separator;
+}
 
 client::Result<Options> parse_options(const std::vector<std::string>& arguments) {
   // Cut off first, so that nothing in a command is ever taken for an option of ours.

@@ -65,6 +65,9 @@ struct Options {
   bool json = false;
 };
 
+/// Whether a mistake in the arguments is to be told as JSON, though they cannot be parsed.
+bool asks_for_json(const std::vector<std::string>& arguments);
+
 /// The arguments without argv[0].
 client::Result<Options> parse_options(const std::vector<std::string>& arguments);
 

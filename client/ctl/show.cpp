@@ -3,6 +3,7 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 
 #include "commands.h"
@@ -267,9 +268,10 @@ Outcome show_history(Context context, std::optional<std::uint64_t> id, std::uint
       }
       return ExitCode::ok;
     }
-    fprintf(stderr, "handoverctl: There is no record of an update %llu.\n",
-            static_cast<unsigned long long>(*id));
-    return ExitCode::not_found;
+    return client::Error{HANDOVER_ERROR_PREFIX "NoSuchUpdate",
+                         "There is no record of an update " + std::to_string(*id) +
+                             "; list them with 'handoverctl history'.",
+                         ENOENT};
   }
   if (context.json) {
     print_json(*history);

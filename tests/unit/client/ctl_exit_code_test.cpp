@@ -74,6 +74,7 @@ TEST(ExitCodes, OfTheBusAndOfOthers) {
       {"org.freedesktop.DBus.Error.NoReply", 8},
       {"org.freedesktop.DBus.Error.Disconnected", 8},
       {"org.freedesktop.DBus.Error.Spawn.ChildExited", 8},
+      {"org.handover1.Error.NoSuchUpdate", 3},
       {"org.handover1.Error.OfANewerDaemon", 1},
       {"org.example.Busy", 1},
       {"", 1},

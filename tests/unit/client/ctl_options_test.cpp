@@ -106,6 +106,34 @@ TEST(CtlOptions, Numbers) {
   EXPECT_EQ(parsed<HistoryCommand>({"history", "-n", "3"}).most, 3U);
 }
 
+TEST(CtlOptions, AMistypedWordIsNamed) {
+  struct Mistake {
+    std::vector<std::string> arguments;
+    std::string message;
+  };
+  const std::vector<Mistake> mistakes = {
+      {{"bogus"}, "There is no command 'bogus'. Try 'handoverctl --help'."},
+      {{"bogus", "status"}, "There is no command 'bogus'. Try 'handoverctl --help'."},
+      {{"--nope"}, "There is no option '--nope'. Try 'handoverctl --help'."},
+      {{"--nope", "status"}, "There is no option '--nope'. Try 'handoverctl --help'."},
+      {{"session", "bogus"}, "There is no command 'bogus'. Try 'handoverctl session --help'."},
+      {{"session", "create", "--nope"},
+       "There is no option '--nope'. Try 'handoverctl session create --help'."},
+      {{"status", "more"}, "The argument 'more' is one too many. Try 'handoverctl status --help'."},
+      {{}, "A command is missing. Try 'handoverctl --help'."},
+      {{"session"}, "A command is missing. Try 'handoverctl session --help'."},
+      {{"session", "create"}, "NAME is required. Try 'handoverctl session create --help'."},
+  };
+  for (const auto& [arguments, message] : mistakes) {
+    const auto options = parse_options(arguments);
+    ASSERT_FALSE(options) << message;
+    EXPECT_EQ(options.error().message, message);
+    EXPECT_TRUE(options.error().is("InvalidArgument"));
+  }
+  EXPECT_TRUE(asks_for_json({"bogus", "--json"}));
+  EXPECT_FALSE(asks_for_json({"session", "retrieve", "--", "--json"}));
+}
+
 TEST(CtlOptions, HelpIsInformation) {
   EXPECT_NE(parsed<InformationCommand>({"--help"}).text.find("Exit status:"), std::string::npos);
   EXPECT_NE(parsed<InformationCommand>({"session", "retrieve", "--help"})

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 namespace handover::ctl {
 namespace {
@@ -67,6 +68,29 @@ std::string fit_text(std::string_view text, std::size_t width) {
   }
   if (cut && width > 0) fitted += "…";
   return fitted;
+}
+
+std::vector<std::string> wrap_text(std::string_view text, std::size_t width) {
+  std::vector<std::string> lines(1);
+  std::size_t used = 0;
+  std::size_t blank = std::string::npos;  // where the last line can be broken
+  for (const char byte : text) {
+    if (begins_character(byte) && used == width) {
+      std::string rest;
+      if (byte != ' ' && blank != std::string::npos) {
+        rest = lines.back().substr(blank + 1);
+        lines.back().erase(blank);
+      }
+      blank = std::string::npos;
+      used = text_width(rest);
+      lines.push_back(std::move(rest));
+      if (byte == ' ') continue;
+    }
+    if (byte == ' ') blank = lines.back().size();
+    if (begins_character(byte)) ++used;
+    lines.back() += byte;
+  }
+  return lines;
 }
 
 }  // namespace handover::ctl

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace handover::ctl {
 
@@ -22,5 +23,9 @@ std::size_t text_width(std::string_view text);
 /// At most `width` characters, the last of them "…" if any were cut. Control characters, which
 /// could drive the terminal, come out as "?".
 std::string fit_text(std::string_view text, std::size_t width);
+
+/// The same words in lines of at most `width` characters each, broken at blanks; a word that is
+/// longer is broken, too. At least one line.
+std::vector<std::string> wrap_text(std::string_view text, std::size_t width);
 
 }  // namespace handover::ctl

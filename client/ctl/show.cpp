@@ -18,8 +18,14 @@ using nlohmann::json;
 
 void print(const std::string& text) { fputs(text.c_str(), stdout); }
 
+/// What does not fit goes on below, also in a pipe: nothing is lost.
 void print_line(const char* name, const std::string& value) {
-  printf("%11s: %s\n", name, fit_text(value, output_width() - 13).c_str());
+  constexpr std::size_t before_value = 13;
+  std::string label = std::string(name) + ":";
+  for (const auto& line : wrap_text(value, output_width() - before_value)) {
+    printf("%12s %s\n", label.c_str(), fit_text(line, line.size()).c_str());
+    label.clear();
+  }
 }
 
 std::string joined(const std::vector<std::string>& words) {

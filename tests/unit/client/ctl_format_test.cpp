@@ -55,5 +55,15 @@ TEST(Format, ProgressFitsItsLine) {
   EXPECT_NE(Progress::bar_line("", 1000, "", 79).find("100%"), std::string::npos);
 }
 
+TEST(Format, WrapsText) {
+  using Lines = std::vector<std::string>;
+  EXPECT_EQ(wrap_text("", 5), Lines{""});
+  EXPECT_EQ(wrap_text("ab cd", 5), Lines{"ab cd"});
+  EXPECT_EQ(wrap_text("ab cde", 5), (Lines{"ab", "cde"}));
+  EXPECT_EQ(wrap_text("abcde fg", 5), (Lines{"abcde", "fg"}));
+  EXPECT_EQ(wrap_text("äöü äöü", 5), (Lines{"äöü", "äöü"}));
+  EXPECT_EQ(wrap_text("abcdefg h", 5), (Lines{"abcde", "fg h"}));
+}
+
 }  // namespace
 }  // namespace handover::ctl

@@ -255,10 +255,11 @@ void Connector::give_up_if_hopeless() {
 
 void Connector::fail() {
   finished_ = true;
-  if (!private_failure_.empty()) {
-    if (!failure_.message.empty()) failure_.message += "; ";
-    failure_.message += private_failure_;
-  }
+  std::string why = failure_.message;
+  if (!why.empty() && !private_failure_.empty()) why += "; ";
+  why += private_failure_;
+  failure_.message = "handoverd does not answer; start it with 'systemctl start handoverd'";
+  failure_.message += why.empty() ? "." : " (" + why + ").";
   sd_event_source_set_enabled(defer_.get(), SD_EVENT_ONESHOT);
 }
 

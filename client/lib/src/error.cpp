@@ -60,12 +60,6 @@ int report_errno(handover_error* error, int result, std::string_view what) {
 
 int report_bus(handover_error* error, int result, const sd_bus_error& bus_error) {
   if (!sd_bus_error_is_set(&bus_error)) return report_errno(error, result, "Calling handoverd");
-  // The path of a session is made from its name without asking (session.cpp): no object, no
-  // session.
-  if (sd_bus_error_has_name(&bus_error, SD_BUS_ERROR_UNKNOWN_OBJECT)) {
-    return report(error, ENOENT, HANDOVER_ERROR_PREFIX "NoSuchSession",
-                  "There is no session of that name.");
-  }
   const int code = result < 0 ? -result : EIO;
   if (!bus_error.message || !*bus_error.message) {
     return report(error, code, bus_error.name, bus_error.name);

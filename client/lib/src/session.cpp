@@ -18,6 +18,7 @@
 using handover::client::check_names;
 using handover::client::manager_interface;
 using handover::client::manager_path;
+using handover::client::report;
 using handover::client::report_errno;
 namespace sd = handover::client::sd;
 
@@ -35,9 +36,7 @@ struct handover_session {
   int new_call(const char* method, sd::Message* ret, handover_error* error) {
     return connection_->new_call(path_.c_str(), "org.handover1.Session", method, ret, error);
   }
-  int call(const sd::Message& message, sd::Message* ret, handover_error* error) {
-    return connection_->call(message.get(), ret, error);
-  }
+  int call(const sd::Message& message, sd::Message* ret, handover_error* error);
   /// A method that takes nothing and gives nothing.
   int call_plain(const char* method, handover_error* error) {
     sd::Message message;
@@ -185,6 +184,23 @@ int handover_session_list_tokens(handover_session* session, handover_token** ret
                                  handover_error* error) {
   if (!ret || !ret_count) return report_errno(error, -EINVAL, "handover_session_list_tokens");
   return session->list_tokens(ret, ret_count, error);
+}
+
+int handover_session::call(const sd::Message& message, sd::Message* ret, handover_error* error) {
+  handover_error failure = HANDOVER_ERROR_NULL;
+  int r = connection_->call(message.get(), ret, &failure);
+  // The path is made from the name without asking (handover_session_get()): no object, no session.
+  if (r < 0 && handover_error_is(&failure, SD_BUS_ERROR_UNKNOWN_OBJECT)) {
+    r = report(&failure, ENOENT, HANDOVER_ERROR_PREFIX "NoSuchSession",
+               "There is no session '" + name_ + "'; list them with 'handoverctl sessions'.");
+  }
+  if (r < 0 && error) {
+    handover_error_free(error);
+    *error = failure;
+  } else {
+    handover_error_free(&failure);
+  }
+  return r;
 }
 
 int handover_session::call_for_fd(const sd::Message& message, int* ret_fd, handover_error* error) {

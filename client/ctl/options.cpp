@@ -129,9 +129,10 @@ CLI::App* Parser::add_session(const char* name, const char* what, bool token) {
 }
 
 void Parser::add_update_options(CLI::App* command) {
-  command->add_option("KERNEL", kernel_, "Kernel image to boot; else as configured")->type_name("");
+  command->add_option("KERNEL", kernel_, "Kernel image to boot; else the configured or newest one")
+      ->type_name("");
   command->add_option("--initrd", initrd_, "Its initial RAM disk; '' for none")->type_name("FILE");
-  command->add_option("--cmdline", cmdline_, "Its command line; else the running one")
+  command->add_option("--cmdline", cmdline_, "Its command line; else the configured or running one")
       ->type_name("TEXT");
   auto* immediate =
       command->add_flag("--immediate", immediate_, "Reboot at once: the shortest blackout");
@@ -265,6 +266,7 @@ client::Result<Command> Parser::command() const {
     }
     auto most = number_of<std::uint32_t>("--most", most_);
     if (!most) return most.error();
+    if (*most == 0) return usage("--most 0 would list nothing: give 1 or more.");
     history.most = *most;
     return Command(history);
   }

@@ -100,6 +100,7 @@ TEST(CtlOptions, Numbers) {
   for (const char* token : {"-1", "1.5", "x", "", "0x1", "18446744073709551616", "1 "}) {
     EXPECT_TRUE(is_refused({"session", "unpreserve", "s", token})) << token;
   }
+  EXPECT_TRUE(is_refused({"history", "-n", "0"}));
   const auto history = parsed<HistoryCommand>({"history", "0"});
   EXPECT_EQ(history.id, 0U);
   EXPECT_FALSE(parsed<HistoryCommand>({"history"}).id);

@@ -181,14 +181,17 @@ int start(int argc, char** argv) {
   app.set_version_flag("--version", HANDOVER_VERSION);
   const auto* config = app.add_option("--config", arguments.config, "Configuration file");
   app.add_option("--backend", arguments.backend,
-                 "auto, luo, tracker or emulated (over the configuration)");
+                 "auto, luo, tracker or emulated (over the configuration)")
+      ->check(CLI::IsMember({"auto", "luo", "tracker", "emulated"}));
   app.add_option("--runtime-directory", arguments.runtime_directory, "Private socket and manifest");
   app.add_option("--state-directory", arguments.state_directory, "History of updates");
   app.add_flag("--debug", arguments.debug, "Log more");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    std::fprintf(stderr, "handoverd: %s. Try 'handoverd --help'.\n", error.what());
+    return 2;
   }
   set_up_log(arguments.debug);
 

@@ -142,7 +142,9 @@ void Engine::run_preflight() {
 }
 
 void Engine::load_target() {
-  set_job("load", 10, "Loading " + update_->kernel + ".");
+  set_job("load", 10,
+          emulated() ? "Nothing to load: the emulated backend boots no kernel."
+                     : "Loading " + update_->kernel + ".");
   run_on_worker([this, options = options_, real = !emulated()]() -> std::function<void()> {
     Result<void> loaded;
     if (real) {

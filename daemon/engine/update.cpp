@@ -76,11 +76,12 @@ void Engine::new_update(JobType type, const UpdateOptions& options, const Caller
 
 Result<void> Engine::cancel() {
   if (!is_cancellable(state_)) {
-    return fail(ErrorCode::nothing_to_cancel, state_ == State::normal
-                                                  ? "No update runs."
-                                                  : "The update is in state " +
-                                                        std::string(to_string(state_)) +
-                                                        ", where it cannot be cancelled any more.");
+    return fail(ErrorCode::nothing_to_cancel,
+                state_ == State::normal
+                    ? "No update runs, so there is nothing to cancel; "
+                      "'handoverctl history' tells how the last one ended."
+                    : "The update is in state " + std::string(to_string(state_)) +
+                          ", where it cannot be cancelled any more.");
   }
   if (!failure_) failure_ = Error{ErrorCode::cancelled, "Cancelled on request."};
   pass_.reset();

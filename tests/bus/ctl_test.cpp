@@ -3,8 +3,11 @@
 // what was refused.
 #include "ctl.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -18,6 +21,7 @@ constexpr int failed = 1;
 constexpr int usage = 2;
 constexpr int not_found = 3;
 constexpr int update_failed = 6;
+constexpr int unreachable = 8;
 
 class Ctl : public testing::Test {
  protected:
@@ -92,6 +96,7 @@ TEST_F(Ctl, CommandLines) {
       {"update", "--cmdline", ""},
       {"prepare", "--immediate", "--orderly"},
       {"history", "-n", "many"},
+      {"history", "-n", "0"},
   };
   for (const auto& arguments : wrong) expect_refused(arguments, usage, "InvalidArgument");
   EXPECT_NE(ctl({"session", "bogus"}).err.find("'bogus'"), std::string::npos);
@@ -111,6 +116,58 @@ TEST_F(Ctl, Names) {
   expect_refused({"session", "create", "new", "--client", "\xff"}, usage, "InvalidName");
   expect_refused({"session", "create", "new", "--backend", "\xff"}, usage, "InvalidName");
   expect_refused({"update", "/boot/\xff"}, usage, "InvalidArgument");
+}
+
+TEST_F(Ctl, WhatTheDaemonRefuses) {
+  const auto missing = host.directory().path("vmlinuz-missing");
+  const auto text = host.directory().write("vmlinuz-text", "This is no kernel.\n");
+  for (const auto* command : {"update", "prepare"}) {
+    expect_refused({command, missing}, not_found, "KernelNotFound");
+    expect_refused({command, text}, update_failed, "NotAKernel");
+  }
+  expect_refused({"session", "create", "new", "--backend", "tape"}, not_found, "NoSuchBackend");
+  expect_refused({"session", "create", "new", "--client", "nobody"}, not_found, "NoSuchClient");
+  expect_refused({"session", "preserve", "nowhere", "1", "--stdin"}, not_found, "NoSuchSession");
+  expect_refused({"session", "preserve", "here", "1", "--stdin"}, failed, "TokenTaken");
+  expect_refused({"session", "preserve", "here", "2", "--file", text}, failed, "Unsupported");
+  expect_refused({"session", "preserve", "here", "2", "--file", missing}, failed, "Io");
+  expect_refused({"session", "unpreserve", "here", "2"}, not_found, "NoSuchToken");
+  expect_refused({"session", "finish", "here"}, failed, "NotIncoming");
+  expect_refused({"session", "discard", "nowhere"}, not_found, "NoSuchSession");
+  expect_refused({"sessions", "nowhere"}, not_found, "NoSuchSession");
+  EXPECT_NE(ctl({"sessions", "nowhere"}).err.find("'nowhere'"), std::string::npos);
+  expect_refused({"cancel"}, failed, "NothingToCancel");
+}
+
+TEST_F(Ctl, DescriptorsThatCannotBePreserved) {
+  constexpr int passed = 5;
+  const std::vector<std::string> preserve = {"session", "preserve", "here", "2", "--fd", "5"};
+  expect_refused(preserve, failed, "Unsupported", [] {
+    int pair[2] = {-1, -1};
+    if (pipe(pair) == 0) dup2(pair[0], passed);
+  });
+  expect_refused(preserve, failed, "Unsupported",
+                 [] { dup2(socket(AF_UNIX, SOCK_STREAM, 0), passed); });
+  expect_refused(preserve, failed, "Unsupported", [] { dup2(open("/", O_RDONLY), passed); });
+  // None was passed.
+  expect_refused({"session", "preserve", "here", "2", "--fd", "90"}, failed, "Io");
+}
+
+TEST_F(Ctl, StatusIsNotCut) {
+  const auto status = ctl({"status"});
+  EXPECT_EQ(status.code, 0) << status.err;
+  EXPECT_EQ(status.out.find("…"), std::string::npos) << status.out;
+  EXPECT_NE(status.out.find("available:"), std::string::npos) << status.out;
+}
+
+TEST_F(Ctl, WithoutADaemonSaysWhatStartsIt) {
+  host.shut_down();
+  for (const auto* command : {"status", "update"}) {
+    const auto end = ctl({command});
+    EXPECT_EQ(end.code, unreachable);
+    EXPECT_NE(end.err.find("systemctl start handoverd"), std::string::npos) << end.err;
+    EXPECT_EQ(std::count(end.err.begin(), end.err.end(), '\n'), 1) << end.err;
+  }
 }
 
 /// 1 would say that it is done, with losses.

@@ -52,7 +52,7 @@ client::Result<client::Fd> open_source(const PreserveSource& source, const std::
   return copy;
 }
 
-/// A token comes back once, so what can be seen to fail is looked at before.
+/// What can be seen to fail is looked at before anything is retrieved.
 bool can_be_executed(const std::string& command) {
   const auto runs = [](const std::string& path) { return access(path.c_str(), X_OK) == 0; };
   if (command.find('/') != std::string::npos) return runs(command);

@@ -11,7 +11,7 @@ PACKAGES_BUILD=(
 )
 # To build kernels and root file systems and to run them.
 PACKAGES_MACHINE=(
-    bc bison debian-archive-keyring e2fsprogs flex kmod libelf-dev libssl-dev mmdebstrap
+    bc bison debian-archive-keyring e2fsprogs flex kmod libelf-dev libssl-dev lz4 mmdebstrap
     qemu-system-x86 rsync xz-utils zstd
 )
 # To look for mistakes in the sources.

@@ -43,7 +43,7 @@ def follow(machine, command, boots):
 class Memory:
     """One program that counts in a large memory."""
 
-    about = "a program that counts every 2 ms in 256 MiB of memory, as a service"
+    about = "a service that counts every 2 ms in 256 MiB of memory"
     machine = {}
 
     def __init__(self, machine):
@@ -63,7 +63,7 @@ class Memory:
 class Guests:
     """Guests that need a device, which needs the memory of ten programs."""
 
-    about = "ten programs with memory, a device with a DMA map, and two QEMU guests"
+    about = "ten memfd clients, a device with a DMA map, two QEMU guests"
     machine = chain.MACHINE
 
     def __init__(self, machine):

@@ -141,7 +141,7 @@ def test_wrong_user_retrieves_nothing(machine):
     code, output = machine.run(f"{alice} session retrieve private 1")
     assert code == 4, (code, output)
     assert "secret" not in output and len(output.strip().splitlines()) == 1, output
-    code, output = machine.run(f"{alice} --json session retrieve private 1")
+    code, output = machine.run(f"{alice} --json session retrieve private 1 --output /tmp/x")
     assert code == 4 and "AccessDenied" in output, (code, output)
     assert before == machine.sh("handoverctl --json sessions private")
     assert machine.sh("handoverctl session retrieve private 1") == "secret"

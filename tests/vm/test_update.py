@@ -131,6 +131,7 @@ def test_third_in_a_row_with_scripted_session(machine):
 
 
 def test_wrong_user_retrieves_nothing(machine):
+    machine.wait_up()
     machine.sh("useradd --system alice 2>/dev/null || true")
     machine.sh("handoverctl session create private")
     machine.sh("echo secret | handoverctl session preserve private 1 --stdin")

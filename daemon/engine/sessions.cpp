@@ -65,7 +65,6 @@ Result<void> FdStore::keep(const std::string& prefix,
       return forgotten;
     it = kept.erase(it);
   }
-  if (auto room = check_room(wanted.size()); !room) return room;
   for (const auto& [part, fd] : wanted) {
     if (auto stored = system::store_fd(stored_name(prefix, part), fd); !stored) return stored;
     kept.emplace(part, fd);
@@ -73,10 +72,12 @@ Result<void> FdStore::keep(const std::string& prefix,
   return {};
 }
 
-Result<void> FdStore::check_room(std::size_t more) const {
+Result<void> FdStore::check_room(const std::string& prefix, std::size_t wanted) const {
   if (!limit_) return {};
-  std::size_t count = more;
-  for (const auto& [prefix, parts] : kept_) count += parts.size();
+  std::size_t count = wanted;
+  for (const auto& [other, parts] : kept_) {
+    if (other != prefix) count += parts.size();
+  }
   if (count <= *limit_) return {};
   return fail(ErrorCode::limit_exceeded,
               "systemd keeps " + std::to_string(*limit_) +
@@ -192,7 +193,7 @@ Result<const SessionRecord*> Sessions::create(std::uint64_t id, const std::strin
   held.record.owner = owner;
   held.kernel = std::move(*kernel);
   // A session that the fd store refuses would be lost with the daemon: not made at all.
-  if (auto kept = keep(held); !kept) {
+  if (auto kept = keep_more(held); !kept) {
     const auto error = kept.error();
     // A session of the tracker stays until it is discarded.
     if (auto undone = held.kernel->discard(); !undone) return fail(undone.error());
@@ -242,7 +243,7 @@ Result<void> Sessions::preserve(Held& held, std::uint64_t token, int fd, bool bl
   if (!descriptor) return fail(descriptor.error());
   if (blob) descriptor->kind = "blob";
   record.tokens.insert(token_at(record, token), record_of(record, *descriptor));
-  if (auto kept = keep(held); !kept) {
+  if (auto kept = keep_more(held); !kept) {
     const auto error = kept.error();
     if (auto undone = unpreserve(held, token); !undone) reconcile(held);
     return fail(error);
@@ -473,6 +474,12 @@ Result<void> Sessions::store_everything() {
     if (auto kept = keep(held); !kept) return kept;
   }
   return {};
+}
+
+Result<void> Sessions::keep_more(const Held& held) {
+  const auto room =
+      fd_store_.check_room(store_prefix(held.record.id), held.kernel->stored_fds().size());
+  return room ? keep(held) : room;
 }
 
 Result<void> Sessions::keep(const Held& held) {

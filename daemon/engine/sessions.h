@@ -21,7 +21,10 @@ namespace handover::engine {
 /// Keeps descriptors in systemd's fd store under names of ours, so that a crash loses none.
 class FdStore {
  public:
-  /// Makes the store hold exactly `fds` under "<prefix>-<part>". limit_exceeded.
+  /// Has the store room for that many under `prefix`, beside all others? limit_exceeded. For what
+  /// is new: what came back from the store is kept, whatever the limit has become.
+  [[nodiscard]] Result<void> check_room(const std::string& prefix, std::size_t wanted) const;
+  /// Makes the store hold exactly `fds` under "<prefix>-<part>".
   Result<void> keep(const std::string& prefix, const std::vector<backend::Session::StoredFd>& fds);
   /// Forgets "<prefix>-<part>"; returns when the service manager has closed it, so that the kernel
   /// session behind it can go (a stored duplicate would hold it open).
@@ -32,8 +35,6 @@ class FdStore {
   static std::string stored_name(const std::string& prefix, const std::string& part);
 
  private:
-  [[nodiscard]] Result<void> check_room(std::size_t more) const;
-
   std::optional<std::size_t> limit_ = system::fd_store_limit();
   std::map<std::string, std::map<std::string, int>> kept_;  ///< prefix → part → fd stored
 };
@@ -115,6 +116,8 @@ class Sessions {
   };
   [[nodiscard]] Usage usage(std::uint32_t uid) const;
   Result<void> keep(const Held& held);
+  /// The same for a session that has become larger: limit_exceeded.
+  Result<void> keep_more(const Held& held);
   [[nodiscard]] backend::Limits limits_of(const Owner& owner) const;
   /// The record tells what the tracker holds.
   static void take_in(Held& held);

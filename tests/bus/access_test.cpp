@@ -268,5 +268,26 @@ TEST(Limits, OfSystemdsStore) {
   EXPECT_TRUE(host.create_session("b").ok());
 }
 
+/// A limit is for what is new: a daemon that starts under a lower one gives up nothing it kept.
+TEST(Limits, OfSystemdsStoreLoweredMeanwhile) {
+  Host host;
+  host.manager().limit_store(8);
+  host.boot();
+  ASSERT_TRUE(host.create_session("a").ok());
+  std::vector<UniqueFd> memory;
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    memory.push_back(memory_with(i, 10));
+    ASSERT_TRUE(host.preserve("a", i, memory[i].get()).ok());
+  }
+  const auto stored = host.manager().stored_names();
+  host.manager().limit_store(2);
+  ASSERT_TRUE(host.kill_daemon());
+  ASSERT_EQ(host.list_sessions().size(), 1U);
+  EXPECT_EQ(host.list_sessions()[0].descriptors, 3U);
+  EXPECT_EQ(host.manager().stored_names(), stored);
+  EXPECT_EQ(host.create_session("b").error, error_name("LimitExceeded"));
+  EXPECT_TRUE(host.end_session("a", "Discard").ok());
+}
+
 }  // namespace
 }  // namespace handover::test

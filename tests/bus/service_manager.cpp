@@ -43,7 +43,9 @@ ServiceManager::ServiceManager(EventLoop& loop, const TemporaryDirectory& direct
 }
 
 void ServiceManager::limit_store(unsigned descriptors) {
-  environment_.push_back("FDSTORE=" + std::to_string(descriptors));
+  const std::string name = "FDSTORE=";
+  std::erase_if(environment_, [&](const std::string& entry) { return entry.starts_with(name); });
+  environment_.push_back(name + std::to_string(descriptors));
 }
 
 void ServiceManager::start() {

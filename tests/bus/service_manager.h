@@ -27,7 +27,7 @@ class ServiceManager {
   ServiceManager(EventLoop& loop, const TemporaryDirectory& directory,
                  std::vector<std::string> argv, std::vector<std::string> environment);
 
-  /// As FileDescriptorStoreMax=; before start().
+  /// As FileDescriptorStoreMax=; for the next start.
   void limit_store(unsigned descriptors);
   /// Runs in the child before execve(), at each start.
   void before_exec(std::function<void()> in_child) { in_child_ = std::move(in_child); }

@@ -286,10 +286,6 @@ client::Result<Command> Parser::command() const {
   return Command(RetrieveCommand{name_, *token, {output_, behind_separator_}});
 }
 
-}  // namespace
-
-namespace {
-
 /// CLI11 takes the argument that follows for the value of "--option=": here, that is "".
 std::vector<std::string> with_empty_values(std::vector<std::string> arguments) {
   for (std::size_t i = 0; i < arguments.size(); ++i) {

@@ -4,7 +4,9 @@
 Most tests look at sessions that one common update brought over (updated()); each has its own.
 """
 
+import itertools
 import re
+import statistics
 import unittest
 
 import kmod
@@ -164,13 +166,14 @@ def test_unloading_is_refused(machine):
 
 
 def test_memory_comes_back_when_dropped(machine):
-    """Unpreserve and discard, many times over: as much is free as before."""
+    """Unpreserve and discard, many times over: as much is free as before. What leaks does so each
+    time; what the guest does besides takes some MiB once, and the median tells the two apart."""
     start(machine)
     machine.sh("rm -f /dev/shm/item-*")
     items = ["1:memfd:16M:random", "2:anon:8M:random", "3:alloc:16M", "4:memfd:8M:huge", "5:tmpfs:4M",
              "6:hugetlb2m:4M", "7:private:4M", "8:memfd:4M:odd"]
     free = []
-    for _ in range(4):
+    for _ in range(6):
         preserve(machine, "dropped", items)
         must(machine, "seal")
         must(machine, "unseal")
@@ -179,7 +182,8 @@ def test_memory_comes_back_when_dropped(machine):
         must(machine, "discard dropped")
         machine.sh("rm -f /dev/shm/item-*")
         free.append(kmod.free_kib(machine))
-    assert free[0] - free[-1] < 2048, free
+    lost = [before - after for before, after in itertools.pairwise(free)]
+    assert statistics.median(lost) < 256, (lost, free)
 
 
 def test_every_kind(machine):

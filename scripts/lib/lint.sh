@@ -48,38 +48,33 @@ for path in sys.argv[1:]:
         compile(file.read(), path, "exec")'
 }
 
-# One file for clang-tidy. What passed once need not be looked at again: the key covers the file,
-# every header of ours, the rules and how it is compiled.
+# lint_tidy_file TOOL DEPTH KEY FILE: what passed once under that key need not be looked at again.
 lint_tidy_file() {
-    local tool=$1 headers=$2 file=$3 passed
-    passed=$CACHE/lint/$(digest "$headers" "$(cat "$REPO/$file")" "$file")
+    local tool=$1 depth=$2 passed=$CACHE/lint/$3 file=$4
     if [ -e "$passed" ]; then
         touch "$passed"
         return 0
     fi
-    "$tool" --quiet -p "$REPO/build/release" "$REPO/$file" 2>&1 |
+    "$tool" --quiet -p "$REPO/build/release" --extra-arg=-Xclang --extra-arg=-analyzer-config \
+        --extra-arg=-Xclang --extra-arg="mode=$depth" "$REPO/$file" 2>&1 |
         { grep -vE '^[0-9]+ warnings? (and [0-9]+ errors? )?(generated|treated)|^Suppressed|^Use -header-filter' || true; }
     touch "$passed"
 }
 
+# Only what is compiled has an entry in the compilation database; what is installed is looked at each
+# time, the tests where HANDOVER_TIDY_TESTS is set: they take as long again. Clang's analyzer follows
+# paths through small functions alone; HANDOVER_TIDY_DEEP lets it go as far as it can, three times as
+# long.
 lint_tidy() {
     cd "$REPO" || return
     mkdir -p "$CACHE/lint"
     find "$CACHE/lint" -type f -mtime +30 -delete
-    local tool headers
+    local tool salt folders=(daemon client) depth=shallow
+    [ -z "${HANDOVER_TIDY_TESTS:-}" ] || folders+=(tests)
+    [ -z "${HANDOVER_TIDY_DEEP:-}" ] || depth=deep
     tool=$(lint_clang_tool clang-tidy)
-    headers=$(digest "$("$tool" --version)" "$(cat .clang-tidy CMakeLists.txt)" \
-        "$(lint_files '*.h' ':!kmod' | xargs cat)")
-    # Only what is compiled has an entry in the compilation database; what is installed is looked at
-    # each time, the tests where HANDOVER_TIDY_TESTS is set: they take as long again.
-    python3 -c '
-import json, os, sys
-root = sys.argv[1] + "/"
-for entry in json.load(open(root + "build/release/compile_commands.json")):
-    path = os.path.normpath(os.path.join(entry["directory"], entry["file"]))
-    wanted = ("daemon/", "client/", *(["tests/"] if os.environ.get("HANDOVER_TIDY_TESTS") else []))
-    if path.startswith(tuple(root + folder for folder in wanted)):
-        print(path.removeprefix(root))' "$REPO" | sort -u |
-        xargs --no-run-if-empty -d '\n' -n 1 -P "$(nproc)" \
-            bash "$REPO/scripts/lib/step.sh" lint_tidy_file "$tool" "$headers"
+    salt=$(digest "$("$tool" --version)" "$(cat .clang-tidy)" "$depth")
+    python3 scripts/lib/tidy_files.py "$REPO" "$BUILD/release" "$salt" "${folders[@]}" |
+        xargs --no-run-if-empty -L 1 -P "$(nproc)" \
+            bash "$REPO/scripts/lib/step.sh" lint_tidy_file "$tool" "$depth"
 }

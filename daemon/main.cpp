@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // handoverd: puts the parts together. The only file that knows all of them.
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/sinks/systemd_sink.h>
-#include <spdlog/spdlog.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
@@ -20,6 +17,7 @@
 #include "engine/engine.h"
 #include "system/boot.h"
 #include "system/files.h"
+#include "system/log.h"
 #include "system/loop.h"
 #include "system/notify.h"
 #include "version.h"
@@ -35,16 +33,6 @@ struct Arguments {
   std::string state_directory = "/var/lib/handover";
   bool debug = false;
 };
-
-void set_up_log(bool debug) {
-  // systemd sets JOURNAL_STREAM where stderr goes to the journal: then with levels and fields.
-  const bool journal = std::getenv("JOURNAL_STREAM") != nullptr;
-  auto logger =
-      journal ? spdlog::systemd_logger_mt("handoverd") : spdlog::stderr_color_mt("handoverd");
-  if (!journal) logger->set_pattern("handoverd: %l: %v");
-  spdlog::set_default_logger(logger);
-  spdlog::set_level(debug ? spdlog::level::debug : spdlog::level::info);
-}
 
 Result<Config> read_config(const Arguments& arguments, bool asked_for) {
   const auto text = system::read_file(arguments.config);
@@ -82,7 +70,7 @@ Chosen both(std::unique_ptr<backend::Backend> luo, std::unique_ptr<backend::Back
   }
   chosen.main = wanted == "tracker" ? "tracker" : "luo";
   if (!chosen.backends.at(chosen.main)->available()) {
-    spdlog::warn("The configured backend '{}' is not here: run modprobe handover.", chosen.main);
+    log::warning("The configured backend '", chosen.main, "' is not here: run modprobe handover.");
   }
   return chosen;
 }
@@ -107,10 +95,9 @@ Result<Chosen> make_backends(const std::string& wanted) {
     return fail(ErrorCode::no_such_backend,
                 "The backend 'tracker' needs /dev/handover; run: modprobe handover.");
   }
-  spdlog::warn(
-      "{} There is no companion module either. Using the emulated backend: nothing "
-      "survives a real kexec.",
-      luo.error().message);
+  log::warning(luo.error().message,
+               " There is no companion module either. Using the emulated backend: nothing survives "
+               "a real kexec.");
   return emulated();
 }
 
@@ -137,7 +124,7 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
   const auto locked = lock(arguments.runtime_directory);
   if (!locked) return fail(locked.error());
   if (mkdir(arguments.state_directory.c_str(), 0755) != 0 && errno != EEXIST) {
-    spdlog::warn("{} cannot be made yet: the history waits.", arguments.state_directory);
+    log::warning(arguments.state_directory, " cannot be made yet: the history waits.");
   }
 
   auto chosen = make_backends(setup.config.backend);
@@ -193,7 +180,7 @@ int start(int argc, char** argv) {
     std::fprintf(stderr, "handoverd: %s. Try 'handoverd --help'.\n", error.what());
     return 2;
   }
-  set_up_log(arguments.debug);
+  log::set_up(arguments.debug);
 
   engine::Setup setup;
   setup.runtime_directory = arguments.runtime_directory;
@@ -205,7 +192,7 @@ int start(int argc, char** argv) {
 
   const auto code = run(arguments, config->count() > 0, std::move(setup), std::move(fds));
   if (!code) {
-    spdlog::critical("{}", code.error().message);
+    log::critical(code.error().message);
     return 1;
   }
   return *code < 0 ? 1 : *code;

@@ -1,36 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // org.freedesktop.LogControl1 (org.freedesktop.LogControl1(5)): `systemctl service-log-level`.
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <array>
 #include <string_view>
-#include <utility>
 
 #include "bus/server.h"
+#include "system/log.h"
 
 namespace handover::bus {
 
 namespace {
 
-using Level = std::pair<std::string_view, spdlog::level::level_enum>;
-// syslog's names for spdlog's levels; those between fall to the next graver one.
-constexpr std::array<Level, 8> levels{{{"emerg", spdlog::level::critical},
-                                       {"alert", spdlog::level::critical},
-                                       {"crit", spdlog::level::critical},
-                                       {"err", spdlog::level::err},
-                                       {"warning", spdlog::level::warn},
-                                       {"notice", spdlog::level::info},
-                                       {"info", spdlog::level::info},
-                                       {"debug", spdlog::level::debug}}};
-
 int get_level(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void*,
               sd_bus_error*) {
-  std::string_view name = "info";
-  for (const auto& [text, level] : levels) {
-    if (level == spdlog::get_level()) name = text;
-  }
-  return sd_bus_message_append(reply, "s", std::string(name).c_str());
+  return sd_bus_message_append(reply, "s", std::string(log::level_name()).c_str());
 }
 
 int set_level(sd_bus* bus, const char*, const char*, const char*, sd_bus_message* value, void*,
@@ -46,19 +29,14 @@ int set_level(sd_bus* bus, const char*, const char*, const char*, sd_bus_message
   if (!known || (uid != 0 && uid != geteuid())) {
     return reply_error(error, Error{ErrorCode::access_denied, "Only root may set the log level."});
   }
-  for (const auto& [text, level] : levels) {
-    if (text != wanted) continue;
-    spdlog::set_level(level);
-    return 0;
-  }
+  if (log::set_level(wanted)) return 0;
   return reply_error(error, Error{ErrorCode::invalid_argument,
                                   "There is no log level '" + std::string(wanted) + "'."});
 }
 
 int get_target(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void*,
                sd_bus_error*) {
-  return sd_bus_message_append(reply, "s",
-                               std::getenv("JOURNAL_STREAM") != nullptr ? "journal" : "console");
+  return sd_bus_message_append(reply, "s", log::to_journal() ? "journal" : "console");
 }
 
 int get_identifier(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void*,

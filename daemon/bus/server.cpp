@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "bus/server.h"
 
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -12,6 +11,8 @@
 #include <set>
 #include <string>
 #include <utility>
+
+#include "system/log.h"
 
 namespace handover::bus {
 
@@ -74,7 +75,7 @@ int Server::on_peer(sd_event_source*, int fd, std::uint32_t, void* userdata) {
   auto added = check(result, "private connection");
   if (added) added = server.add_objects(*link);
   if (!added) {
-    spdlog::warn("A private connection could not be served: {}", added.error().message);
+    log::warning("A private connection could not be served: ", added.error().message);
     return 0;
   }
   auto id_copy = link->id;
@@ -119,8 +120,8 @@ Result<void> Server::connect() {
 
 int Server::on_name_reply(sd_bus_message* message, void*, sd_bus_error*) {
   if (const auto* error = sd_bus_message_get_error(message)) {
-    spdlog::critical("The bus refuses the name {}: {}", bus_name,
-                     error->message != nullptr ? error->message : error->name);
+    log::critical("The bus refuses the name ", bus_name, ": ",
+                  error->message != nullptr ? error->message : error->name);
   }
   return 1;
 }
@@ -135,7 +136,7 @@ int Server::on_disconnected(sd_bus_message* message, void* userdata, sd_bus_erro
       server.engine().connection_gone(id);
       return;
     }
-    spdlog::warn("The system bus is gone; connecting again.");
+    log::warning("The system bus is gone; connecting again.");
     // And everybody on it: a new bus gives the same unique names to others.
     std::set<std::string> gone;
     for (const auto& [name, client] : server.engine().clients()) {
@@ -144,7 +145,7 @@ int Server::on_disconnected(sd_bus_message* message, void* userdata, sd_bus_erro
     for (const auto& connection : gone) server.engine().connection_gone(connection);
     server.reconnect_ = server.loop_.after(reconnect_usec, [&server] {
       if (auto connected = server.connect(); !connected) {
-        spdlog::error("{}", connected.error().message);
+        log::error(connected.error().message);
       }
     });
   });

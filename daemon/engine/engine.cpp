@@ -2,12 +2,11 @@
 // What clients ask for outside an update: registering, and their sessions.
 #include "engine/engine.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "core/names.h"
+#include "system/log.h"
 
 namespace handover::engine {
 
@@ -146,7 +145,7 @@ void Engine::connection_gone(const std::string& connection) {
   }
   for (const auto& name : gone) {
     auto& client = clients_.at(name);
-    spdlog::info("Client '{}' has left the bus.", name);
+    log::info("Client '", name, "' has left the bus.");
     const bool being_called = pass_ && pass_->called.contains(name);
     const bool counts = state_ == State::preparing || state_ == State::prepared ||
                         state_ == State::freezing || state_ == State::frozen;
@@ -198,7 +197,7 @@ Result<void> Engine::create_session(const std::string& name, const std::string& 
   ++next_id_;
   if (auto persisted = persist(); !persisted) {
     if (auto undone = sessions_.discard(name); !undone) {
-      spdlog::error("{}", undone.error().message);
+      log::error(undone.error().message);
     }
     return persisted;
   }
@@ -231,7 +230,7 @@ Result<void> Engine::preserve(const std::string& session, std::uint64_t token, i
   if (auto done = sessions_.preserve(**held, token, fd, blob, backend); !done) return done;
   if (auto persisted = persist(); !persisted) {
     if (auto undone = sessions_.unpreserve(**held, token); !undone) {
-      spdlog::error("{}", undone.error().message);
+      log::error(undone.error().message);
     }
     return persisted;
   }
@@ -276,7 +275,7 @@ Result<void> Engine::finish(const std::string& session, const Caller& caller) {
   auto unclaimed = sessions_.finish(session);
   if (!unclaimed) return fail(unclaimed.error());
   for (const auto token : *unclaimed) {
-    spdlog::warn("Session '{}': token {} was not retrieved and is freed.", session, token);
+    log::warning("Session '", session, "': token ", token, " was not retrieved and is freed.");
   }
   persist_or_log();
   outside_.session_removed(session);

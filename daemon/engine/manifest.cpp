@@ -2,11 +2,10 @@
 // What the engine knows, as a manifest; and the two places where it is kept.
 #include "core/manifest.h"
 
-#include <spdlog/spdlog.h>
-
 #include "engine/engine.h"
 #include "system/boot.h"
 #include "system/files.h"
+#include "system/log.h"
 
 namespace handover::engine {
 
@@ -37,7 +36,7 @@ Result<void> Engine::persist() {
 
 void Engine::persist_or_log() {
   if (auto done = persist(); !done) {
-    spdlog::error("The manifest could not be written: {}", done.error().message);
+    log::error("The manifest could not be written: ", done.error().message);
   }
 }
 

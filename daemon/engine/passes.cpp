@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Calling the clients, wave by wave, and what their answers mean.
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "engine/engine.h"
 #include "system/boot.h"
+#include "system/log.h"
 
 namespace handover::engine {
 
@@ -214,12 +214,12 @@ bool Engine::answered_badly(ClientRecord& client, ClientCall call, const Error& 
         fail_update(Error{error.code, sentence});
         return false;
       }
-      spdlog::warn("{} (it is optional: the update goes on without it)", sentence);
+      log::warning(sentence, " (it is optional: the update goes on without it)");
       leave_out(client, call, error);
       return true;
     case ClientCall::cancel:
     case ClientCall::thaw:
-      spdlog::error("{}", sentence);
+      log::error(sentence);
       if (call == ClientCall::thaw && failure_) failure_->message.append(" ").append(sentence);
       set_phase(client, ClientPhase::idle);
       return true;
@@ -229,7 +229,7 @@ bool Engine::answered_badly(ClientRecord& client, ClientCall call, const Error& 
         return true;
       }
       // It may be restarted and register again; until then, and claim_timer_, its state is kept.
-      spdlog::error("{}; its state is kept until it registers again.", sentence);
+      log::error(sentence, "; its state is kept until it registers again.");
       return false;
   }
   return true;
@@ -243,7 +243,7 @@ void Engine::leave_out(ClientRecord& client, ClientCall call, const Error& error
   set_phase(client, ClientPhase::idle);
   outside_.call_client(client, call == ClientCall::freeze ? ClientCall::thaw : ClientCall::cancel,
                        arguments, [name = client.name](const Result<void>& result) {
-                         if (!result) spdlog::warn("Client '{}': {}", name, result.error().message);
+                         if (!result) log::warning("Client '", name, "': ", result.error().message);
                        });
 }
 
@@ -274,8 +274,7 @@ std::vector<std::string> Engine::incoming_sessions_of(const std::string& client)
 void Engine::finish_sessions(const std::vector<std::string>& names, const std::string& why) {
   for (const auto& name : names) {
     if (auto held = sessions_.find(name, Owner{}); held) {
-      if (auto begun = Sessions::begin_finish(**held); !begun)
-        spdlog::error("{}", begun.error().message);
+      if (auto begun = Sessions::begin_finish(**held); !begun) log::error(begun.error().message);
     }
   }
   persist_or_log();
@@ -335,7 +334,7 @@ void Engine::pass_over_absent() {
     auto& client = clients_.at(name);
     if (pass_->call == ClientCall::thaw) {
       const auto sentence = "Client '" + name + "' is gone and could not be thawed.";
-      spdlog::error("{}", sentence);
+      log::error(sentence);
       if (failure_) failure_->message.append(" ").append(sentence);
     }
     set_phase(client, ClientPhase::idle);
@@ -346,7 +345,7 @@ void Engine::pass_over_absent() {
 
 void Engine::report_loss(const std::string& session, const std::string& client,
                          std::string reason) {
-  spdlog::error("{}", reason);
+  log::error(reason);
   outside_.state_lost(session, client, reason);
   if (update_) {
     update_->losses.push_back(std::move(reason));

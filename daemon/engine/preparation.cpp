@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What an update does on the worker's thread while workloads run on: it looks at the target, loads
 // it, and collapses memory.
-#include <spdlog/spdlog.h>
 
 #include <filesystem>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "system/kernel_image.h"
 #include "system/kernel_module.h"
 #include "system/kexec.h"
+#include "system/log.h"
 
 namespace handover::engine {
 
@@ -128,7 +128,7 @@ void Engine::run_preflight() {
       if (failure_) return post(Event::failed);
       if (found->error) return fail_update(*found->error);
       const auto findings = preflight(found->input);
-      for (const auto& finding : findings) spdlog::error("Preflight: {}", finding.message);
+      for (const auto& finding : findings) log::error("Preflight: ", finding.message);
       if (!findings.empty()) return fail_update(findings.front());
       options_ = found->options;
       looked_at_ = found->input;
@@ -211,7 +211,7 @@ void Engine::ready_sessions() {
         error = done.error();
         break;
       }
-      if (!done) spdlog::warn("Session '{}' is not collapsed: {}", name, done.error().message);
+      if (!done) log::warning("Session '", name, "' is not collapsed: ", done.error().message);
     }
     if (!error) {
       if (auto rehearsed = sessions_.main_backend().rehearse_tables(); !rehearsed) {
@@ -221,8 +221,8 @@ void Engine::ready_sessions() {
     if (!error && real) system::sync_file_systems();
     return [this, error, total, any = !work.names.empty()] {
       if (any) {
-        spdlog::info("Collapse: {} MiB in huge pages, {} MiB in small ones.",
-                     total.bytes_huge >> 20U, total.bytes_small >> 20U);
+        log::info("Collapse: ", total.bytes_huge >> 20U, " MiB in huge pages, ",
+                  total.bytes_small >> 20U, " MiB in small ones.");
       }
       if (failure_) return post(Event::failed);
       if (error) return fail_update(*error);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "engine/sessions.h"
 
-#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 
 #include "backend/descriptor.h"
 #include "core/names.h"
+#include "system/log.h"
 
 namespace handover::engine {
 
@@ -302,10 +302,10 @@ Result<UniqueFd> Sessions::retrieve(Held& held, std::uint64_t token) {
   if (auto copy = backend::duplicate_fd(fd->get()); copy) {
     held.given.insert_or_assign(token, std::move(*copy));
   } else {
-    spdlog::warn("{}", copy.error().message);
+    log::warning(copy.error().message);
   }
   // The tracker gives a file once: from here on our death does not take it along.
-  if (auto kept = keep(held); !kept) spdlog::warn("{}", kept.error().message);
+  if (auto kept = keep(held); !kept) log::warning(kept.error().message);
   return fd;
 }
 

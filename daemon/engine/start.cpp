@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What a new process of the daemon finds: an earlier one's work in this boot, an earlier kernel's,
 // or nothing.
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <charconv>
@@ -10,6 +9,7 @@
 #include "engine/engine.h"
 #include "system/boot.h"
 #include "system/files.h"
+#include "system/log.h"
 
 namespace handover::engine {
 
@@ -37,15 +37,15 @@ void Engine::start(std::vector<system::NamedFd> fds) {
   if (auto id = system::boot_id()) boot_id_ = *id;
   // An earlier process may have died between sealing and the kexec.
   if (auto opened = sessions_.main_backend().open_tables(); !opened) {
-    spdlog::error("{}", opened.error().message);
+    log::error(opened.error().message);
   }
-  if (auto loaded = history_.load(); !loaded) spdlog::error("{}", loaded.error().message);
+  if (auto loaded = history_.load(); !loaded) log::error(loaded.error().message);
 
   if (!setup_.emulated_kexec) {
     if (const auto text = system::read_file(setup_.runtime_directory + "/manifest.json")) {
       auto manifest = parse_manifest(*text);
       if (!manifest) {
-        spdlog::critical("The manifest of this boot is unusable: {}", manifest.error().message);
+        log::critical("The manifest of this boot is unusable: ", manifest.error().message);
       } else if (manifest->boot_id == boot_id_) {
         start_restarted(std::move(*manifest), std::move(stored));
         return;
@@ -59,13 +59,13 @@ void Engine::start(std::vector<system::NamedFd> fds) {
       parts.push_back({name.substr(manifest_prefix.size()), std::move(fd.fd)});
       // Read once, here; what is sealed from now on is another one.
       if (auto forgotten = system::forget_fd(name); !forgotten) {
-        spdlog::warn("{}", forgotten.error().message);
+        log::warning(forgotten.error().message);
       }
     }
   }
   if (!parts.empty()) {
     if (auto adopted = sessions_.main_backend().adopt_manifest(std::move(parts)); !adopted) {
-      spdlog::error("{}", adopted.error().message);
+      log::error(adopted.error().message);
     }
   }
   auto sealed = sessions_.main_backend().unseal();
@@ -94,8 +94,8 @@ void Engine::start(std::vector<system::NamedFd> fds) {
 }
 
 void Engine::start_restarted(Manifest manifest, std::map<std::string, system::NamedFd> fds) {
-  spdlog::info("The daemon is back in state {}; {} sessions, {} clients.",
-               to_string(manifest.state), manifest.sessions.size(), manifest.clients.size());
+  log::info("The daemon is back in state ", to_string(manifest.state), "; ",
+            manifest.sessions.size(), " sessions, ", manifest.clients.size(), " clients.");
   generation_ = manifest.generation;
   next_id_ = manifest.next_id;
   extra_ = manifest.extra;
@@ -176,8 +176,8 @@ void Engine::start_booted(const Manifest& manifest, std::map<std::string, system
   adopt_sessions(records, fds);
   forget_unknown(fds);
   mark(Mark::sessions_found);
-  spdlog::info("Generation {}: {} of {} sessions came back; {} clients to restore.", generation_,
-               sessions_.all().size(), records.size(), clients_.size());
+  log::info("Generation ", generation_, ": ", sessions_.all().size(), " of ", records.size(),
+            " sessions came back; ", clients_.size(), " clients to restore.");
   await_claims();
   post(Event::booted);
 }
@@ -225,7 +225,7 @@ void Engine::end_begun_sessions() {
   }
   for (const auto& name : incoming) finish_session(name, "was not retrieved");
   for (const auto& name : outgoing) {
-    if (auto done = sessions_.discard(name); !done) spdlog::error("{}", done.error().message);
+    if (auto done = sessions_.discard(name); !done) log::error(done.error().message);
   }
 }
 
@@ -236,7 +236,7 @@ void Engine::await_claims() {
 void Engine::forget_unknown(const std::map<std::string, system::NamedFd>& fds) {
   for (const auto& [name, fd] : fds) {
     if (auto forgotten = system::forget_fd(name); !forgotten) {
-      spdlog::warn("{}", forgotten.error().message);
+      log::warning(forgotten.error().message);
     }
   }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The running update: events in, the state machine's actions out.
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 
 #include <thread>
 #include <utility>
@@ -9,6 +8,7 @@
 #include "engine/engine.h"
 #include "system/boot.h"
 #include "system/kexec.h"
+#include "system/log.h"
 
 namespace handover::engine {
 
@@ -110,11 +110,11 @@ void Engine::post(Event event) {
 void Engine::take(Event event) {
   const auto transition = step(state_, event);
   if (!transition) {
-    spdlog::debug("{} means nothing in state {}.", to_string(event), to_string(state_));
+    log::debug(to_string(event), " means nothing in state ", to_string(state_), ".");
     return;
   }
   if (transition->next != state_) {
-    spdlog::info("{} -> {} ({})", to_string(state_), to_string(transition->next), to_string(event));
+    log::info(to_string(state_), " -> ", to_string(transition->next), " (", to_string(event), ")");
     state_ = transition->next;
     outside_.manager_changed("State");
   }
@@ -126,12 +126,12 @@ void Engine::take(Event event) {
                                state_ == State::frozen || state_ == State::rebooting;
     if (going_forward) return fail_update(done.error());
     // Going back to normal nothing may stop us.
-    spdlog::error("{}: {}", to_string(action), done.error().message);
+    log::error(to_string(action), ": ", done.error().message);
   }
 }
 
 void Engine::fail_update(Error error) {
-  spdlog::error("The update ends: {}", error.message);
+  log::error("The update ends: ", error.message);
   if (!failure_) failure_ = std::move(error);
   pass_.reset();
   ++pass_epoch_;
@@ -153,7 +153,7 @@ void Engine::restore_rest() {
   const auto configured = static_cast<unsigned>(setup_.config.restore_threads);
   const auto threads = configured != 0 ? configured : std::thread::hardware_concurrency();
   if (auto done = sessions_.main_backend().restore_rest(threads); !done) {
-    spdlog::error("{}", done.error().message);
+    log::error(done.error().message);
   }
   if (any) persist_or_log();
 }
@@ -209,13 +209,13 @@ Result<void> Engine::perform(Action action) {
     case Action::call_thaw:
       set_job("thaw", 0, "Undoing: thawing clients.");
       if (auto opened = sessions_.main_backend().open_tables(); !opened) {
-        spdlog::error("{}", opened.error().message);
+        log::error(opened.error().message);
       }
       if (auto stored = sessions_.store_everything(); !stored) {
-        spdlog::error("{}", stored.error().message);
+        log::error(stored.error().message);
       }
       if (auto gone = sessions_.fd_store().forget_all("manifest"); !gone) {
-        spdlog::error("{}", gone.error().message);
+        log::error(gone.error().message);
       }
       start_pass(ClientCall::thaw, Event::clients_thawed,
                  clients_in({ClientPhase::preparing, ClientPhase::prepared, ClientPhase::freezing,
@@ -341,8 +341,8 @@ void Engine::finish_update() {
     history_.add(entry);
     write_history(history_tries);
   }
-  spdlog::info("Update {} is over: {}{}{}", entry.id, entry.outcome,
-               entry.reason.empty() ? "" : ": ", entry.reason);
+  log::info("Update ", entry.id, " is over: ", entry.outcome, entry.reason.empty() ? "" : ": ",
+            entry.reason);
   update_.reset();
   if (const auto job = std::exchange(job_, std::nullopt)) {
     outside_.manager_changed("CurrentJob");
@@ -357,8 +357,7 @@ void Engine::finish_update() {
 void Engine::write_history(unsigned tries) {
   const auto written = history_.write();
   if (written) return;
-  if (tries == 0)
-    return spdlog::error("The history cannot be written: {}", written.error().message);
+  if (tries == 0) return log::error("The history cannot be written: ", written.error().message);
   // Early in a boot /var may not be writable yet.
   history_timer_ = loop_.after(history_retry_usec, [this, tries] { write_history(tries - 1); });
 }

@@ -47,7 +47,12 @@ client::Result<client::Fd> open_source(const PreserveSource& source, const std::
     if (!file) return system_error("Cannot open " + source.file);
     return file;
   }
-  client::Fd copy(fcntl(source.fd, F_DUPFD_CLOEXEC, 3));
+  // execve(2) closes what has FD_CLOEXEC, and all of ours has it: that number is not an inherited
+  // one.
+  const int flags = fcntl(source.fd, F_GETFD);
+  const bool ours = flags >= 0 && (flags & FD_CLOEXEC) != 0;
+  client::Fd copy(ours ? -1 : fcntl(source.fd, F_DUPFD_CLOEXEC, 3));
+  if (ours) errno = EBADF;
   if (!copy) return system_error("Cannot use descriptor " + std::to_string(source.fd));
   return copy;
 }

@@ -198,16 +198,19 @@ Outcome update(Context context, const UpdateRequest& request) {
   if (end->result == "done" && !lossy) return ExitCode::ok;
 
   const std::string what = request.whole ? "The update" : "Preparing the update";
+  const auto complain = [&](const std::string& text) {
+    // The document has said it.
+    if (!context.json) fprintf(stderr, "handoverctl: %s: %s\n", text.c_str(), end->reason.c_str());
+  };
   if (lossy) {
-    fprintf(stderr, "handoverctl: The update is done, but state was lost: %s\n",
-            end->reason.c_str());
+    complain("The update is done, but state was lost");
     return ExitCode::failed;
   }
   if (end->result == "cancelled") {
-    fprintf(stderr, "handoverctl: %s was cancelled: %s\n", what.c_str(), end->reason.c_str());
+    complain(what + " was cancelled");
     return ExitCode::cancelled;
   }
-  fprintf(stderr, "handoverctl: %s failed: %s\n", what.c_str(), end->reason.c_str());
+  complain(what + " failed");
   return ExitCode::update_failed;
 }
 

@@ -149,8 +149,14 @@ TEST_F(Ctl, DescriptorsThatCannotBePreserved) {
   expect_refused(preserve, failed, "Unsupported",
                  [] { dup2(socket(AF_UNIX, SOCK_STREAM, 0), passed); });
   expect_refused(preserve, failed, "Unsupported", [] { dup2(open("/", O_RDONLY), passed); });
-  // None was passed.
-  expect_refused({"session", "preserve", "here", "2", "--fd", "90"}, failed, "Io");
+}
+
+/// None was passed; some of these numbers are then descriptors of handoverctl's own.
+TEST_F(Ctl, DescriptorsThatWereNotPassed) {
+  for (const auto* number : {"3", "4", "5", "6", "7", "8", "90"}) {
+    expect_refused({"session", "preserve", "here", "2", "--fd", number}, failed, "Io",
+                   [] { close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); });
+  }
 }
 
 TEST_F(Ctl, StatusIsNotCut) {

@@ -16,7 +16,7 @@ class Chain:
 
     def __init__(self, machine):
         self.machine = machine
-        self.tickers = [Ticker.start(machine, name, size_mib=4, usec=50000) for name in MEMORY]
+        self.tickers = Ticker.start_all(machine, MEMORY, size_mib=4, usec=50000)
         iommu.start(machine, DEVICE, iommu.configuration(
             iommu.EDU, needs=MEMORY, command=["/usr/lib/handover-test/edu-driver", DEVICE, "100"]))
         # They boot beside each other: the machine has a CPU for each.

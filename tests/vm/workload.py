@@ -13,14 +13,22 @@ class Ticker:
 
     @classmethod
     def start(cls, machine, name="ticker", size_mib=256, usec=2000):
-        machine.put(
-            f"/etc/handover/memfd/{name}.conf",
-            f"SIZE={size_mib}M\n"
-            f"COMMAND=/usr/bin/env TICKER_USEC={usec} /usr/lib/handover-test/ticker {name}\n",
-        )
-        machine.sh(f"systemctl enable --now handover-memfd@{name}", timeout=120)
-        machine.until(f"test -e /run/ticker/{name}")
-        return cls(machine, name)
+        return cls.start_all(machine, [name], size_mib, usec)[0]
+
+    @classmethod
+    def start_all(cls, machine, names, size_mib, usec):
+        for name in names:
+            machine.put(
+                f"/etc/handover/memfd/{name}.conf",
+                f"SIZE={size_mib}M\n"
+                f"COMMAND=/usr/bin/env TICKER_USEC={usec} /usr/lib/handover-test/ticker {name}\n",
+            )
+        # In one call: systemd reads all units again for each.
+        units = " ".join(f"handover-memfd@{name}" for name in names)
+        machine.sh(f"systemctl enable --now {units}", timeout=120)
+        for name in names:
+            machine.until(f"test -e /run/ticker/{name}")
+        return [cls(machine, name) for name in names]
 
     def status(self):
         text = self.machine.until(f"cat /run/ticker/{self.name}")

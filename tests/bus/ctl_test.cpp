@@ -176,6 +176,25 @@ TEST_F(Ctl, WithoutADaemonSaysWhatStartsIt) {
   }
 }
 
+/// One line for people; for programs the document alone, with the reason in it.
+TEST_F(Ctl, AnUpdateThatFailsSaysSoOnce) {
+  auto& client = host.add({.name = "stubborn"});
+  client.start();
+  ASSERT_TRUE(client.started());
+  client.on(Call::prepare, ScriptedClient::Behaviour::veto);
+  const std::string reason = "stubborn does not want to";
+  const auto plain = ctl({"update"});
+  EXPECT_EQ(plain.code, update_failed);
+  EXPECT_NE(plain.err.find(": The update failed: "), std::string::npos) << plain.err;
+  EXPECT_NE(plain.err.find(reason), std::string::npos) << plain.err;
+  const auto json = ctl({"--json", "update"});
+  EXPECT_EQ(json.code, update_failed);
+  EXPECT_EQ(json.err, "");
+  const auto document = json.out_json();
+  EXPECT_EQ(document["result"], "failed");
+  EXPECT_NE(document["reason"].get<std::string>().find(reason), std::string::npos) << document;
+}
+
 /// 1 would say that it is done, with losses.
 TEST_F(Ctl, AnUpdateWithStateOfTheLastOneIsRefused) {
   update();

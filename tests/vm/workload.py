@@ -70,12 +70,13 @@ def ctl(machine, arguments, timeout=60):
     return json.loads(machine.sh(f"handoverctl --json {arguments}", timeout=timeout))
 
 
-def refused(machine, arguments, name):
-    """handoverctl refuses by one line, which is returned, and by the error of that name."""
-    code, line = machine.run(f"handoverctl {arguments}")
+def refused(machine, arguments, name, under=""):
+    """handoverctl refuses by one line, which is returned, and by the error of that name. `under` is
+    a command that executes it."""
+    code, line = machine.run(f"{under} handoverctl {arguments}")
     assert code != 0, arguments
     assert len(line.strip().splitlines()) == 1, (arguments, line)
-    code, output = machine.run(f"handoverctl --json {arguments}")
+    code, output = machine.run(f"{under} handoverctl --json {arguments}")
     assert code != 0 and name in output, (arguments, name, output)
     return line
 

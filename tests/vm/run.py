@@ -5,7 +5,8 @@
 A test is a function test_*(machine) in a file test_*.py. All tests of a file share one machine, in
 the order in which they stand; MACHINE, a dict in the file, holds the arguments of Machine. A
 test fails by an exception or by a complaint in the kernel's log, and skips by raising
-unittest.SkipTest. After a failure the next test gets a new machine.
+unittest.SkipTest; SKIP, a reason, skips all tests of a file and boots nothing. After a failure the
+next test gets a new machine.
 """
 
 import argparse
@@ -96,13 +97,19 @@ def run_test(name, function, machine, counts):
     return False
 
 
-def run_module(module, tests, counts, echo):
+def reason_to_skip(module):
+    """Why none of the file's tests can run here, if so."""
     kernel = getattr(module, "MACHINE", {}).get("kernel", "from")
     if kernel not in json.loads(machines.ENVIRONMENT.read_text())["kernels"]:
-        for name, _ in tests:
+        return f"there is no kernel \"{kernel}\" here (scripts/test --{kernel})"
+    return getattr(module, "SKIP", None)
+
+
+def run_module(module, tests, counts, echo):
+    if reason := reason_to_skip(module):
+        for _ in tests:
             counts.add("skipped")
-        say(f"skip  {module.__name__.removeprefix('test_')}: there is no kernel \"{kernel}\" here "
-            f"(scripts/test --{kernel})")
+        say(f"skip  {module.__name__.removeprefix('test_')}: {reason}")
         return
     machine = None
     try:

@@ -72,6 +72,12 @@ Result<void> FdStore::keep(const std::string& prefix,
   return {};
 }
 
+Result<void> FdStore::keep_more(const std::string& prefix,
+                                const std::vector<backend::Session::StoredFd>& fds) {
+  const auto room = check_room(prefix, fds.size());
+  return room ? keep(prefix, fds) : room;
+}
+
 Result<void> FdStore::check_room(const std::string& prefix, std::size_t wanted) const {
   if (!limit_) return {};
   std::size_t count = wanted;
@@ -477,9 +483,7 @@ Result<void> Sessions::store_everything() {
 }
 
 Result<void> Sessions::keep_more(const Held& held) {
-  const auto room =
-      fd_store_.check_room(store_prefix(held.record.id), held.kernel->stored_fds().size());
-  return room ? keep(held) : room;
+  return fd_store_.keep_more(store_prefix(held.record.id), held.kernel->stored_fds());
 }
 
 Result<void> Sessions::keep(const Held& held) {

@@ -21,11 +21,12 @@ namespace handover::engine {
 /// Keeps descriptors in systemd's fd store under names of ours, so that a crash loses none.
 class FdStore {
  public:
-  /// Has the store room for that many under `prefix`, beside all others? limit_exceeded. For what
-  /// is new: what came back from the store is kept, whatever the limit has become.
-  [[nodiscard]] Result<void> check_room(const std::string& prefix, std::size_t wanted) const;
   /// Makes the store hold exactly `fds` under "<prefix>-<part>".
   Result<void> keep(const std::string& prefix, const std::vector<backend::Session::StoredFd>& fds);
+  /// The same if there is room; limit_exceeded. For what is new: what came back from the store is
+  /// kept, whatever the limit has become.
+  Result<void> keep_more(const std::string& prefix,
+                         const std::vector<backend::Session::StoredFd>& fds);
   /// Forgets "<prefix>-<part>"; returns when the service manager has closed it, so that the kernel
   /// session behind it can go (a stored duplicate would hold it open).
   Result<void> forget(const std::string& prefix, const std::string& part);
@@ -35,6 +36,9 @@ class FdStore {
   static std::string stored_name(const std::string& prefix, const std::string& part);
 
  private:
+  /// For that many under `prefix`, beside all others.
+  [[nodiscard]] Result<void> check_room(const std::string& prefix, std::size_t wanted) const;
+
   std::optional<std::size_t> limit_ = system::fd_store_limit();
   std::map<std::string, std::map<std::string, int>> kept_;  ///< prefix → part → fd stored
 };

@@ -40,6 +40,17 @@ client::Result<client::Fd> memory_of_stdin(const std::string& name) {
   return memory;
 }
 
+/// Of a descriptor that was inherited; none, with errno, of one of our own: execve(2) closes what
+/// has FD_CLOEXEC, and all of ours has it.
+client::Fd copy_of_inherited(int fd) {
+  const int flags = fcntl(fd, F_GETFD);
+  if (flags >= 0 && (flags & FD_CLOEXEC) != 0) {
+    errno = EBADF;
+    return client::Fd(-1);
+  }
+  return client::Fd(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+}
+
 client::Result<client::Fd> open_source(const PreserveSource& source, const std::string& name) {
   if (source.standard_input) return memory_of_stdin(name);
   if (!source.file.empty()) {
@@ -47,12 +58,7 @@ client::Result<client::Fd> open_source(const PreserveSource& source, const std::
     if (!file) return system_error("Cannot open " + source.file);
     return file;
   }
-  // execve(2) closes what has FD_CLOEXEC, and all of ours has it: that number is not an inherited
-  // one.
-  const int flags = fcntl(source.fd, F_GETFD);
-  const bool ours = flags >= 0 && (flags & FD_CLOEXEC) != 0;
-  client::Fd copy(ours ? -1 : fcntl(source.fd, F_DUPFD_CLOEXEC, 3));
-  if (ours) errno = EBADF;
+  auto copy = copy_of_inherited(source.fd);
   if (!copy) return system_error("Cannot use descriptor " + std::to_string(source.fd));
   return copy;
 }

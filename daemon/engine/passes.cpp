@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Calling the clients, wave by wave, and what their answers mean.
-
 #include <algorithm>
 #include <utility>
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What an update does on the worker's thread while workloads run on: it looks at the target, loads
 // it, and collapses memory.
-
 #include <filesystem>
 #include <memory>
 #include <utility>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What a new process of the daemon finds: an earlier one's work in this boot, an earlier kernel's,
 // or nothing.
-
 #include <algorithm>
 #include <charconv>
 #include <utility>

@@ -167,7 +167,7 @@ def test_unloading_is_refused(machine):
 
 def test_memory_comes_back_when_dropped(machine):
     """Unpreserve and discard, many times over: as much is free as before. What leaks does so each
-    time; what the guest does besides takes some MiB once, and the median tells the two apart."""
+    time; what the guest does besides takes some MiB once: one round may."""
     start(machine)
     machine.sh("rm -f /dev/shm/item-*")
     items = ["1:memfd:16M:random", "2:anon:8M:random", "3:alloc:16M", "4:memfd:8M:huge", "5:tmpfs:4M",
@@ -183,7 +183,7 @@ def test_memory_comes_back_when_dropped(machine):
         machine.sh("rm -f /dev/shm/item-*")
         free.append(kmod.free_kib(machine))
     lost = [before - after for before, after in itertools.pairwise(free)]
-    assert statistics.median(lost) < 256, (lost, free)
+    assert sum(lost) - max(lost) < 2048 and statistics.median(lost) < 256, (lost, free)
 
 
 def test_every_kind(machine):

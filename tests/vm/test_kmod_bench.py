@@ -13,8 +13,8 @@ import kmod
 from kmod import KEXEC, must
 
 SIZES = [int(size) for size in os.environ.get("HANDOVER_BENCH_MIB", "").split()]
-# Three files, the kernel, and room for what comes back before the rest is read.
 SKIP = None if SIZES else 'HANDOVER_BENCH_MIB="1024" asks for it'
+# Three files, the kernel, and room for what comes back before the rest is read.
 MACHINE = {"memory": f"{3 * max(SIZES, default=0) + 3072}M", "kernel": "to"}
 
 FILES = 3

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "freeze_method.h"
 
-#include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <cstring>
 
+#include "command_line.h"
+
 namespace handover::common {
 namespace {
-
-client::Error usage(std::string message) { return {"", std::move(message), EINVAL}; }
 
 /// "USR1", "SIGUSR1" or "10" → 10; 0 if there is no such signal, or none that can be caught.
 int signal_of(std::string_view text) {

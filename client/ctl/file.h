@@ -8,6 +8,9 @@
 
 namespace handover::ctl {
 
+/// How much is copied at once.
+inline constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
+
 /// "<what>: <strerror(errno)>".
 client::Error system_error(const std::string& what);
 

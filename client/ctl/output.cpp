@@ -17,8 +17,6 @@
 namespace handover::ctl {
 namespace {
 
-constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
-
 /// The name of an open descriptor, "/dev/stdout" say: what it is open on cannot be replaced.
 bool names_descriptor(const std::string& path) {
   for (const std::string prefix : {"/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/"}) {

@@ -20,8 +20,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
-
 /// A memfd that holds all of stdin.
 client::Result<client::Fd> memory_of_stdin(const std::string& name) {
   // For /proc/PID/maps. The kernel takes 249 bytes, and no session's name has so many.

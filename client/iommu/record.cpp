@@ -10,7 +10,7 @@
 namespace handover::iommu {
 namespace {
 
-constexpr std::size_t page = 4096;
+constexpr std::size_t table_page = 4096;
 
 }  // namespace
 
@@ -29,7 +29,8 @@ client::Result<std::span<std::byte>> Record::view() {
 
 client::Result<void> Record::make(const TableHead& head, const std::vector<Memory>& memories,
                                   std::uint32_t most_mappings) {
-  const std::size_t bytes = (table_bytes(memories.size(), most_mappings) + page - 1) / page * page;
+  const std::size_t bytes =
+      (table_bytes(memories.size(), most_mappings) + table_page - 1) / table_page * table_page;
   auto file = common::make_memory("mappings", bytes);
   if (!file) return file.error();
   file_ = std::move(*file);

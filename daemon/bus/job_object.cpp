@@ -8,16 +8,14 @@ namespace handover::bus {
 
 namespace {
 
-Server& server_of(void* userdata) { return *static_cast<Server*>(userdata); }
-
-int find(sd_bus*, const char* path, const char*, void* userdata, void** found, sd_bus_error*) {
+int find_job(sd_bus*, const char* path, const char*, void* userdata, void** found, sd_bus_error*) {
   const auto& job = server_of(userdata).engine().job();
   if (!job || job_path(job->id) != path) return 0;
   *found = userdata;
   return 1;
 }
 
-int enumerate(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_error*) {
+int enumerate_jobs(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_error*) {
   const auto& job = server_of(userdata).engine().job();
   // sd-bus frees the list and its strings with free().
   auto** list = static_cast<char**>(std::calloc(2, sizeof(char*)));  // NOLINT
@@ -42,7 +40,7 @@ int get(sd_bus*, const char*, const char*, const char* property, sd_bus_message*
                                job->type == engine::JobType::update ? "update" : "prepare");
 }
 
-int cancel(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+int cancel_job(sd_bus_message* message, void* userdata, sd_bus_error* error) {
   auto& server = server_of(userdata);
   const auto& link = server.link_of(message);
   const auto caller = caller_of(link, message);
@@ -54,14 +52,14 @@ int cancel(sd_bus_message* message, void* userdata, sd_bus_error* error) {
   return sd_bus_reply_method_return(message, "");
 }
 
-const sd_bus_vtable vtable[] = {
+const sd_bus_vtable job_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_PROPERTY("Id", "u", get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Type", "s", get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Phase", "s", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Progress", "u", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Detail", "s", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, cancel,
+    SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, cancel_job,
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_VTABLE_END};
 
@@ -69,11 +67,11 @@ const sd_bus_vtable vtable[] = {
 
 Result<void> add_job_objects(Server& server, Link& link) {
   sd_bus_slot* slot = nullptr;
-  int result = sd_bus_add_fallback_vtable(link.bus.get(), &slot, job_root, job_interface, vtable,
-                                          find, &server);
+  int result = sd_bus_add_fallback_vtable(link.bus.get(), &slot, job_root, job_interface,
+                                          job_vtable, find_job, &server);
   if (result >= 0) {
     link.slots.emplace_back(slot);
-    result = sd_bus_add_node_enumerator(link.bus.get(), &slot, job_root, enumerate, &server);
+    result = sd_bus_add_node_enumerator(link.bus.get(), &slot, job_root, enumerate_jobs, &server);
   }
   if (result >= 0) link.slots.emplace_back(slot);
   return check(result, "serving org.handover1.Job");

@@ -44,7 +44,7 @@ int get_identifier(sd_bus*, const char*, const char*, const char*, sd_bus_messag
   return sd_bus_message_append(reply, "s", "handoverd");
 }
 
-const sd_bus_vtable vtable[] = {
+const sd_bus_vtable log_control_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_WRITABLE_PROPERTY("LogLevel", "s", get_level, set_level, 0, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("LogTarget", "s", get_target, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -55,8 +55,9 @@ const sd_bus_vtable vtable[] = {
 
 Result<void> add_log_control(Link& link) {
   sd_bus_slot* slot = nullptr;
-  const int result = sd_bus_add_object_vtable(link.bus.get(), &slot, "/org/freedesktop/LogControl1",
-                                              "org.freedesktop.LogControl1", vtable, nullptr);
+  const int result =
+      sd_bus_add_object_vtable(link.bus.get(), &slot, "/org/freedesktop/LogControl1",
+                               "org.freedesktop.LogControl1", log_control_vtable, nullptr);
   if (result >= 0) link.slots.emplace_back(slot);
   return check(result, "serving org.freedesktop.LogControl1");
 }

@@ -10,8 +10,6 @@ namespace handover::bus {
 
 namespace {
 
-Server& server_of(void* userdata) { return *static_cast<Server*>(userdata); }
-
 // ---- properties
 
 int get_version(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void*,
@@ -270,7 +268,7 @@ int get_history(sd_bus_message* message, void* userdata, sd_bus_error*) {
       message, "s", server_of(userdata).engine().history().to_json_text(most).c_str());
 }
 
-const sd_bus_vtable vtable[] = {
+const sd_bus_vtable manager_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("State", "s", get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
@@ -323,7 +321,7 @@ const sd_bus_vtable vtable[] = {
 Result<void> add_manager_object(Server& server, Link& link) {
   sd_bus_slot* slot = nullptr;
   const int result = sd_bus_add_object_vtable(link.bus.get(), &slot, manager_path,
-                                              manager_interface, vtable, &server);
+                                              manager_interface, manager_vtable, &server);
   if (result >= 0) link.slots.emplace_back(slot);
   return check(result, "serving org.handover1.Manager");
 }

@@ -92,6 +92,9 @@ class Server final : public engine::Outside {
 std::string session_path(const std::string& name);
 std::string job_path(std::uint64_t id);
 
+/// What the vtables below have as user data.
+inline Server& server_of(void* userdata) { return *static_cast<Server*>(userdata); }
+
 // Each adds its vtable to a link; one file each.
 Result<void> add_manager_object(Server& server, Link& link);
 Result<void> add_session_objects(Server& server, Link& link);

@@ -14,8 +14,6 @@ namespace {
 
 constexpr std::size_t max_blob_bytes = 1U << 20U;
 
-Server& server_of(void* userdata) { return *static_cast<Server*>(userdata); }
-
 std::optional<std::string> name_of(const char* path) {
   char* decoded = nullptr;
   if (sd_bus_path_decode(path, session_root, &decoded) <= 0) return std::nullopt;
@@ -30,13 +28,14 @@ const SessionRecord* record_at(Server& server, const char* path) {
   return held != nullptr ? &held->record : nullptr;
 }
 
-int find(sd_bus*, const char* path, const char*, void* userdata, void** found, sd_bus_error*) {
+int find_session(sd_bus*, const char* path, const char*, void* userdata, void** found,
+                 sd_bus_error*) {
   if (record_at(server_of(userdata), path) == nullptr) return 0;
   *found = userdata;
   return 1;
 }
 
-int enumerate(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_error*) {
+int enumerate_sessions(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_error*) {
   const auto& sessions = server_of(userdata).engine().sessions().all();
   // sd-bus frees the list and its strings with free().
   auto** list = static_cast<char**>(std::calloc(sessions.size() + 1, sizeof(char*)));  // NOLINT
@@ -205,7 +204,7 @@ int discard(sd_bus_message* message, void* userdata, sd_bus_error* error) {
                       });
 }
 
-const sd_bus_vtable vtable[] = {
+const sd_bus_vtable session_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_PROPERTY("Name", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Backend", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -235,10 +234,11 @@ const sd_bus_vtable vtable[] = {
 Result<void> add_session_objects(Server& server, Link& link) {
   sd_bus_slot* slot = nullptr;
   int result = sd_bus_add_fallback_vtable(link.bus.get(), &slot, session_root, session_interface,
-                                          vtable, find, &server);
+                                          session_vtable, find_session, &server);
   if (result >= 0) {
     link.slots.emplace_back(slot);
-    result = sd_bus_add_node_enumerator(link.bus.get(), &slot, session_root, enumerate, &server);
+    result = sd_bus_add_node_enumerator(link.bus.get(), &slot, session_root, enumerate_sessions,
+                                        &server);
   }
   if (result >= 0) link.slots.emplace_back(slot);
   return check(result, "serving org.handover1.Session");

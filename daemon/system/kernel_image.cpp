@@ -20,7 +20,7 @@ namespace {
 using namespace std::string_view_literals;
 
 /// No kernel comes near it; a stream that unpacks to more is an attack or an accident.
-constexpr std::uint64_t unpacked_limit = UINT64_C(1) << 30;
+constexpr std::uint64_t unpacked_image_limit = UINT64_C(1) << 30;
 constexpr off_t image_limit = off_t{512} << 20;
 
 /// Little-endian `Number` at `offset`, or nullopt beyond the end.
@@ -108,7 +108,7 @@ Result<KernelImage> inspect_x86(const std::string& path, std::string_view image)
     // The payload ends in its unpacked size (arch/x86/boot/compressed/mkpiggy.c). gzip streams end
     // in it by themselves; after any other it was appended and is none of the stream's.
     if (!payload->starts_with("\x1f\x8b"sv)) payload->remove_suffix(sizeof(std::uint32_t));
-    const auto unpacked = unpack(*payload, unpacked_limit, feed);
+    const auto unpacked = unpack(*payload, unpacked_image_limit, feed);
     if (!unpacked) {
       return not_a_kernel(path, std::string(damaged) + " (" + unpacked.error().message + ")");
     }
@@ -153,7 +153,7 @@ Result<KernelImage> inspect_arm64(const std::string& path, std::string_view imag
   AbiScan scan;
   std::string head;
   if (is_compressed(payload)) {
-    const auto unpacked = unpack(payload, unpacked_limit, [&](std::string_view bytes) {
+    const auto unpacked = unpack(payload, unpacked_image_limit, [&](std::string_view bytes) {
       if (head.size() < x86::sector) head.append(bytes.substr(0, x86::sector));
       scan.feed(bytes);
     });

@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// No module comes near it.
-constexpr std::uint64_t unpacked_limit = UINT64_C(64) << 20;
+constexpr std::uint64_t unpacked_module_limit = UINT64_C(64) << 20;
 constexpr std::uintmax_t file_limit = std::uintmax_t{64} << 20;
 constexpr std::string_view format_field = "handover_format";
 
@@ -94,8 +94,8 @@ Result<std::string> read_module(const std::string& path) {
   auto bytes = read_file(path);
   if (!bytes || !is_compressed(*bytes)) return bytes;
   std::string unpacked;
-  const auto done =
-      unpack(*bytes, unpacked_limit, [&](std::string_view piece) { unpacked.append(piece); });
+  const auto done = unpack(*bytes, unpacked_module_limit,
+                           [&](std::string_view piece) { unpacked.append(piece); });
   if (!done) return fail(done.error());
   return unpacked;
 }

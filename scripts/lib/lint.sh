@@ -48,33 +48,21 @@ for path in sys.argv[1:]:
         compile(file.read(), path, "exec")'
 }
 
-# lint_tidy_file TOOL DEPTH KEY FILE: what passed once under that key need not be looked at again.
-lint_tidy_file() {
-    local tool=$1 depth=$2 passed=$CACHE/lint/$3 file=$4
-    if [ -e "$passed" ]; then
-        touch "$passed"
-        return 0
-    fi
-    "$tool" --quiet -p "$REPO/build/release" --extra-arg=-Xclang --extra-arg=-analyzer-config \
-        --extra-arg=-Xclang --extra-arg="mode=$depth" "$REPO/$file" 2>&1 |
-        { grep -vE '^[0-9]+ warnings? (and [0-9]+ errors? )?(generated|treated)|^Suppressed|^Use -header-filter' || true; }
-    touch "$passed"
-}
-
-# Only what is compiled has an entry in the compilation database; what is installed is looked at each
-# time, the tests where HANDOVER_TIDY_TESTS is set: they take as long again. Clang's analyzer follows
+# Only what is compiled has an entry in the compilation database. What is installed is looked at each
+# time, the tests where HANDOVER_TIDY_TESTS is set: they take twice as long. Clang's analyzer follows
 # paths through small functions alone; HANDOVER_TIDY_DEEP lets it go as far as it can, three times as
-# long.
+# long. What passed once is not looked at again before it changes.
 lint_tidy() {
     cd "$REPO" || return
     mkdir -p "$CACHE/lint"
     find "$CACHE/lint" -type f -mtime +30 -delete
-    local tool salt folders=(daemon client) depth=shallow
+    local tool folders=(daemon client) depth=shallow
     [ -z "${HANDOVER_TIDY_TESTS:-}" ] || folders+=(tests)
     [ -z "${HANDOVER_TIDY_DEEP:-}" ] || depth=deep
     tool=$(lint_clang_tool clang-tidy)
-    salt=$(digest "$("$tool" --version)" "$(cat .clang-tidy)" "$depth")
-    python3 scripts/lib/tidy_files.py "$REPO" "$BUILD/release" "$salt" "${folders[@]}" |
-        xargs --no-run-if-empty -L 1 -P "$(nproc)" \
-            bash "$REPO/scripts/lib/step.sh" lint_tidy_file "$tool" "$depth"
+    cmake --preset unity -DHANDOVER_TESTS=ON
+    python3 scripts/lib/tidy.py --root "$REPO" --read "$BUILD/release" --unity "$BUILD/unity" \
+        --passed "$CACHE/lint" --salt "$("$tool" --version) $(cat .clang-tidy) $depth" \
+        "${folders[@]}" -- "$tool" --extra-arg=-Xclang --extra-arg=-analyzer-config \
+        --extra-arg=-Xclang --extra-arg="mode=$depth"
 }

@@ -44,7 +44,8 @@ class Guest:
             *QEMU_ARGUMENTS,
             *("-kernel", f"/boot/vmlinuz-{machine.release('from')}"),
             *("-initrd", f"{FOLDER}/initrd"),
-            *("-append", f"console=ttyS0 tsc=reliable quiet mib={mib}"),
+            # Without ACPI it boots in two thirds of the time, and needs none.
+            *("-append", f"console=ttyS0 tsc=reliable quiet nokaslr acpi=off mib={mib}"),
             *("-chardev", f"file,id=console,path={self.console},append=on"),
             *("-serial", "chardev:console"),
             *devices,

@@ -43,6 +43,8 @@ COMMAND_LINE = [
     "kho=on",
     "liveupdate=on",
     "transparent_hugepage_shmem=advise",
+    # Nobody logs in on the console.
+    "systemd.getty_auto=0",
     # systemd's own delay before an early reboot is for people, not for tests.
     "systemd.minimum_uptime_sec=0",
     "panic=-1",

@@ -118,13 +118,13 @@ kernel_collect() {
     mkdir -p "$out"
     kdir=$(mktemp -d)
     release=$("${make[@]}" -s kernelrelease)
-    "${make[@]}" -s INSTALL_MOD_PATH="$out/modules" INSTALL_MOD_STRIP=1 modules_install
+    "${make[@]}" -s -j"$(nproc)" INSTALL_MOD_PATH="$out/modules" INSTALL_MOD_STRIP=1 modules_install
     rm -f "$out/modules/lib/modules/$release/"{build,source}
-    "${make[@]}" -s INSTALL_HDR_PATH="$out/headers" headers_install
+    "${make[@]}" -s -j"$(nproc)" INSTALL_HDR_PATH="$out/headers" headers_install
     # The kernel's own list of what a module build needs, as distributions package it.
     "${make[@]}" -s run-command \
         KBUILD_RUN_COMMAND="\$(srctree)/scripts/package/install-extmod-build $kdir"
-    tar -C "$kdir" -c . | zstd --quiet -T0 -10 -o "$out/kdir.tar.zst"
+    tar -C "$kdir" -c . | zstd --quiet -T0 -3 -o "$out/kdir.tar.zst"
     rm -rf "$kdir"
     cp "$build/arch/x86/boot/bzImage" "$out/bzImage"
     cp "$build/.config" "$out/config"

@@ -441,7 +441,7 @@ class Machine:
     def until(self, text, timeout=60, pause=0.2):
         """Repeats a shell command, in the machine, until it succeeds; returns its output."""
         return self.sh(
-            f"end=$((SECONDS + {int(timeout)})); until output=$({text} 2>&1); do "
+            f"end=$((SECONDS + {int(timeout)})); until output=$({{ {text}; }} 2>&1); do "
             f'if [ $SECONDS -ge $end ]; then echo "$output"; exit 1; fi; sleep {pause}; done; '
             'printf %s "$output"',
             timeout + 30,

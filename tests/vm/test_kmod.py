@@ -253,6 +253,7 @@ def test_finish_while_mapped(machine):
 
 def test_unclaimed_memory_comes_back(machine):
     updated(machine)
+    machine.wait_up()  # what still starts takes memory, too
     free = kmod.free_kib(machine)
     held = sessions(machine)["unclaimed"]["bytes"]
     assert held == 512 << 20

@@ -3,6 +3,8 @@
 
 import json
 
+from workload import pairs
+
 EDU, RNG, SECOND_EDU, THIRD_EDU = "0000:00:10.0", "0000:00:11.0", "0000:00:12.0", "0000:00:13.0"
 MACHINE = {
     "machine_type": "q35,kernel-irqchip=split",
@@ -44,9 +46,7 @@ def start(machine, name, config):
 
 def driver(machine, name):
     """What tests/vm/clients/edu_driver.c says of itself."""
-    text = machine.until(f"cat /run/edu/{name}", timeout=120)
-    pairs = dict(line.split(" ", 1) for line in text.splitlines())
-    return {key: int(value) if value.isdigit() else value for key, value in pairs.items()}
+    return pairs(machine.until(f"cat /run/edu/{name}", timeout=120))
 
 
 def later(machine, name, rounds=2):

@@ -4,8 +4,10 @@
 import json
 
 
-def _number_or_text(text):
-    return int(text) if text.isdigit() else text
+def pairs(text):
+    """Lines of "KEY VALUE", as our programs in the machine write them; numbers as such."""
+    found = dict(line.split(" ", 1) for line in text.splitlines())
+    return {key: int(value) if value.isdigit() else value for key, value in found.items()}
 
 
 class Ticker:
@@ -35,9 +37,7 @@ class Ticker:
         return [cls(machine, name) for name in names]
 
     def status(self):
-        text = self.machine.until(f"cat /run/ticker/{self.name}")
-        pairs = dict(line.split(" ", 1) for line in text.splitlines())
-        return {key: _number_or_text(value) for key, value in pairs.items()}
+        return pairs(self.machine.until(f"cat /run/ticker/{self.name}"))
 
     def wait_verified(self):
         return self.all_verified([self])[0]
@@ -48,14 +48,9 @@ class Ticker:
         # In one call: a busy machine takes a second for each.
         files = " ".join(f"/run/ticker/{ticker.name}" for ticker in tickers)
         text = tickers[0].machine.until(
-            f"ls {files} > /dev/null && ! grep -q pending {files} && grep . {files} /dev/null",
-            timeout=120)
-        found = {ticker.name: {} for ticker in tickers}
-        for line in text.splitlines():
-            path, _, pair = line.partition(":")
-            key, value = pair.split(" ", 1)
-            found[path.rpartition("/")[2]][key] = _number_or_text(value)
-        return list(found.values())
+            f"ls {files} > /dev/null && ! grep -q pending {files} && "
+            f"for file in {files}; do echo; cat $file; done", timeout=120)
+        return [pairs(status) for status in text.strip().split("\n\n")]
 
     def check_continued(self, before):
         return self.all_continued([self], [before])[0]

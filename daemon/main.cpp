@@ -133,6 +133,7 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
 
   system::Loop loop;
   loop.exit_on_signals();
+  if (auto fed = loop.feed_watchdog(); !fed) return fail(fed.error());
   const auto tell_ready = [&name] {
     system::notify_ready("Backend " + name +
                          (name == "emulated" ? ": nothing survives a real kexec." : "."));

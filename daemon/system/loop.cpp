@@ -32,6 +32,15 @@ Loop::Loop() {
   check(sd_event_add_io(event_, nullptr, wake_.get(), EPOLLIN, on_posted, this), "sd_event_add_io");
 }
 
+Result<void> Loop::feed_watchdog() {
+  const int result = sd_event_set_watchdog(event_, 1);
+  if (result < 0) {
+    return fail(ErrorCode::io, "The service manager's watchdog cannot be fed: " +
+                                   std::generic_category().message(-result) + ".");
+  }
+  return {};
+}
+
 Loop::~Loop() { sd_event_unref(event_); }
 
 int Loop::run() { return sd_event_loop(event_); }

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <thread>
 
+#include "core/error.h"
 #include "core/unique_fd.h"
 
 namespace handover::system {
@@ -51,6 +52,8 @@ class Loop {
   [[nodiscard]] Timer after(std::uint64_t usec, std::function<void()> callback);
   /// From any thread: `callback` runs in the loop, in the order of the calls.
   void post(std::function<void()> callback);
+  /// Tells the service manager that the loop turns, if it asks for that (WatchdogSec=). io.
+  Result<void> feed_watchdog();
   /// SIGTERM and SIGINT (blocked in every thread beforehand) end the loop with 0.
   void exit_on_signals();
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The service manager: readiness, status line, watchdog, and the fd store.
+// The service manager: readiness, status line, and the fd store.
 #pragma once
 
 #include <cstddef>

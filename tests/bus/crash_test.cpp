@@ -279,5 +279,17 @@ TEST_P(CrashAnywhere, LosesNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Shares, CrashAnywhere, testing::Range(0U, 8U));
 
+/// The service manager would kill a daemon that it does not hear of.
+TEST(Watchdog, IsFedAlsoAfterAnUpdate) {
+  Host host;
+  host.manager().watch(std::chrono::milliseconds(200));
+  host.boot();
+  EXPECT_TRUE(host.run_until([&] { return host.manager().watchdog_fed() >= 2; }));
+  ASSERT_TRUE(host.update().ok());
+  EXPECT_EQ(host.finished().outcome, "done");
+  const auto before = host.manager().watchdog_fed();
+  EXPECT_TRUE(host.run_until([&] { return host.manager().watchdog_fed() >= before + 2; }));
+}
+
 }  // namespace
 }  // namespace handover::test

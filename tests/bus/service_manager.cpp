@@ -42,10 +42,18 @@ ServiceManager::ServiceManager(EventLoop& loop, const TemporaryDirectory& direct
   environment_.push_back("NOTIFY_SOCKET=" + directory_.path("notify"));
 }
 
+void ServiceManager::set_environment(const std::string& name, const std::string& value) {
+  std::erase_if(environment_,
+                [&](const std::string& entry) { return entry.starts_with(name + "="); });
+  environment_.push_back(name + "=" + value);
+}
+
 void ServiceManager::limit_store(unsigned descriptors) {
-  const std::string name = "FDSTORE=";
-  std::erase_if(environment_, [&](const std::string& entry) { return entry.starts_with(name); });
-  environment_.push_back(name + std::to_string(descriptors));
+  set_environment("FDSTORE", std::to_string(descriptors));
+}
+
+void ServiceManager::watch(std::chrono::microseconds limit) {
+  set_environment("WATCHDOG_USEC", std::to_string(limit.count()));
 }
 
 void ServiceManager::start() {
@@ -102,6 +110,7 @@ void ServiceManager::handle(NotifySocket::Notification notification) {
     }
   }
   if (fields.contains("READY")) ++ready_;
+  if (fields.contains("WATCHDOG")) ++watchdog_fed_;
 }
 
 std::vector<std::string> ServiceManager::stored_names() {

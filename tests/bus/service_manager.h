@@ -2,6 +2,7 @@
 // Plays systemd for the daemon: Type=notify, the fd store, Restart=on-failure.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -29,6 +30,8 @@ class ServiceManager {
 
   /// As FileDescriptorStoreMax=; for the next start.
   void limit_store(unsigned descriptors);
+  /// As WatchdogSec=; for the next start. Nobody is killed: see watchdog_fed().
+  void watch(std::chrono::microseconds limit);
   /// Runs in the child before execve(), at each start.
   void before_exec(std::function<void()> in_child) { in_child_ = std::move(in_child); }
   /// Runs in the test after each fork, with the new process's id.
@@ -45,6 +48,8 @@ class ServiceManager {
   [[nodiscard]] bool running() const { return process_ && process_->running(); }
   /// How often READY=1 came.
   [[nodiscard]] unsigned ready() const { return ready_; }
+  /// How often WATCHDOG=1 came.
+  [[nodiscard]] unsigned watchdog_fed() const { return watchdog_fed_; }
   /// How many processes ended without being asked to.
   [[nodiscard]] unsigned deaths() const { return deaths_; }
   /// Statuses of those that ended by themselves other than by SIGKILL: crashes of their own.
@@ -53,6 +58,7 @@ class ServiceManager {
   [[nodiscard]] std::string log() const;
 
  private:
+  void set_environment(const std::string& name, const std::string& value);
   void on_notification();
   void handle(NotifySocket::Notification notification);
   void ended(int status);
@@ -72,6 +78,7 @@ class ServiceManager {
   bool restarts_ = true;
   bool stopping_ = false;
   unsigned ready_ = 0;
+  unsigned watchdog_fed_ = 0;
   unsigned deaths_ = 0;
   int last_status_ = 0;
 };

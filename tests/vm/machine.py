@@ -293,10 +293,10 @@ class Machine:
             debugger.settimeout(10)
             # Connecting stops the machine, and detaching (D) lets it run again.
             debugger.connect(self._debugger_path)
+            # QEMU before 8.1 says so (T02), later ones only answer (allow_stop_reply).
             packets = _debugger_packets(debugger)
-            for request, answer in ((None, b"T"), (b"s", b"T05"), (b"D", b"OK")):
-                if request:
-                    debugger.sendall(b"$%s#%02x" % (request, sum(request) & 255))
+            for request, answer in ((b"s", b"T05"), (b"D", b"OK")):
+                debugger.sendall(b"$%s#%02x" % (request, sum(request) & 255))
                 while not next(packets).startswith(answer):
                     pass
 

@@ -20,6 +20,7 @@
 #include "core/manifest.h"
 #include "core/preflight.h"
 #include "core/state_machine.h"
+#include "core/update_options.h"
 #include "engine/history.h"
 #include "engine/outside.h"
 #include "engine/sessions.h"
@@ -33,14 +34,7 @@ struct Caller {
   std::string connection;  ///< unique bus name, or "direct-N"
 };
 
-/// Empty: the configured default.
-struct UpdateOptions {
-  std::string kernel;
-  std::optional<std::string>
-      initrd;  ///< "" means none; absent: /boot/initrd.img-RELEASE if it is there
-  std::string cmdline;
-  std::string mode;
-};
+using handover::UpdateOptions;
 
 enum class JobType { prepare, update };
 
@@ -116,7 +110,8 @@ class Engine {
     Wave wave;
     ClientCall call;
     Event then;
-    std::set<std::string> called;  ///< sent, not answered
+    std::set<std::string> called;   ///< sent, not answered
+    bool absent_time_over = false;  ///< who is not here when its turn comes is passed over
   };
 
   // start.cpp: what the earlier process or kernel left
@@ -184,7 +179,8 @@ class Engine {
   void restored(ClientRecord& client);
   void give_up(ClientRecord& client, const std::string& reason);
   void claim_time_over();
-  void pass_over_absent();
+  void absent_time_over();
+  void pass_over(ClientRecord& client);
   /// Ends incoming sessions; what was not retrieved is reported: it `why` and is freed.
   void finish_sessions(const std::vector<std::string>& names, const std::string& why);
   void finish_session(const std::string& session, const std::string& why);

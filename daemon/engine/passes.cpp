@@ -79,10 +79,11 @@ void Engine::start_pass(ClientCall call, Event then, const std::set<std::string>
                                                  : Wave(*graph, direction_of(call), only),
                      call,
                      then,
-                     {}});
+                     {},
+                     false});
   if (call == ClientCall::thaw || call == ClientCall::cancel) {
     // A client that is not here (direct connection of an earlier daemon) has this long to return.
-    absent_timer_ = loop_.after(setup_.config.thaw_timeout_usec, [this] { pass_over_absent(); });
+    absent_timer_ = loop_.after(setup_.config.thaw_timeout_usec, [this] { absent_time_over(); });
   }
   advance_pass();
 }
@@ -117,6 +118,8 @@ void Engine::deliver(const std::string& name) {
       // It left: with the process went what it had prepared.
       set_phase(client, ClientPhase::idle);
       pass_->wave.done(name);
+    } else if (pass_->absent_time_over) {
+      pass_over(client);
     }
     // Thaw waits for absent_timer_ (its successor may have to thaw what it froze), Cancel too for
     // a direct connection of an earlier daemon; Restore for claim_timer_.
@@ -325,21 +328,26 @@ void Engine::claim_time_over() {
   advance_pass();
 }
 
-void Engine::pass_over_absent() {
+/// Those who wait for somebody that was absent may be absent themselves: deliver() passes them
+/// over.
+void Engine::absent_time_over() {
   if (!pass_) return;
+  pass_->absent_time_over = true;
   const auto waiting = pass_->wave.waiting();
   for (const auto& name : waiting) {
-    if (pass_->called.contains(name)) continue;
-    auto& client = clients_.at(name);
-    if (pass_->call == ClientCall::thaw) {
-      const auto sentence = "Client '" + name + "' is gone and could not be thawed.";
-      log::error(sentence);
-      if (failure_) failure_->message.append(" ").append(sentence);
-    }
-    set_phase(client, ClientPhase::idle);
-    pass_->wave.done(name);
+    if (!pass_->called.contains(name)) pass_over(clients_.at(name));
   }
   advance_pass();
+}
+
+void Engine::pass_over(ClientRecord& client) {
+  if (pass_->call == ClientCall::thaw) {
+    const auto sentence = "Client '" + client.name + "' is gone and could not be thawed.";
+    log::error(sentence);
+    if (failure_) failure_->message.append(" ").append(sentence);
+  }
+  set_phase(client, ClientPhase::idle);
+  pass_->wave.done(client.name);
 }
 
 void Engine::report_loss(const std::string& session, const std::string& client,

@@ -51,7 +51,7 @@ void Engine::request(JobType type, const UpdateOptions& options, const Caller& c
     started(job_->id);
     return post(Event::update_requested);
   }
-  new_update(type, options, caller);
+  new_update(type, go_on ? going_on(options, options_) : options, caller);
   started_ = std::move(started);
   post(go_on || type == JobType::prepare ? Event::prepare_requested : Event::update_requested);
 }

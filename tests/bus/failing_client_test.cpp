@@ -279,6 +279,27 @@ TEST(DyingClient, Frozen) {
   EXPECT_EQ(host.state(), "normal");
 }
 
+/// Who waits behind two that are gone, one behind the other, is thawed all the same.
+TEST(DyingClient, TwoInAChainFrozen) {
+  Host host{{{"thaw_timeout", short_thaw}}};
+  host.boot();
+  auto& ground = host.add({.name = "ground"});
+  auto& base = host.add({.name = "base", .needs = {"ground"}});
+  auto& middle = host.add({.name = "middle", .needs = {"base"}});
+  auto& top = host.add({.name = "top", .needs = {"middle"}});
+  ASSERT_TRUE(host.start_clients());
+  ASSERT_TRUE(host.update_held_by(ground, Call::freeze));
+  ASSERT_TRUE(base.frozen() && middle.frozen() && top.frozen());
+  base.die();
+  middle.die();
+  const auto finished = host.finished();
+  EXPECT_EQ(finished.outcome, "failed");
+  EXPECT_NE(finished.reason.find("'base' is gone"), std::string::npos) << finished.reason;
+  EXPECT_NE(finished.reason.find("'middle' is gone"), std::string::npos) << finished.reason;
+  EXPECT_FALSE(top.frozen());
+  EXPECT_EQ(host.state(), "normal");
+}
+
 /// A frozen client's successor is thawed in its place.
 TEST(DyingClient, FrozenAndBackInTime) {
   Three three(true, {}, {{"thaw_timeout", "30s"}});

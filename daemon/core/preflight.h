@@ -46,7 +46,7 @@ struct ModuleInput {
 struct PreflightInput {
   std::optional<KernelImage> target;  ///< absent: emulated, nothing is booted
   RunningKernel running;
-  bool needs_luo = false;  ///< a session is kept by the luo backend
+  bool needs_luo = false;  ///< the luo backend is there: it carries the manifest
   bool memfds_preserved = false;
   ModuleInput module;
   std::vector<std::string> unfinished_sessions;  ///< incoming ones, not finished

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What an update does on the worker's thread while workloads run on: it looks at the target, loads
 // it, and collapses memory.
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <utility>
@@ -37,13 +38,14 @@ bool to_collapse(const SessionRecord& session, const TokenRecord& token) {
 
 PreflightInput Engine::preflight_input() const {
   PreflightInput input;
+  // It carries the manifest, whatever the sessions use.
+  const auto backends = sessions_.backend_names();
+  input.needs_luo = std::find(backends.begin(), backends.end(), "luo") != backends.end();
   for (const auto& [name, held] : sessions_.all()) {
     if (held.record.incoming) input.unfinished_sessions.push_back(name);
-    if (held.record.backend == "luo") input.needs_luo = true;
     if (held.record.opened) input.module.needed = true;
     for (const auto& token : held.record.tokens) {
       const auto& backend = backend_of(held.record, token);
-      if (backend == "luo") input.needs_luo = true;
       if (backend == "luo" && token.kind != "fd") input.memfds_preserved = true;
       if (backend == "tracker") input.module.needed = true;
     }

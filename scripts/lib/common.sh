@@ -38,6 +38,18 @@ as_root() {
     fi
 }
 
+# keep_root: asks for sudo's password now, and keeps it from asking once more in the middle of a step
+# whose output goes to a log: two kernels take longer than it remembers.
+keep_root() {
+    as_root true
+    if [ "$(id -u)" -eq 0 ]; then
+        return 0
+    fi
+    while sleep 60 && kill -0 "$$" 2>/dev/null; do
+        sudo --non-interactive --validate || break
+    done >/dev/null 2>&1 </dev/null &
+}
+
 # logged NAME COMMAND…: runs COMMAND, also one of our functions, with its output in LOGS/NAME.log. Every 20 seconds it says
 # how long that has taken and what came last; when COMMAND fails it shows the log's end.
 logged() {
@@ -54,6 +66,8 @@ logged() {
             sleep 20 &
             pause=$!
             wait "$pause"
+            # Ctrl-C ends the script and not this, which bash has ignore it.
+            kill -0 "$$" 2>/dev/null || exit 0
             printf '    … %s: %d s, %s\n' "$name" $((SECONDS - started)) \
                 "$(tail -n 1 "$log" | tr -d '\r' | sed 's/^ *//' | cut -c 1-70)"
         done

@@ -140,15 +140,13 @@ kernel_build_steps() {
     done
     # The same place for each build: the path is part of what ccache looks at.
     local work=$CACHE/kernel-build source=$CACHE/kernel-build/$package
-    local build=$work/objects out=$target.new deb
-    rm -rf "$work" "$out"
-    mkdir -p "$work" "$build" "$out"
+    local build=$work/objects out=$target.new download=$ARCHIVE/download deb
+    # Nothing of an earlier try: its package may be cut, or another version's.
+    rm -rf "$work" "$out" "$download"
+    mkdir -p "$work" "$build" "$out" "$download"
 
-    deb=$(find "$ARCHIVE" -maxdepth 1 -name "${package}_*.deb" -print -quit)
-    if [ -z "$deb" ]; then
-        (cd "$ARCHIVE" && archive_apt apt-get download "$package=$version")
-        deb=$(find "$ARCHIVE" -maxdepth 1 -name "${package}_*.deb" -print -quit)
-    fi
+    (cd "$download" && archive_apt apt-get download "$package=$version")
+    deb=$(find "$download" -name "${package}_*.deb" -print -quit)
     printf 'unpacking %s\n' "$deb"
     dpkg-deb --fsys-tarfile "$deb" | tar -x -O --wildcards "./usr/src/$package.tar.*" |
         xz --decompress --stdout --threads=0 | tar -x -C "$work"
@@ -167,7 +165,7 @@ kernel_build_steps() {
     printf '%s %s\n' "$package" "$version" >"$out/source"
     rm -rf "$target"
     mv "$out" "$target"
-    rm -rf "$work" "$deb"
+    rm -rf "$work" "$download"
 }
 
 # kernel_build PACKAGE VERSION [FRAGMENT…]: builds it unless it is in the cache. FRAGMENTs (of

@@ -35,8 +35,9 @@ install_packages() {
     # sudo asks for the password now, not in the middle of a step whose output goes to a log.
     as_root true
     say "installing ${#missing[@]} packages: ${missing[*]}"
-    local install=(env DEBIAN_FRONTEND=noninteractive apt-get install --yes
-        --no-install-recommends "${missing[@]}")
+    # A machine that has just been started may be installing its own updates: apt waits for that.
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get
+        --option DPkg::Lock::Timeout=300 install --yes --no-install-recommends "${missing[@]}")
     # Lists may be missing (fresh container) or name versions that are gone from the mirror.
     if apt-cache show "${missing[@]}" >/dev/null 2>&1 &&
         logged apt-install as_root "${install[@]}" 2>/dev/null; then

@@ -164,8 +164,13 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         running = [pool.submit(run_module, module, tests, counts, arguments.echo)
                    for module, tests in work]
-        for future in running:
-            future.result()
+        try:
+            for future in running:
+                future.result()
+        except KeyboardInterrupt:
+            say("interrupted")
+            # Not by an exception, which waits for all tests; the machines end with this process.
+            os._exit(130)
     if arguments.counts:
         pathlib.Path(arguments.counts).write_text(json.dumps(
             {"passed": counts.passed, "failed": counts.failed, "skipped": counts.skipped}))

@@ -19,6 +19,13 @@ using handover::client::report_errno;
 using handover::client::service_name;
 namespace sd = handover::client::sd;
 
+namespace {
+
+/// After a failure of our own, of which waiting for the daemon is none.
+constexpr uint64_t reconnect_pause_usec = 500'000;
+
+}  // namespace
+
 int handover_connection::open(unsigned flags, uint64_t timeout_usec, sd_event* event,
                               handover_connection** ret, handover_error* error) {
   if (!ret || (flags & ~unsigned{HANDOVER_CONNECT_PREFER_BUS}) != 0) {
@@ -53,9 +60,9 @@ int handover_connection::open(unsigned flags, uint64_t timeout_usec, sd_event* e
   }
 
   sd_event_source* source = nullptr;
-  int r = sd_event_add_defer(
-      self->event_.get(), &source,
-      [](sd_event_source*, void* userdata) {
+  int r = sd_event_add_time(
+      self->event_.get(), &source, CLOCK_MONOTONIC, 0, 1,
+      [](sd_event_source*, uint64_t, void* userdata) {
         static_cast<handover_connection*>(userdata)->begin_reconnect();
         return 0;
       },
@@ -168,22 +175,31 @@ void handover_connection::begin_reconnect() {
       [this](std::optional<Link> link, const Connector::Failure& failure) {
         const auto connector = std::move(connector_);  // until its work is taken over
         if (!link) {  // it waits for ever: only the loop can have failed
-          lost(failure.code, failure.message.c_str());
+          reconnect_failed(failure.code, failure.message.c_str());
           return;
         }
         const int r = adopt(std::move(*link));
         if (r < 0) {
-          lost(-r, "Connecting to handoverd again failed");
-          sd_event_source_set_enabled(reconnect_.get(), SD_EVENT_ONESHOT);
-          return;
+          reconnect_failed(-r, "Connecting to handoverd again failed");
+        } else {
+          tell_registered();
         }
-        tell_registered();
       });
   const int r = connector_->start();
   if (r < 0) {
     connector_.reset();
-    lost(-r, "Looking for handoverd failed");
+    reconnect_failed(-r, "Looking for handoverd failed");
   }
+}
+
+int handover_connection::reconnect_in(uint64_t usec) {
+  const int r = sd_event_source_set_time_relative(reconnect_.get(), usec);
+  return r < 0 ? r : sd_event_source_set_enabled(reconnect_.get(), SD_EVENT_ONESHOT);
+}
+
+void handover_connection::reconnect_failed(int code, const char* message) {
+  reconnect_in(reconnect_pause_usec);
+  lost(code, message);  // last: a callback may give the connection back
 }
 
 void handover_connection::tell_registered() {
@@ -208,7 +224,7 @@ void handover_connection::lost(int code, const char* message) {
 int handover_connection::on_disconnected(sd_bus_message*, void* userdata, sd_bus_error*) {
   auto* self = static_cast<handover_connection*>(userdata);
   // Made again from the loop, not from inside the dying bus's handler.
-  const int r = sd_event_source_set_enabled(self->reconnect_.get(), SD_EVENT_ONESHOT);
+  const int r = self->reconnect_in(0);
   self->lost(ECONNRESET, "The connection to handoverd is closed.");
   return r < 0 ? r : 0;
 }

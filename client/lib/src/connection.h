@@ -51,6 +51,8 @@ struct handover_connection {
   int connect_first(uint64_t timeout_usec, handover_error* error);
   int adopt(handover::client::Link link);
   void begin_reconnect();
+  int reconnect_in(uint64_t usec);
+  void reconnect_failed(int code, const char* message);
   void lost(int code, const char* message);
   void tell_registered();
 

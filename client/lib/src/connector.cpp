@@ -150,8 +150,7 @@ int Connector::start() {
 
   if (request_.private_socket) {
     if (request_.timeout_usec != 0) {
-      r = watch_private_directory();
-      if (r < 0) return r;
+      watch_private_directory();
       if (!request_.prefer_bus) {
         bus_after_ = started_ + std::min(bus_head_start_usec, request_.timeout_usec / 2);
       }
@@ -162,13 +161,15 @@ int Connector::start() {
   return 0;
 }
 
-int Connector::watch_private_directory() {
+/// Where it cannot (no directory yet, no right to read it, none left of the few inotify instances
+/// that a user may have), the tick alone finds the socket, a little later.
+void Connector::watch_private_directory() {
   const auto slash = request_.private_socket->rfind('/');
   const std::string directory =
       slash == std::string::npos ? "."
                                  : request_.private_socket->substr(0, std::max<size_t>(slash, 1));
   sd_event_source* source = nullptr;
-  const int r = sd_event_add_inotify(
+  const int watched = sd_event_add_inotify(
       event_, &source, directory.c_str(), IN_CREATE | IN_MOVED_TO | IN_ATTRIB,
       [](sd_event_source*, const inotify_event*, void* userdata) {
         auto* self = static_cast<Connector*>(userdata);
@@ -176,10 +177,7 @@ int Connector::watch_private_directory() {
         return 0;
       },
       this);
-  if (r == -ENOENT || r == -EACCES || r == -ENOTDIR) return 0;  // the tick polls
-  if (r < 0) return r;
-  inotify_.reset(source);
-  return 0;
+  if (watched >= 0) inotify_.reset(source);
 }
 
 void Connector::try_private() {

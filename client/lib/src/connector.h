@@ -50,7 +50,7 @@ class Connector {
   int start();
 
  private:
-  int watch_private_directory();
+  void watch_private_directory();
   void try_private();
   void open_bus();
   void drop_bus();

@@ -3,14 +3,18 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <handover/handover.hpp>
 #include <thread>
 
@@ -117,6 +121,44 @@ TEST_F(Library, WaitsForADirectoryThatComesLater) {
   auto connection = connect();
   later.join();
   EXPECT_TRUE(connection) << connection.error().message;
+}
+
+TEST_F(Library, WaitsForADirectoryThatCannotBeWatched) {
+  std::filesystem::create_symlink("run", directory_.path("run"));
+  const std::string deeper = directory_.path("run/private");
+  setenv("HANDOVER_PRIVATE_SOCKET", deeper.c_str(), 1);
+  test::FakeDaemon daemon(deeper);
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    std::filesystem::remove(directory_.path("run"));
+    std::filesystem::create_directory(directory_.path("run"));
+    daemon.start("new");
+  });
+  auto connection = connect();
+  later.join();
+  EXPECT_TRUE(connection) << connection.error().message;
+}
+
+/// The instances of a user are few (fs.inotify.max_user_instances), and many clients may share
+/// them.
+TEST_F(Library, WaitsWithoutAnInotifyInstance) {
+  constexpr int skipped = 77;
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    // A user namespace has a limit of its own, so that other tests keep theirs.
+    if (unshare(CLONE_NEWUSER) < 0) _exit(skipped);
+    std::ofstream("/proc/sys/user/max_inotify_instances") << "0" << std::flush;
+    if (inotify_init1(IN_CLOEXEC) >= 0) _exit(skipped);
+    _exit(connect() ? 0 : 1);
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  daemon_->start("new");
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == skipped) GTEST_SKIP() << "user namespaces are not to be had";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST_F(Library, AnEmptySocketPathMeansNone) {
@@ -236,6 +278,31 @@ TEST_F(Library, RegistersAgainWithADaemonThatIsBack) {
 
   // And the new daemon reaches it.
   EXPECT_TRUE(answer_to(*connection, "Thaw"));
+}
+
+TEST_F(Library, RegistersAgainWhereNothingCanBeWatched) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  bool lost = false;
+  bool again = false;
+  Client::Callbacks callbacks;
+  callbacks.disconnected = [&](const Error&) { lost = true; };
+  callbacks.registered = [&](Client::State) { again = true; };
+  auto client = Client::register_client(*connection, "vm", {}, std::move(callbacks));
+  ASSERT_TRUE(client);
+
+  std::filesystem::create_symlink("run", directory_.path("run"));
+  const std::string deeper = directory_.path("run/private");
+  setenv("HANDOVER_PRIVATE_SOCKET", deeper.c_str(), 1);
+  daemon_->stop();
+  ASSERT_TRUE(run(*connection, [&] { return lost; }));
+  connection->wait(20'000);  // it looks for the daemon by now
+  std::filesystem::remove(directory_.path("run"));
+  std::filesystem::create_directory(directory_.path("run"));
+  test::FakeDaemon daemon(deeper);
+  daemon.start("new");
+  EXPECT_TRUE(run(*connection, [&] { return again; }));
 }
 
 TEST_F(Library, PassesDescriptorsBothWays) {

@@ -202,22 +202,25 @@ void handover_connection::reconnect_failed(int code, const char* message) {
   lost(code, message);  // last: a callback may give the connection back
 }
 
-void handover_connection::tell_registered() {
+/// What it tells may call back, and a callback may give back any client and the connection itself.
+template <typename Tell>
+void handover_connection::for_each_client(const Tell& tell) {
+  ref();
   const auto clients = clients_;
-  for (handover_client* client : clients) client->register_again();
+  for (handover_client* client : clients) {
+    if (std::find(clients_.begin(), clients_.end(), client) != clients_.end()) tell(*client);
+  }
+  unref();
+}
+
+void handover_connection::tell_registered() {
+  for_each_client([](handover_client& client) { client.register_again(); });
 }
 
 void handover_connection::lost(int code, const char* message) {
   handover_error error = HANDOVER_ERROR_NULL;
   report(&error, code, SD_BUS_ERROR_DISCONNECTED, message);
-  ref();  // a callback may give the connection back
-  const auto clients = clients_;
-  for (handover_client* client : clients) {
-    if (std::find(clients_.begin(), clients_.end(), client) != clients_.end()) {
-      client->tell_disconnected(error);
-    }
-  }
-  unref();
+  for_each_client([&](handover_client& client) { client.tell_disconnected(error); });
   handover_error_free(&error);
 }
 

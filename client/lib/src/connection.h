@@ -53,6 +53,8 @@ struct handover_connection {
   void begin_reconnect();
   int reconnect_in(uint64_t usec);
   void reconnect_failed(int code, const char* message);
+  template <typename Tell>
+  void for_each_client(const Tell& tell);
   void lost(int code, const char* message);
   void tell_registered();
 

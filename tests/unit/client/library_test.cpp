@@ -18,6 +18,7 @@
 #include <handover/handover.hpp>
 #include <thread>
 
+#include "fake_bus.h"
 #include "fake_daemon.h"
 #include "support/temporary_directory.h"
 
@@ -303,6 +304,32 @@ TEST_F(Library, RegistersAgainWhereNothingCanBeWatched) {
   test::FakeDaemon daemon(deeper);
   daemon.start("new");
   EXPECT_TRUE(run(*connection, [&] { return again; }));
+}
+
+/// The first client's registration with the new daemon fails at once; told of that, the application
+/// gives up the second one as well, whose turn was next.
+TEST_F(Library, ACallbackMayGiveBackAnotherClient) {
+  setenv("HANDOVER_PRIVATE_SOCKET", "", 1);
+  test::FakeBus bus(directory_.path("no-bus"));
+  auto connection = connect();
+  ASSERT_TRUE(connection) << connection.error().message;
+  std::optional<Client> second;
+  int told = 0;
+  Client::Callbacks callbacks;
+  callbacks.disconnected = [&](const Error&) {
+    ++told;
+    second.reset();
+  };
+  auto first = Client::register_client(*connection, "first", {}, std::move(callbacks));
+  ASSERT_TRUE(first) << first.error().message;
+  Client::Callbacks of_second;
+  of_second.disconnected = [&](const Error&) { ADD_FAILURE() << "it is not there any more"; };
+  auto registered = Client::register_client(*connection, "second", {}, std::move(of_second));
+  ASSERT_TRUE(registered) << registered.error().message;
+  second.emplace(std::move(*registered));
+  bus.change_owner_and_die();
+  // Once by the registration that failed, once by the connection that was lost.
+  EXPECT_TRUE(run(*connection, [&] { return told == 2; }));
 }
 
 TEST_F(Library, PassesDescriptorsBothWays) {

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <utility>
+
 namespace handover::bus {
 
 namespace {
@@ -14,16 +16,36 @@ tl::unexpected<Error> denied(const std::string& action, const std::string& why) 
 
 }  // namespace
 
+Result<void> Authority::attach(Link& link) {
+  questions_.clear();
+  answered_.reset();
+  sd_bus_slot* slot = nullptr;
+  const int result = sd_bus_add_filter(link.bus.get(), &slot, on_message, this);
+  if (result >= 0) link.slots.emplace_back(slot);
+  return bus::check(result, "watching for calls that polkit was asked about");
+}
+
+/// Takes the question out before anybody can fail to: its caller may be gone by now, and its object
+/// too, so that no handler comes as far as check(), or is called at all.
+int Authority::on_message(sd_bus_message* message, void* userdata, sd_bus_error*) {
+  auto& authority = *static_cast<Authority*>(userdata);
+  authority.answered_.reset();
+  const auto it = authority.questions_.find(message);
+  if (it != authority.questions_.end() && it->second.answered) {
+    authority.answered_ = std::move(it->second);
+    authority.questions_.erase(it);
+  }
+  return 0;
+}
+
 Result<Authority::Verdict> Authority::check(const Link& link, sd_bus_message* message,
                                             const engine::Caller& caller, const char* action) {
   if (link.direct || caller.owner.uid == 0 || caller.owner.uid == geteuid()) return Verdict::yes;
 
-  if (const auto it = questions_.find(message); it != questions_.end() && it->second.answered) {
-    const bool allowed = it->second.allowed;
-    const auto problem = it->second.problem;
-    questions_.erase(it);
-    if (allowed) return Verdict::yes;
-    return denied(action, problem);
+  if (answered_ && answered_->message.get() == message) {
+    const auto answered = std::exchange(answered_, std::nullopt);
+    if (answered->allowed) return Verdict::yes;
+    return denied(action, answered->problem);
   }
 
   sd_bus_message* made = nullptr;

@@ -3,8 +3,10 @@
 // answered.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "bus/link.h"
@@ -16,11 +18,18 @@ class Authority {
  public:
   enum class Verdict { yes, pending };
 
+  /// Sees every message of the connection before its handler does; what a connection before it
+  /// asked is forgotten. For a bus: peers of the private socket are never asked about.
+  Result<void> attach(Link& link);
+
   /// yes; or pending: the handler returns 1 at once and is called again with the same message.
   /// access_denied if polkit refuses or is not there. Root, the daemon's own uid and peers of the
   /// private socket are always allowed.
   Result<Verdict> check(const Link& link, sd_bus_message* message, const engine::Caller& caller,
                         const char* action);
+
+  /// Calls that wait for polkit, or for being handled again.
+  [[nodiscard]] std::size_t open_questions() const { return questions_.size(); }
 
  private:
   struct Question {
@@ -33,8 +42,10 @@ class Authority {
     std::string problem;
   };
   static int on_answer(sd_bus_message* reply, void* userdata, sd_bus_error*);
+  static int on_message(sd_bus_message* message, void* userdata, sd_bus_error*);
 
   std::map<sd_bus_message*, Question> questions_;
+  std::optional<Question> answered_;  ///< that of the message being handled
 };
 
 }  // namespace handover::bus

@@ -100,6 +100,7 @@ Result<void> Server::connect() {
   if (result >= 0) result = sd_bus_attach_event(bus, loop_.get(), SD_EVENT_PRIORITY_NORMAL);
   if (auto started = check(result, "connecting to the system bus"); !started) return started;
   if (auto added = add_objects(*link); !added) return added;
+  if (auto attached = authority_.attach(*link); !attached) return attached;
 
   sd_bus_slot* slot = nullptr;
   // Queued behind a daemon that is just going (re-exec); a second daemon is kept out by the lock.

@@ -3,6 +3,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <system_error>
+
 #include "host.h"
 #include "memory.h"
 #include "policy_kit.h"
@@ -13,6 +18,15 @@ namespace {
 // Those that every system has: dbus-daemon refuses a uid that it cannot find the groups of.
 constexpr int somebody_uid = 1;  // daemon
 constexpr int another_uid = 2;   // bin
+
+/// How many descriptors of memory_with() the process has open.
+std::size_t memory_held_by(pid_t pid) {
+  const std::filesystem::directory_iterator open("/proc/" + std::to_string(pid) + "/fd");
+  return static_cast<std::size_t>(std::count_if(begin(open), end(open), [](const auto& entry) {
+    std::error_code gone;
+    return std::filesystem::read_symlink(entry, gone).native().starts_with("/memfd:handover-test");
+  }));
+}
 
 /// The test plays three users, which only root can; the daemon's own uid is allowed everything.
 class Access : public testing::Test {
@@ -119,14 +133,21 @@ TEST_F(Access, WhilePolkitThinksOthersAreServed) {
 TEST_F(Access, WhoAsksAndLeavesIsForgotten) {
   PolicyKit polkit(host.loop(), host.bus_address());
   polkit.set(PolicyKit::Behaviour::hold);
-  somebody->send(manager_path, manager_interface, "CreateSession", with("sa{sv}", "gone", 0),
-                 [](auto) {});
+  // A call holds the descriptors that came with it, wanted or not.
+  const auto memory = memory_with(1, 10);
+  const auto before = memory_held_by(host.manager().pid());
+  somebody->send(manager_path, manager_interface, "CreateSession",
+                 with("sa{sv}", "gone", 1, "backend", "h", memory.get()), [](auto) {});
   ASSERT_TRUE(host.run_until([&] { return polkit.held() == 1; }));
+  EXPECT_EQ(memory_held_by(host.manager().pid()), before + 1);
+  const auto gone = somebody->unique_name();
   somebody.reset();
+  ASSERT_TRUE(host.run_until([&] { return !on_bus(*another, gone); }));
   polkit.let_go(PolicyKit::Behaviour::allow);
   polkit.set(PolicyKit::Behaviour::allow);
   EXPECT_TRUE(create(*another, "here").ok());
   EXPECT_EQ(host.state(), "normal");
+  EXPECT_EQ(memory_held_by(host.manager().pid()), before);
 }
 
 TEST_F(Access, ASessionBelongsToItsMaker) {

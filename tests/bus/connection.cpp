@@ -128,6 +128,14 @@ Answer Connection::get_property(const std::string& path, const std::string& inte
   return answer;
 }
 
+bool on_bus(Connection& by, const std::string& unique_name) {
+  const auto answer = by.call("/org/freedesktop/DBus", "org.freedesktop.DBus", "NameHasOwner",
+                              with("s", unique_name.c_str()));
+  int known = 0;
+  must(sd_bus_message_read(answer.reply.get(), "b", &known), "whether a name has an owner");
+  return known != 0;
+}
+
 void read_properties(sd_bus_message* message,
                      const std::function<void(const char* name, const char* type)>& read) {
   must(sd_bus_message_enter_container(message, 'a', "{sv}"), "properties");

@@ -90,6 +90,9 @@ class Connection {
   std::vector<std::unique_ptr<Call>> calls_;  ///< destroyed before the bus
 };
 
+/// Whether the bus still knows a connection of that unique name; `by` asks.
+bool on_bus(Connection& by, const std::string& unique_name);
+
 /// Reads "a{sv}". `read` is called for each with its name and its value's type, to read the value.
 void read_properties(sd_bus_message* message,
                      const std::function<void(const char* name, const char* type)>& read);

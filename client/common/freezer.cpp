@@ -94,15 +94,25 @@ class StopFreezer : public GroupFreezer {
   std::chrono::milliseconds let_go_for_ = first_pause;
 };
 
-/// COMMAND acknowledges by stopping itself, when it has brought its memory into order.
+/// COMMAND acknowledges by stopping itself, when it has brought its memory into order. CONT to one
+/// that does not stand still yet has no effect on the stop to come: the stops are counted. Too many
+/// are expected if a signal found its like still pending; then a stop of somebody else's is undone.
 class SignalFreezer : public GroupFreezer {
  public:
   SignalFreezer(int freeze_signal, int thaw_signal)
       : freeze_signal_(freeze_signal), thaw_signal_(thaw_signal) {}
 
   client::Result<void> freeze(pid_t child) override {
-    return send_signal(child, freeze_signal_, "Cannot signal the command");
+    auto sent = send_signal(child, freeze_signal_, "Cannot signal the command");
+    if (sent) ++stops_to_come_;
+    return sent;
   }
+  client::Result<bool> is_still(pid_t child) override {
+    auto still = GroupFreezer::is_still(child);
+    if (still && *still && stops_to_come_ > 0) --stops_to_come_;
+    return still;
+  }
+  [[nodiscard]] bool may_stop_late() const override { return stops_to_come_ > 0; }
   client::Result<void> thaw(pid_t child) override {
     if (thaw_signal_ != 0) {
       // Waits until SIGCONT lets COMMAND run its handler.
@@ -115,6 +125,7 @@ class SignalFreezer : public GroupFreezer {
  private:
   int freeze_signal_;
   int thaw_signal_;
+  unsigned stops_to_come_ = 0;
 };
 
 client::Result<std::unique_ptr<Freezer>> make_cgroup_freezer(const std::string& parent) {

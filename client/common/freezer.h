@@ -23,6 +23,9 @@ class Freezer {
   virtual client::Result<bool> is_still(pid_t child) = 0;
   /// Harmless to one that runs.
   virtual client::Result<void> thaw(pid_t child) = 0;
+  /// After a thaw(): `child` was asked to stop itself and has not been seen to, so it may still. To
+  /// be looked for with is_still().
+  [[nodiscard]] virtual bool may_stop_late() const { return false; }
   /// SIGKILL to all of COMMAND, without letting it run once more.
   virtual client::Result<void> kill(pid_t child) = 0;
 };

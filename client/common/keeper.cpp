@@ -5,6 +5,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 
@@ -18,6 +19,9 @@ namespace {
 
 constexpr std::uint64_t ready_poll_usec = 20'000;
 constexpr std::uint64_t still_poll_usec = 500;
+// Each look goes through all of /proc, and there is no limit to how late a stop may come.
+constexpr std::uint64_t first_late_stop_poll_usec = 10'000;
+constexpr std::uint64_t longest_late_stop_poll_usec = 1'000'000;
 constexpr std::uint64_t default_freeze_timeout_usec = 5'000'000;
 // A daemon that is gone for so long can neither finish the update nor thaw anyone.
 constexpr std::uint64_t orphan_usec = 60'000'000;
@@ -83,6 +87,9 @@ client::Result<void> Keeper::watch_signals() {
   if (!watched) return watched;
   if (auto made = ready_timer_.attach(event_, [this] { look_whether_ready(); }); !made) return made;
   if (auto made = still_timer_.attach(event_, [this] { look_whether_still(); }); !made) return made;
+  if (auto made = late_stop_timer_.attach(event_, [this] { look_for_late_stop(); }); !made) {
+    return made;
+  }
   if (auto made = preservation_.attach(event_); !made) return made;
   return orphan_timer_.attach(event_, [this] {
     say(SD_WARNING, "handoverd did not come back: the command goes on.");
@@ -197,8 +204,25 @@ client::Result<void> Keeper::thaw() {
   auto resumed = kept_->resume();
   // COMMAND goes on in any case: nobody asks again, and it can do without better than stand still.
   auto thawed = freezer_->thaw(child_);
-  if (thawed) motion_ = Motion::running;
-  return thawed ? resumed : thawed;
+  if (!thawed) return thawed;
+  motion_ = Motion::running;
+  late_stop_poll_usec_ = first_late_stop_poll_usec;
+  if (freezer_->may_stop_late()) late_stop_timer_.start(late_stop_poll_usec_);
+  return resumed;
+}
+
+/// COMMAND may do what an update asked for when that update is long given up, and nobody else would
+/// ever let it go on. The next update takes over: a stop in it counts for it, and what is then
+/// still to come is looked for after its thaw.
+void Keeper::look_for_late_stop() {
+  if (child_ == 0 || motion_ != Motion::running || !freezer_->may_stop_late()) return;
+  if (auto still = freezer_->is_still(child_); still && *still) {
+    say(SD_NOTICE, "The command of '" + options_.name +
+                       "' came to a standstill after the update was given up: it goes on.");
+    if (auto thawed = freezer_->thaw(child_); !thawed) say(SD_ERR, thawed.error().message);
+  }
+  late_stop_poll_usec_ = std::min(late_stop_poll_usec_ * 2, longest_late_stop_poll_usec);
+  if (freezer_->may_stop_late()) late_stop_timer_.start(late_stop_poll_usec_);
 }
 
 void Keeper::on_thaw(client::Call call) {

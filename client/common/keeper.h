@@ -76,6 +76,7 @@ class Keeper {
   void look_whether_still();
   client::Result<bool> come_to_rest();
   client::Result<void> thaw();
+  void look_for_late_stop();
   void on_signal(int signal);
   void on_command_changed(const siginfo_t& info);
   void leave(int exit_code);
@@ -92,10 +93,11 @@ class Keeper {
   std::optional<client::Call> freeze_call_;
   std::optional<client::Call> restore_call_;  ///< waits for kept_ to be ready
   std::uint64_t freeze_deadline_ = 0;         ///< CLOCK_MONOTONIC
+  std::uint64_t late_stop_poll_usec_ = 0;
 
   Signals signals_;
   Child watched_;
-  Timer ready_timer_, still_timer_, orphan_timer_;
+  Timer ready_timer_, still_timer_, late_stop_timer_, orphan_timer_;
   std::optional<client::Client> client_;  // last: its callbacks use the rest
 };
 

@@ -41,11 +41,11 @@ class MemfdClient : public testing::Test {
                   "--size",
                   "1M",
                   "--freeze",
-                  "sigstop",
+                  freeze,
                   "--",
                   "/bin/sh",
                   "-c",
-                  counting};
+                  script};
     setup.environment = {"HANDOVER_PRIVATE_SOCKET=" + host.directory().path("run/private"),
                          "DBUS_SYSTEM_BUS_ADDRESS=" + host.bus().address()};
     setup.log = log();
@@ -102,6 +102,8 @@ class MemfdClient : public testing::Test {
   }
 
   Host host;
+  std::string freeze = "sigstop";
+  std::string script = counting;
   std::optional<ChildProcess> keeper;
   std::optional<int> status;
 };
@@ -145,6 +147,55 @@ TEST_F(MemfdClient, GoesOnWhenRestoreIsRepeated) {
   host.boot();
   expect_goes_on(before, count());
   EXPECT_EQ(host.generation(), 1U);
+}
+
+/// Its command notes in a file that it was asked to stop, and does so a second later.
+class MemfdClientThatStopsLate : public MemfdClient {
+ protected:
+  MemfdClientThatStopsLate() {
+    freeze = "signal:USR1";
+    script = "trap 'echo >>" + asked() + "; sleep 1; kill -STOP $$' USR1; " + counting;
+  }
+
+  [[nodiscard]] std::string asked() const { return host.directory().path("asked"); }
+  [[nodiscard]] bool was_asked(std::size_t times) {
+    return host.run_until([&] { return text_of(asked()).size() == times; });
+  }
+
+  /// An update that another client vetoes while the command is about to stop.
+  void give_an_update_up(ScriptedClient& other) {
+    other.start();
+    ASSERT_TRUE(other.started());
+    ASSERT_TRUE(host.update_held_by(other, Call::freeze));
+    ASSERT_TRUE(was_asked(1));
+    other.veto_held();
+    EXPECT_EQ(host.finished().outcome, "failed");
+  }
+
+  /// Only called while the command, on its way to stop, does not count.
+  void expect_counts_on() {
+    const auto counted = count();
+    EXPECT_GT(counted, 0U);
+    EXPECT_TRUE(host.run_until([&] { return count() > counted; })) << "the command stands still";
+  }
+};
+
+TEST_F(MemfdClientThatStopsLate, GoesOnIfTheUpdateWasGivenUp) {
+  give_an_update_up(host.add({.name = "other"}));
+  expect_counts_on();
+}
+
+/// The stop that the first update asked for counts for the second one, whose own comes afterwards.
+TEST_F(MemfdClientThatStopsLate, GoesOnAfterTheNextUpdate) {
+  auto& other = host.add({.name = "other"});
+  const auto before = command();
+  give_an_update_up(other);
+  other.on(Call::freeze, ScriptedClient::Behaviour::answer);
+  host.observer().clear();
+  ASSERT_TRUE(host.update().ok());
+  expect_goes_on(before, count());
+  ASSERT_TRUE(was_asked(2));
+  expect_counts_on();
 }
 
 }  // namespace

@@ -36,7 +36,11 @@ bool daemon_went(const Answer& answer) {
 }  // namespace
 
 ScriptedClient::ScriptedClient(EventLoop& loop, Journal& journal, Address address, Setup setup)
-    : loop_(loop), journal_(journal), address_(std::move(address)), setup_(std::move(setup)) {}
+    : loop_(loop),
+      journal_(journal),
+      address_(std::move(address)),
+      setup_(std::move(setup)),
+      veto_sentence_(setup_.name + " does not want to") {}
 
 ScriptedClient::~ScriptedClient() { die(); }
 
@@ -181,10 +185,7 @@ int ScriptedClient::handle(Call call, sd_bus_message* message) {
       act(call, MessagePtr(sd_bus_message_ref(message)));
       break;
     case Behaviour::veto:
-      journal_.answered(setup_.name, call);
-      must(sd_bus_reply_method_errorf(message, "org.example.Error.Refused", "%s does not want to",
-                                      setup_.name.c_str()),
-           "a veto");
+      veto(call, message);
       break;
     case Behaviour::hold:
       held_.reset(sd_bus_message_ref(message));
@@ -199,6 +200,19 @@ int ScriptedClient::handle(Call call, sd_bus_message* message) {
 
 void ScriptedClient::let_go() {
   if (held_) act(held_call_, std::move(held_));
+}
+
+void ScriptedClient::veto_held() {
+  if (!held_) return;
+  const auto held = std::move(held_);
+  veto(held_call_, held.get());
+}
+
+void ScriptedClient::veto(Call call, sd_bus_message* message) {
+  journal_.answered(setup_.name, call);
+  must(sd_bus_reply_method_errorf(message, "org.example.Error.Refused", "%s",
+                                  veto_sentence_.c_str()),
+       "a veto");
 }
 
 void ScriptedClient::act(Call call, MessagePtr message) {

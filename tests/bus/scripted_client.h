@@ -21,8 +21,8 @@ class ScriptedClient {
  public:
   enum class Behaviour {
     answer,
-    veto,   ///< an error reply with the sentence "NAME does not want to"
-    hold,   ///< no answer until let_go()
+    veto,   ///< an error reply with the sentence "NAME does not want to", or another
+    hold,   ///< no answer until let_go() or veto_held()
     leave,  ///< closes the connection instead of answering
   };
   struct Setup {
@@ -62,6 +62,9 @@ class ScriptedClient {
   void on(Call call, Behaviour behaviour) { script_[call] = behaviour; }
   /// Answers what is held.
   void let_go();
+  /// Vetoes by what is held.
+  void veto_held();
+  void set_veto_sentence(std::string sentence) { veto_sentence_ = std::move(sentence); }
   [[nodiscard]] bool holds() const { return static_cast<bool>(held_); }
   /// As a process that dies: everything but what the test keeps of it is gone.
   void die();
@@ -96,6 +99,7 @@ class ScriptedClient {
   int handle(Call call, sd_bus_message* message);
   void act(Call call, MessagePtr message);
   void reply(Call call, sd_bus_message* message);
+  void veto(Call call, sd_bus_message* message);
   void take_memory_back(MessagePtr restore);
   void came_back(Memory& memory, std::uint64_t generation, const Answer& answer);
   void preserve_memory();
@@ -106,6 +110,7 @@ class ScriptedClient {
   Journal& journal_;
   Address address_;
   Setup setup_;
+  std::string veto_sentence_;
   std::map<Call, Behaviour> script_;
   std::unique_ptr<Connection> connection_;
   std::vector<SlotPtr> slots_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Calls out of the daemon: org.handover1.Client on clients, and PID 1 for the orderly way.
+#include <memory>
 #include <utility>
 
 #include "bus/server.h"
@@ -64,31 +65,17 @@ void Server::call_client(const ClientRecord& client, engine::ClientCall call,
   link->calls->send(std::move(message), arguments.timeout_usec, std::move(done));
 }
 
-void Server::start_orderly_kexec(std::function<void(Result<void>)> done) {
-  constexpr std::uint64_t timeout_usec = 10'000'000;
+void Server::start_orderly_kexec(std::function<void(Error)> failed) {
   const auto* link = link_for(":");
-  sd_bus_message* made = nullptr;
-  int result = -ENOTCONN;
-  if (link != nullptr) {
-    result = sd_bus_message_new_method_call(link->bus.get(), &made, "org.freedesktop.systemd1",
-                                            "/org/freedesktop/systemd1",
-                                            "org.freedesktop.systemd1.Manager", "StartUnit");
-  }
-  MessagePtr message(made);
-  if (result >= 0) {
-    // Manager.KExec() would skip stopping the units (systemd, src/core/dbus-manager.c).
-    result = sd_bus_message_append(message.get(), "ss", "kexec.target", "replace-irreversibly");
-  }
-  auto told = [done = std::move(done)](const Result<void>& taken) {
-    if (taken) return done({});
-    done(fail(ErrorCode::kexec_failed,
-              "PID 1 did not start kexec.target: " + taken.error().message));
-  };
-  if (result < 0) {
-    loop_.post([told] { told(fail(ErrorCode::io, "the system bus is not there.")); });
+  if (link == nullptr) {
+    loop_.post([failed = std::move(failed)] {
+      failed(Error{ErrorCode::kexec_failed,
+                   "PID 1 did not start kexec.target: the system bus is not there."});
+    });
     return;
   }
-  link->calls->send(std::move(message), timeout_usec, told);
+  orderly_kexec_ = std::make_unique<OrderlyKexec>(loop_, link->bus.get(), std::move(failed));
+  orderly_kexec_->start();
 }
 
 }  // namespace handover::bus

@@ -9,6 +9,7 @@
 
 #include "bus/authority.h"
 #include "bus/link.h"
+#include "bus/orderly_kexec.h"
 #include "bus/sd_bus.h"
 #include "core/unique_fd.h"
 #include "engine/engine.h"
@@ -50,7 +51,7 @@ class Server final : public engine::Outside {
   void call_client(const ClientRecord& client, engine::ClientCall call,
                    const engine::ClientCallArguments& arguments,
                    std::function<void(Result<void>)> done) override;
-  void start_orderly_kexec(std::function<void(Result<void>)> done) override;
+  void start_orderly_kexec(std::function<void(Error)> failed) override;
   void flush() override;
   void manager_changed(const char* property) override;
   void session_changed(const std::string& session, const char* property) override;
@@ -83,6 +84,7 @@ class Server final : public engine::Outside {
   engine::Engine* engine_ = nullptr;
   Authority authority_;
   std::map<std::string, std::unique_ptr<Link>> links_;
+  std::unique_ptr<OrderlyKexec> orderly_kexec_;  ///< of the latest update that went this way
   std::uint64_t next_peer_ = 1;
   UniqueFd listener_;
   system::Timer reconnect_;

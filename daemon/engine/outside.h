@@ -31,8 +31,10 @@ class Outside {
   virtual void call_client(const ClientRecord& client, ClientCall call,
                            const ClientCallArguments& arguments,
                            std::function<void(Result<void>)> done) = 0;
-  /// Starts kexec.target through PID 1; `done` tells whether PID 1 took the job.
-  virtual void start_orderly_kexec(std::function<void(Result<void>)> done) = 0;
+  /// Starts kexec.target through PID 1 and watches its job. `failed` runs later, from the loop, and
+  /// at most once: kexec_failed, when PID 1 refused or the job ended with no kexec, be it minutes
+  /// later. There is no word of success: the machine goes.
+  virtual void start_orderly_kexec(std::function<void(Error)> failed) = 0;
 
   /// Sends what is queued: this process is about to be replaced or the kernel with it.
   virtual void flush() = 0;

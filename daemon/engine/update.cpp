@@ -284,8 +284,11 @@ void Engine::kexec() {
   // From here the manifest in preserved memory says "rebooting": the new kernel's daemon goes on.
   if (auto written = persist(); !written) return fail_update(written.error());
   if (immediate) return fail_update(system::kexec_now());
-  outside_.start_orderly_kexec([this](const Result<void>& taken) {
-    if (!taken) fail_update(taken.error());
+  outside_.start_orderly_kexec([this, id = update_->id](Error error) {
+    // It may be late: to fail what is being thawed, or the next update, would stop that one
+    // half-way.
+    if (state_ != State::rebooting || !update_ || update_->id != id) return;
+    fail_update(std::move(error));
   });
 }
 

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The orderly way into the next kernel: kexec.target's job at PID 1, and what becomes of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bus/sd_bus.h"
+#include "system/loop.h"
+
+namespace handover::bus {
+
+class OrderlyKexec {
+ public:
+  /// Runs later, from the loop, at most once; never if the machine goes.
+  using Failed = std::function<void(Error)>;
+
+  struct Limits {
+    /// PID 1 answers at once unless something holds it up; what it has read it does all the same.
+    std::uint64_t start_usec = 90'000'000;
+    /// For taking the job back before the failure is told.
+    std::uint64_t withdraw_usec = 30'000'000;
+  };
+
+  OrderlyKexec(system::Loop& loop, sd_bus* bus, Failed failed)
+      : OrderlyKexec(loop, bus, std::move(failed), Limits()) {}
+  OrderlyKexec(system::Loop& loop, sd_bus* bus, Failed failed, const Limits& limits)
+      : loop_(loop), bus_(bus), failed_(std::move(failed)), limits_(limits) {}
+  /// Nobody watches the job any more; it goes on.
+  ~OrderlyKexec() = default;
+  OrderlyKexec(const OrderlyKexec&) = delete;
+  OrderlyKexec& operator=(const OrderlyKexec&) = delete;
+
+  /// Once. kexec_failed: PID 1 refuses; or the job ended other than `done`, or PID 1 did not
+  /// answer, and whatever of the job is left has been taken back.
+  void start();
+
+ private:
+  static int on_subscribed(sd_bus_message* reply, void* userdata, sd_bus_error*);
+  static int on_started(sd_bus_message* reply, void* userdata, sd_bus_error*);
+  static int on_removed(sd_bus_message* signal, void* userdata, sd_bus_error*);
+  static int on_jobs(sd_bus_message* reply, void* userdata, sd_bus_error*);
+  static int on_cancelled(sd_bus_message* reply, void* userdata, sd_bus_error*);
+
+  Result<void> ask();
+  void ended(const std::string& result);
+  void withdraw(std::string why);
+  void cancel(std::uint32_t job);
+  void tell();
+
+  system::Loop& loop_;
+  sd_bus* bus_;  ///< kept by the slots below
+  Failed failed_;
+  Limits limits_;
+  std::string pid1_;                          ///< its unique name: anybody can send us signals
+  std::string job_;                           ///< known from StartUnit's reply
+  std::map<std::string, std::string> ended_;  ///< results by job, of those that ended before that
+  std::optional<std::string> why_;            ///< it has failed
+  std::size_t cancelling_ = 0;
+  system::Timer patience_;
+  SlotPtr match_;
+  SlotPtr subscribe_;
+  SlotPtr call_;
+  std::vector<SlotPtr> cancels_;
+};
+
+}  // namespace handover::bus

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Plays systemd's manager on the private bus: jobs that are started, listed, cancelled and end.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "connection.h"
+#include "event_loop.h"
+
+namespace handover::test {
+
+class PidOne {
+ public:
+  enum class Behaviour {
+    take,
+    refuse,
+    end_first,  ///< JobRemoved("failed") comes before the answer to StartUnit
+    hang,       ///< reads nothing before wake()
+  };
+  struct Job {
+    std::string unit;
+    std::string type;
+  };
+
+  /// Returns when it has its name. There are other units' jobs, too.
+  PidOne(EventLoop& loop, const Address& address);
+
+  void set(Behaviour behaviour) { behaviour_ = behaviour; }
+  /// Reads what has come meanwhile, in order, and takes it.
+  void wake();
+  /// Ends a unit's job. As in systemd, the jobs it pulled in go on, and its death is theirs that
+  /// require it.
+  void end(const std::string& unit, const char* result);
+  /// The numbers of its jobs by unit; 0: it has none.
+  [[nodiscard]] std::uint32_t job_of(const std::string& unit) const;
+  [[nodiscard]] const std::map<std::uint32_t, Job>& jobs() const { return jobs_; }
+  /// Members called so far, with their argument if they have one.
+  [[nodiscard]] const std::vector<std::string>& calls() const { return calls_; }
+  [[nodiscard]] bool called(const std::string& call) const;
+
+ private:
+  static int on_call(sd_bus_message* message, void* userdata, sd_bus_error* error);
+  int handle(sd_bus_message* message, sd_bus_error* error);
+  int start_unit(sd_bus_message* message, sd_bus_error* error);
+  int list_jobs(sd_bus_message* message);
+  int cancel_job(sd_bus_message* message, sd_bus_error* error);
+  std::uint32_t add(const char* unit, const char* type);
+
+  Connection connection_;
+  SlotPtr slot_;
+  Behaviour behaviour_ = Behaviour::take;
+  std::map<std::uint32_t, Job> jobs_;
+  std::uint32_t next_ = 100;
+  bool subscribed_ = false;
+  std::vector<std::string> calls_;
+  std::vector<MessagePtr> unread_;
+};
+
+}  // namespace handover::test

@@ -18,6 +18,11 @@ Engine::Engine(system::Loop& loop, Outside& outside, Sessions sessions, Setup se
       history_(setup_.state_directory + "/history.json", setup_.config.history_entries),
       worker_(loop) {}
 
+const History& Engine::history() {
+  if (auto loaded = history_.load(); !loaded) log::error(loaded.error().message);
+  return history_;
+}
+
 bool Engine::connected(const ClientRecord& client) const {
   return connections_.contains(client.bus_name);
 }

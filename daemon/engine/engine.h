@@ -73,7 +73,8 @@ class Engine {
   [[nodiscard]] const Sessions& sessions() const { return sessions_; }
   [[nodiscard]] const std::map<std::string, ClientRecord>& clients() const { return clients_; }
   [[nodiscard]] const std::optional<Job>& job() const { return job_; }
-  [[nodiscard]] const History& history() const { return history_; }
+  /// With the file's entries as soon as its file system is mounted.
+  [[nodiscard]] const History& history();
 
   /// Returns "new", "restoring" or "thawing" (docs/dbus.md). invalid_name, name_taken,
   /// dependency_cycle, invalid_argument, busy.

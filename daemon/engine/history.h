@@ -15,15 +15,17 @@ class History {
  public:
   History(std::string path, std::uint64_t most);
 
-  /// Reads the file once; absent is empty. manifest_invalid if it is garbled: then it is moved
-  /// aside to "<path>.bad", nothing is lost, and the history starts empty.
+  /// Reads the file once and puts its entries behind those that are here. Absent is empty for now:
+  /// early in a boot its file system may not be mounted yet, so call it again. manifest_invalid if
+  /// it is garbled: then it is moved aside to "<path>.bad", and nothing is lost.
   Result<void> load();
   /// Adds in memory, in place of the newest if that is of the same update; write() puts it on disk.
   void add(HistoryEntry entry);
   /// State that turned out to be lost after its update was over: told in the newest entry.
   void add_loss(std::string reason);
-  /// io while the file system is still read-only (early boot): try again later.
-  Result<void> write() const;
+  /// With what load() has not read yet, if that is there by now. io while the file system is still
+  /// read-only (early boot): try again later.
+  Result<void> write();
 
   [[nodiscard]] const std::vector<HistoryEntry>& entries() const { return entries_; }
   /// What GetHistory returns: each entry with its phases and blackouts worked out.
@@ -33,6 +35,7 @@ class History {
   std::string path_;
   std::uint64_t most_;
   std::vector<HistoryEntry> entries_;
+  bool loaded_ = false;  ///< nothing is on disk that is not in entries_
 };
 
 }  // namespace handover::engine

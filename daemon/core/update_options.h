@@ -11,7 +11,7 @@ namespace handover {
 struct UpdateOptions {
   std::string kernel;
   std::optional<std::string>
-      initrd;  ///< "" means none; absent: /boot/initrd.img-RELEASE if it is there
+      initrd;  ///< "" means none; absent: initrd.img-RELEASE beside the kernel if it is there
   std::string cmdline;
   std::string mode;
   bool operator==(const UpdateOptions&) const = default;

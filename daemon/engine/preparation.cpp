@@ -2,7 +2,6 @@
 // What an update does on the worker's thread while workloads run on: it looks at the target, loads
 // it, and collapses memory.
 #include <algorithm>
-#include <filesystem>
 #include <memory>
 #include <utility>
 
@@ -18,15 +17,17 @@ namespace handover::engine {
 
 namespace {
 
-/// The initrd that belongs to a kernel image by Debian's names, if it is there.
-std::string initrd_beside(const std::string& kernel) {
-  const std::filesystem::path path(kernel);
-  const auto name = path.filename().string();
-  constexpr std::string_view prefix = "vmlinuz-";
-  if (!name.starts_with(prefix)) return {};
-  const auto initrd = path.parent_path() / ("initrd.img-" + name.substr(prefix.size()));
-  std::error_code error;
-  return std::filesystem::exists(initrd, error) ? initrd.string() : std::string{};
+/// The initrd that belongs to the target, "" if there is none.
+std::string initrd_of(const std::string& kernel, const std::string& release,
+                      const std::string& running_release) {
+  auto initrd = system::initrd_beside(kernel, release);
+  const auto running = "/boot/vmlinuz-" + running_release;
+  if (initrd.empty() && !system::initrd_beside(running, running_release).empty()) {
+    log::warning("There is no initrd.img-", release, " beside ", kernel,
+                 ", though the running kernel has its own: the target boots without an initrd, "
+                 "unless one is named with --initrd.");
+  }
+  return initrd;
 }
 
 /// Small pages cost the companion module nothing: it joins those that lie side by side.
@@ -104,11 +105,13 @@ void Engine::run_preflight() {
         if (!newest) return fail(newest.error());
         options.kernel = *newest;
       }
-      if (!options.initrd) options.initrd = initrd_beside(options.kernel);
       auto running = system::running_kernel();
       if (!running) return fail(running.error());
       auto target = system::inspect_kernel(options.kernel);
       if (!target) return fail(target.error());
+      if (!options.initrd) {
+        options.initrd = initrd_of(options.kernel, target->release, running->release);
+      }
       options.cmdline = ensure_cmdline(cmdline.empty() ? running->cmdline : cmdline);
       found->input.running = *running;
       found->input.target = *target;

@@ -25,6 +25,11 @@ Result<KernelImage> inspect_kernel(const std::string& path,
 /// The newest image under `boot` ("/boot/vmlinuz-*", by version order); kernel_not_found.
 Result<std::string> newest_kernel(const std::string& boot = "/boot");
 
+/// The initrd that belongs to the image `kernel`, of that release, by Debian's names: initrd.img-X
+/// for vmlinuz-X, or initrd.img-RELEASE, beside the image itself or beside a link to it
+/// (/vmlinuz). "" if there is none.
+std::string initrd_beside(const std::string& kernel, const std::string& release);
+
 /// What the running kernel speaks: from its own image (/boot/vmlinuz-RELEASE,
 /// /lib/modules/RELEASE/vmlinuz), else from KHO's and LUO's live trees in debugfs; and whether KHO
 /// is on (/sys/kernel/debug/kho or kho=on on the command line and LUO's device is there).

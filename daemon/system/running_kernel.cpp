@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <memory>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
 #include "system/abi_scan.h"
 #include "system/files.h"
@@ -15,6 +18,8 @@
 
 namespace handover::system {
 namespace {
+
+constexpr std::string_view image_prefix = "vmlinuz-";
 
 struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
@@ -69,7 +74,6 @@ bool has_word(std::string_view cmdline, std::string_view word) {
 }  // namespace
 
 Result<std::string> newest_kernel(const std::string& boot) {
-  constexpr std::string_view prefix = "vmlinuz-";
   const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(boot.c_str()));
   if (!directory) {
     return fail_errno("cannot look for kernels in " + boot, errno, ErrorCode::kernel_not_found);
@@ -77,16 +81,36 @@ Result<std::string> newest_kernel(const std::string& boot) {
   std::string newest;
   while (const dirent* entry = ::readdir(directory.get())) {
     const std::string_view name(entry->d_name);
-    if (!name.starts_with(prefix) || is_leftover(name)) continue;
+    if (!name.starts_with(image_prefix) || is_leftover(name)) continue;
     if (!is_file(boot + "/" + std::string(name))) continue;
-    const std::string release(name.substr(prefix.size()));
+    const std::string release(name.substr(image_prefix.size()));
     if (newest.empty() || version_less(newest, release)) newest = release;
   }
   if (newest.empty()) {
     return fail(ErrorCode::kernel_not_found,
                 "there is no vmlinuz-* in " + boot + ": install a kernel, or name one");
   }
-  return boot + "/" + std::string(prefix) + newest;
+  return boot + "/" + std::string(image_prefix) + newest;
+}
+
+std::string initrd_beside(const std::string& kernel, const std::string& release) {
+  std::vector<std::filesystem::path> images;
+  std::error_code error;
+  // A link's own name says nothing of what it points to today.
+  if (auto image = std::filesystem::canonical(kernel, error); !error) images.push_back(image);
+  images.emplace_back(kernel);
+  for (const auto& image : images) {
+    const std::string name = image.filename().string();
+    std::vector<std::string> names;
+    if (name.starts_with(image_prefix)) names.push_back(name.substr(image_prefix.size()));
+    // What an image says of itself leads to no other directory.
+    if (release.find('/') == std::string::npos) names.push_back(release);
+    for (const auto& of : names) {
+      const std::string initrd = (image.parent_path() / ("initrd.img-" + of)).string();
+      if (is_file(initrd)) return initrd;
+    }
+  }
+  return {};
 }
 
 Result<RunningKernel> running_kernel(const std::string& root) {

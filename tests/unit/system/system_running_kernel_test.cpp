@@ -2,6 +2,8 @@
 // The newest kernel in /boot and what the running one speaks, from fixture trees.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "kernel_images.h"
 #include "support/temporary_directory.h"
 #include "system/kernel_image.h"
@@ -49,6 +51,55 @@ TEST(NewestKernel, IsNotFoundWhereThereIsNone) {
     ASSERT_FALSE(none);
     EXPECT_EQ(none.error().code, ErrorCode::kernel_not_found);
   }
+}
+
+class InitrdBeside : public testing::Test {
+ protected:
+  InitrdBeside() {
+    boot.write("boot/vmlinuz-6.1", "");
+    initrd = std::filesystem::canonical(boot.write("boot/initrd.img-6.1", "")).string();
+  }
+  [[nodiscard]] std::string beside(const char* kernel, const char* release = "6.1") const {
+    return initrd_beside(boot.path(kernel), release);
+  }
+
+  TemporaryDirectory boot;
+  std::string initrd;
+};
+
+TEST_F(InitrdBeside, HasTheNameOfTheImage) {
+  EXPECT_EQ(beside("boot/vmlinuz-6.1"), initrd);
+  EXPECT_EQ(beside("boot/vmlinuz-6.1", "another"), initrd);
+}
+
+TEST_F(InitrdBeside, BelongsToWhatALinkPointsTo) {
+  boot.link("boot/vmlinuz", "vmlinuz-6.1");
+  boot.link("vmlinuz", "boot/vmlinuz");
+  boot.link("boot/vmlinuz-newest", "vmlinuz-6.1");
+  boot.write("boot/initrd.img-newest", "");
+  for (const char* kernel : {"boot/vmlinuz", "vmlinuz", "boot/vmlinuz-newest"}) {
+    EXPECT_EQ(beside(kernel, ""), initrd) << kernel;
+  }
+}
+
+TEST_F(InitrdBeside, HasTheReleaseOfAnImageOfAnotherName) {
+  boot.write("boot/bzImage", "");
+  EXPECT_EQ(beside("boot/bzImage"), initrd);
+  boot.write("build/bzImage", "");
+  boot.link("boot/linux", "../build/bzImage");
+  EXPECT_EQ(beside("boot/linux"), initrd);
+  boot.link("boot/vmlinuz-own", "../build/bzImage");
+  boot.write("boot/initrd.img-own", "");
+  EXPECT_EQ(beside("boot/vmlinuz-own"), boot.path("boot/initrd.img-own"));
+}
+
+TEST_F(InitrdBeside, IsNotThere) {
+  boot.write("boot/vmlinuz-7.0", "");
+  EXPECT_EQ(beside("boot/vmlinuz-7.0", "7.0"), "");
+  EXPECT_EQ(beside("boot/missing", "7.0"), "");
+  boot.write("boot/initrd.img-up/file", "");
+  EXPECT_EQ(beside("boot/vmlinuz-7.0", "up/file"), "");
+  EXPECT_EQ(beside("boot/vmlinuz-7.0", "up"), "");  // a directory
 }
 
 class RunningKernelTest : public testing::Test {

@@ -16,6 +16,7 @@ enum class ExitCode : int {
   update_failed = 6,  ///< refused, vetoed, timed out, or its kernel did not load
   cancelled = 7,
   unreachable = 8,  ///< no daemon, or it went away
+  left = 9,         ///< an update that still runs, so that its end is not known
 };
 
 /// `name` is a full D-Bus error name; "" is an error of our own.

@@ -16,7 +16,8 @@ namespace {
 
 constexpr const char* footer =
     R"(Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 access denied, 5 busy,
-6 update failed or vetoed, 7 cancelled, 8 daemon not reachable. See handoverctl(1).)";
+6 update failed or vetoed, 7 cancelled, 8 daemon not reachable,
+9 left alone while it runs. See handoverctl(1).)";
 
 client::Error usage(std::string message) {
   return {HANDOVER_ERROR_PREFIX "InvalidArgument", std::move(message), EINVAL};

@@ -17,7 +17,7 @@ constexpr std::uint64_t poll_usec = 250'000;
 constexpr std::uint64_t longest_absence_usec = 120'000'000;
 
 struct End {
-  std::string result;  ///< as JobRemoved has it: "done", "cancelled", "failed"
+  std::string result;  ///< as JobRemoved has it: "done", "cancelled", "failed"; "left": not ended
   std::string reason;
 };
 
@@ -112,11 +112,14 @@ void Follower::pass_on_interrupts() {
   if (interrupts() == interrupts_passed_on_) return;
   interrupts_passed_on_ = interrupts();
   if (interrupts_passed_on_ > 1) {
-    end_ = End{"failed", "Interrupted; the update goes on without us."};
+    end_ = End{"left", "Interrupted again; 'handoverctl status' shows what becomes of it."};
     return;
   }
   progress_.say("Cancelling. Interrupt again to leave the update alone.");
-  if (auto cancelled = manager_.cancel(); !cancelled) progress_.say(cancelled.error().message);
+  auto cancelled = manager_.cancel();
+  // Another interrupt may have ended the wait for the answer; it says more than that.
+  const bool again = interrupts() != interrupts_passed_on_;
+  if (!cancelled && !again) progress_.say(cancelled.error().message);
 }
 
 client::Result<End> Follower::run() {
@@ -209,6 +212,10 @@ Outcome update(Context context, const UpdateRequest& request) {
   if (end->result == "cancelled") {
     complain(what + " was cancelled");
     return ExitCode::cancelled;
+  }
+  if (end->result == "left") {
+    complain(what + " was left alone");
+    return ExitCode::left;
   }
   complain(what + " failed");
   return ExitCode::update_failed;

@@ -8,8 +8,6 @@
 
 #include <optional>
 
-#include "child_process.h"
-
 namespace handover::test {
 namespace {
 
@@ -26,7 +24,8 @@ nlohmann::json CtlEnd::out_json() const { return nlohmann::json::parse(out, null
 nlohmann::json CtlEnd::err_json() const { return nlohmann::json::parse(err, nullptr, false); }
 
 CtlEnd run_ctl(Host& host, const std::vector<std::string>& arguments,
-               const std::function<void()>& in_child) {
+               const std::function<void()>& in_child,
+               const std::function<void(const ChildProcess&)>& meanwhile) {
   const auto out = host.directory().write("ctl.out", "");
   const auto err = host.directory().write("ctl.err", "");
   ChildProcess::Setup setup;
@@ -42,6 +41,7 @@ CtlEnd run_ctl(Host& host, const std::vector<std::string>& arguments,
   };
   std::optional<int> status;
   const ChildProcess child(host.loop(), setup, [&](int ended) { status = ended; });
+  if (meanwhile) meanwhile(child);
   EXPECT_TRUE(host.run_until([&] { return status.has_value(); })) << "handoverctl does not end";
   CtlEnd end;
   if (status && WIFEXITED(*status)) end.code = WEXITSTATUS(*status);

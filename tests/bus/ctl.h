@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "child_process.h"
 #include "host.h"
 
 namespace handover::test {
@@ -20,8 +21,9 @@ struct CtlEnd {
 };
 
 /// Runs it to its end. `in_child` may open descriptors for it; standard input is empty unless
-/// it is opened there.
+/// it is opened there. `meanwhile` is called once, when it runs.
 CtlEnd run_ctl(Host& host, const std::vector<std::string>& arguments,
-               const std::function<void()>& in_child = {});
+               const std::function<void()>& in_child = {},
+               const std::function<void(const ChildProcess&)>& meanwhile = {});
 
 }  // namespace handover::test

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 
 #include "memory.h"
@@ -22,6 +23,7 @@ constexpr int usage = 2;
 constexpr int not_found = 3;
 constexpr int update_failed = 6;
 constexpr int unreachable = 8;
+constexpr int left = 9;
 
 class Ctl : public testing::Test {
  protected:
@@ -193,6 +195,41 @@ TEST_F(Ctl, AnUpdateThatFailsSaysSoOnce) {
   const auto document = json.out_json();
   EXPECT_EQ(document["result"], "failed");
   EXPECT_NE(document["reason"].get<std::string>().find(reason), std::string::npos) << document;
+}
+
+/// The client answers nothing, so the update can neither go on nor be cancelled.
+TEST_F(Ctl, AnUpdateThatIsLeftAloneHasNotFailed) {
+  auto& client = host.add({.name = "silent"});
+  client.start();
+  ASSERT_TRUE(client.started());
+  client.on(Call::prepare, ScriptedClient::Behaviour::hold);
+  client.on(Call::cancel, ScriptedClient::Behaviour::hold);
+  const auto interrupt_twice = [&](const ChildProcess& running) {
+    ASSERT_TRUE(host.run_until([&] { return client.holds(); }));
+    running.signal(SIGINT);
+    ASSERT_TRUE(host.reaches("cancelling"));
+    running.signal(SIGINT);
+  };
+  const auto let_it_end = [&] {
+    ASSERT_TRUE(host.run_until([&] {
+      client.let_go();
+      return host.state() == "normal";
+    }));
+    host.observer().clear();
+  };
+
+  const auto plain = run_ctl(host, {"update"}, {}, interrupt_twice);
+  EXPECT_EQ(plain.code, left) << plain.err;
+  EXPECT_NE(plain.err.find(": The update was left alone: "), std::string::npos) << plain.err;
+  EXPECT_EQ(plain.err.find("failed"), std::string::npos) << plain.err;
+  EXPECT_EQ(plain.err.find("system call"), std::string::npos) << plain.err;
+  EXPECT_EQ(host.state(), "cancelling");
+  let_it_end();
+  const auto json = run_ctl(host, {"--json", "update"}, {}, interrupt_twice);
+  EXPECT_EQ(json.code, left);
+  EXPECT_EQ(json.err, "");
+  EXPECT_EQ(json.out_json()["result"], "left") << json.out;
+  let_it_end();
 }
 
 /// 1 would say that it is done, with losses.

@@ -70,6 +70,8 @@ std::string fit_text(std::string_view text, std::size_t width) {
   return fitted;
 }
 
+std::string one_line(std::string_view text) { return fit_text(text, text.size()); }
+
 std::vector<std::string> wrap_text(std::string_view text, std::size_t width) {
   std::vector<std::string> lines(1);
   std::size_t used = 0;

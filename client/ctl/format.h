@@ -24,6 +24,9 @@ std::size_t text_width(std::string_view text);
 /// could drive the terminal, come out as "?".
 std::string fit_text(std::string_view text, std::size_t width);
 
+/// The whole text on one line: for a sentence of somebody else's.
+std::string one_line(std::string_view text);
+
 /// The same words in lines of at most `width` characters each, broken at blanks; a word that is
 /// longer is broken, too. At least one line.
 std::vector<std::string> wrap_text(std::string_view text, std::size_t width);

@@ -31,6 +31,16 @@ std::string readable_time(std::string text) {
   return text;
 }
 
+/// Indented by two, and what does not fit on a line by four on the next ones.
+std::string paragraph(const std::string& text, std::size_t width) {
+  constexpr std::size_t deepest = 4;
+  std::string out;
+  for (const auto& line : wrap_text(text, width - deepest)) {
+    out += (out.empty() ? "  " : "    ") + one_line(line) + "\n";
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string json_text(const json& object, const char* key) {
@@ -73,7 +83,7 @@ std::string history_entry(const json& entry, std::size_t width) {
          ", generation " + std::to_string(json_number(entry, "generation")) + "\n";
   out += "  finished " + readable_time(json_text(entry, "finished_at")) + "\n";
   if (const auto reason = json_text(entry, "reason"); !reason.empty()) {
-    out += "  reason: " + reason + "\n";
+    out += paragraph("reason: " + reason, width);
   }
 
   const json& phases = member(entry, "phases");
@@ -121,7 +131,7 @@ std::string history_entry(const json& entry, std::size_t width) {
   if (losses.is_array() && !losses.empty()) {
     out += "\nLost:\n";
     for (const auto& loss : losses) {
-      if (loss.is_string()) out += "  " + loss.get<std::string>() + "\n";
+      if (loss.is_string()) out += paragraph(loss.get<std::string>(), width);
     }
   }
   return out;

@@ -24,7 +24,7 @@ int complain(const client::Error& error, ExitCode code, bool json) {
     using Text = nlohmann::json::error_handler_t;
     fprintf(stderr, "%s\n", object.dump(-1, ' ', false, Text::replace).c_str());
   } else {
-    fprintf(stderr, "handoverctl: %s\n", fit_text(error.message, error.message.size()).c_str());
+    fprintf(stderr, "handoverctl: %s\n", one_line(error.message).c_str());
   }
   return static_cast<int>(code);
 }

@@ -52,7 +52,7 @@ void Progress::show(const std::string& phase, std::uint64_t percent, const std::
 void Progress::say(const std::string& line) {
   if (quiet_) return;
   clear();
-  fprintf(stderr, "%s\n", line.c_str());
+  fprintf(stderr, "%s\n", one_line(line).c_str());
 }
 
 void Progress::clear() {

@@ -23,7 +23,7 @@ void print_line(const char* name, const std::string& value) {
   constexpr std::size_t before_value = 13;
   std::string label = std::string(name) + ":";
   for (const auto& line : wrap_text(value, output_width() - before_value)) {
-    printf("%12s %s\n", label.c_str(), fit_text(line, line.size()).c_str());
+    printf("%12s %s\n", label.c_str(), one_line(line).c_str());
     label.clear();
   }
 }

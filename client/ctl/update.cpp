@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "commands.h"
+#include "format.h"
 #include "history.h"
 #include "progress.h"
 #include "signals.h"
@@ -202,8 +203,9 @@ Outcome update(Context context, const UpdateRequest& request) {
 
   const std::string what = request.whole ? "The update" : "Preparing the update";
   const auto complain = [&](const std::string& text) {
-    // The document has said it.
-    if (!context.json) fprintf(stderr, "handoverctl: %s: %s\n", text.c_str(), end->reason.c_str());
+    // With it, the document has said it.
+    if (context.json) return;
+    fprintf(stderr, "handoverctl: %s: %s\n", text.c_str(), one_line(end->reason).c_str());
   };
   if (lossy) {
     complain("The update is done, but state was lost");

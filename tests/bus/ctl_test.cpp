@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <sstream>
 
 #include "memory.h"
 
@@ -24,6 +25,28 @@ constexpr int not_found = 3;
 constexpr int update_failed = 6;
 constexpr int unreachable = 8;
 constexpr int left = 9;
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::istringstream stream(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+void expect_plain(const std::string& text) {
+  for (const char byte : text) {
+    EXPECT_TRUE(byte == '\n' || static_cast<unsigned char>(byte) >= 0x20)
+        << static_cast<int>(byte) << " in " << testing::PrintToString(text);
+  }
+}
+
+void expect_columns(const std::string& text) {
+  constexpr std::ptrdiff_t columns = 80;
+  const auto begins_character = [](char byte) { return (byte & 0xc0) != 0x80; };
+  for (const auto& line : lines_of(text)) {
+    EXPECT_LE(std::count_if(line.begin(), line.end(), begins_character), columns) << line;
+  }
+}
 
 class Ctl : public testing::Test {
  protected:
@@ -195,6 +218,29 @@ TEST_F(Ctl, AnUpdateThatFailsSaysSoOnce) {
   const auto document = json.out_json();
   EXPECT_EQ(document["result"], "failed");
   EXPECT_NE(document["reason"].get<std::string>().find(reason), std::string::npos) << document;
+}
+
+/// What a client says is text, on one line, and drives no terminal.
+TEST_F(Ctl, AClientsSentenceIsShownAsText) {
+  auto& client = host.add({.name = "colourful"});
+  client.start();
+  ASSERT_TRUE(client.started());
+  client.on(Call::prepare, ScriptedClient::Behaviour::veto);
+  const std::string letters(200, 'x');
+  client.set_veto_sentence("a\n\033[31m" + letters);
+  const auto end = ctl({"update"});
+  EXPECT_EQ(end.code, update_failed);
+  expect_plain(end.err);
+  const auto lines = lines_of(end.err);
+  ASSERT_FALSE(lines.empty());
+  EXPECT_TRUE(lines.back().starts_with("handoverctl: The update failed: ")) << end.err;
+  EXPECT_NE(lines.back().find(letters), std::string::npos) << end.err;
+
+  const auto id = std::to_string(host.history()[0]["id"].get<int>());
+  const auto history = ctl({"history", id});
+  EXPECT_EQ(history.code, 0) << history.err;
+  expect_plain(history.out);
+  expect_columns(history.out);
 }
 
 /// The client answers nothing, so the update can neither go on nor be cancelled.

@@ -42,6 +42,20 @@ TEST(History, Entry) {
   expect_fits(text);
 }
 
+TEST(History, SentencesAreWrappedAndDriveNoTerminal) {
+  auto long_entry = entry;
+  const std::string sentence = "Client 'x', Prepare: a\n\033[31mb " + std::string(200, 'y');
+  long_entry["reason"] = sentence;
+  long_entry["losses"] = {sentence, "short"};
+  const auto text = history_entry(long_entry, 80);
+  expect_fits(text);
+  EXPECT_NE(text.find("  reason: Client 'x', Prepare: a??[31mb\n    yyy"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("Lost:\n  Client 'x', Prepare: a??[31mb\n    yyy"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("\n  short\n"), std::string::npos) << text;
+}
+
 TEST(History, WhatIsNotThereIsNoCrash) {
   EXPECT_NE(history_entry(nlohmann::json::object(), 80).find("no blackout"), std::string::npos);
   const auto odd = nlohmann::json::parse(

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include "format.h"
@@ -45,8 +46,9 @@ void Progress::show(const std::string& phase, std::uint64_t percent, const std::
   if (phase == phase_) return;
   phase_ = phase;
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started_;
-  fprintf(stderr, "%9.3f s  %-10s %s\n", elapsed.count(), phase.c_str(),
-          fit_text(detail, default_width).c_str());
+  std::array<char, default_width> start = {};
+  snprintf(start.data(), start.size(), "%9.3f s  %-10s ", elapsed.count(), phase.c_str());
+  fprintf(stderr, "%s\n", fit_text(start.data() + detail, default_width).c_str());
 }
 
 void Progress::say(const std::string& line) {

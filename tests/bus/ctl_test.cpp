@@ -243,6 +243,13 @@ TEST_F(Ctl, AClientsSentenceIsShownAsText) {
   expect_columns(history.out);
 }
 
+TEST_F(Ctl, ProgressFitsInEightyColumns) {
+  const auto end = ctl({"prepare"});
+  EXPECT_EQ(end.code, 0) << end.err;
+  expect_columns(end.err);
+  EXPECT_TRUE(host.cancel().ok());
+}
+
 /// The client answers nothing, so the update can neither go on nor be cancelled.
 TEST_F(Ctl, AnUpdateThatIsLeftAloneHasNotFailed) {
   auto& client = host.add({.name = "silent"});

@@ -295,16 +295,11 @@ Result<UniqueFd> Sessions::retrieve(Held& held, std::uint64_t token) {
   if (const auto given = held.given.find(token); given != held.given.end()) {
     return backend::duplicate_fd(given->second.get());
   }
-  const auto at = token_at(record, token);
-  if (at->retrieved) {
-    return fail(ErrorCode::already_retrieved, "Token " + std::to_string(token) + " of session '" +
-                                                  record.name +
-                                                  "' was retrieved from another daemon, or by "
-                                                  "OpenTracker; that works once.");
-  }
+  // Also what the record calls retrieved: whoever got it from the daemon before us may be dead, and
+  // LUO gives a file again until the session is finished (luo_retrieve_file(), Linux 7.2).
   auto fd = held.kernel->retrieve(token);
   if (!fd) return fd;
-  at->retrieved = true;
+  token_at(record, token)->retrieved = true;
   if (auto copy = backend::duplicate_fd(fd->get()); copy) {
     held.given.insert_or_assign(token, std::move(*copy));
   } else {

@@ -229,7 +229,7 @@ TEST_F(Script, RetrievesAfterACrash) {
            std::string::npos;
   }));
   ASSERT_TRUE(host->kill_daemon());
-  EXPECT_EQ(host->retrieve("script", 1).error, error_name("AlreadyRetrieved"));
+  EXPECT_TRUE(descriptor_of(host->retrieve("script", 1))) << "its owner may have died with us";
   EXPECT_TRUE(descriptor_of(host->retrieve("script", 2)));
   ASSERT_TRUE(host->end_session("script", "Finish").ok());
   EXPECT_TRUE(host->manager().stored_names().empty());

@@ -40,6 +40,10 @@ std::uint64_t size_of(int fd) {
                                                        : 0;
 }
 
+/// The store's names come back in one variable, LISTEN_FDNAMES, and execve(2) refuses one of more
+/// than 128 KiB (MAX_ARG_STRLEN, Linux): systemd could then never start us again.
+constexpr std::size_t most_name_bytes = 120 * std::size_t{1024};
+
 }  // namespace
 
 std::string FdStore::stored_name(const std::string& prefix, const std::string& part) {
@@ -74,17 +78,31 @@ Result<void> FdStore::keep(const std::string& prefix,
 
 Result<void> FdStore::keep_more(const std::string& prefix,
                                 const std::vector<backend::Session::StoredFd>& fds) {
-  const auto room = check_room(prefix, fds.size());
+  const auto room = check_room(prefix, fds);
   return room ? keep(prefix, fds) : room;
 }
 
-Result<void> FdStore::check_room(const std::string& prefix, std::size_t wanted) const {
-  if (!limit_) return {};
-  std::size_t count = wanted;
+Result<void> FdStore::check_room(const std::string& prefix,
+                                 const std::vector<backend::Session::StoredFd>& wanted) const {
+  std::size_t count = wanted.size();
+  std::size_t names = 0;
+  const auto name_bytes = [](const std::string& of, const std::string& part) {
+    return of.size() + 1 + part.size() + 1;
+  };
+  for (const auto& stored : wanted) names += name_bytes(prefix, stored.part);
   for (const auto& [other, parts] : kept_) {
-    if (other != prefix) count += parts.size();
+    if (other == prefix) continue;
+    count += parts.size();
+    for (const auto& [part, fd] : parts) names += name_bytes(other, part);
   }
-  if (count <= *limit_) return {};
+  if (names > most_name_bytes) {
+    return fail(ErrorCode::limit_exceeded,
+                "systemd keeps " + std::to_string(count - 1) +
+                    " descriptors for handoverd, and could name no more of them to the next one; "
+                    "discard sessions, preserve fewer and larger descriptors, or take smaller "
+                    "numbers as tokens.");
+  }
+  if (!limit_ || count <= *limit_) return {};
   return fail(ErrorCode::limit_exceeded,
               "systemd keeps " + std::to_string(*limit_) +
                   " descriptors for handoverd, and all are in use; discard sessions, or raise "
@@ -97,14 +115,20 @@ Result<void> FdStore::forget(const std::string& prefix, const std::string& part)
   return system::notify_barrier(barrier_usec);
 }
 
-Result<void> FdStore::forget_all(const std::string& prefix) {
+Result<void> FdStore::drop_all(const std::string& prefix) {
   const auto it = kept_.find(prefix);
   if (it == kept_.end()) return {};
   for (const auto& [part, fd] : it->second) {
     if (auto forgotten = system::forget_fd(stored_name(prefix, part)); !forgotten) return forgotten;
   }
   kept_.erase(it);
-  return system::notify_barrier(barrier_usec);
+  return {};
+}
+
+Result<void> FdStore::forget_all(const std::string& prefix) {
+  if (!kept_.contains(prefix)) return {};
+  const auto dropped = drop_all(prefix);
+  return dropped ? system::notify_barrier(barrier_usec) : dropped;
 }
 
 Sessions::Sessions(Backends backends, std::string default_backend, const Config& config)
@@ -387,7 +411,9 @@ Result<std::vector<std::uint64_t>> Sessions::finish(const std::string& name) {
   }
   const auto prefix = store_prefix(held.record.id);
   sessions_.erase(name);
-  if (auto gone = fd_store_.forget_all(prefix); !gone) return fail(gone.error());
+  // It is finished, whatever the service manager says, and nobody waits for it in the blackout: an
+  // incoming session's name is not in a new one's way.
+  if (auto gone = fd_store_.drop_all(prefix); !gone) log::error(gone.error().message);
   return unclaimed;
 }
 

@@ -31,13 +31,16 @@ class FdStore {
   /// session behind it can go (a stored duplicate would hold it open).
   Result<void> forget(const std::string& prefix, const std::string& part);
   Result<void> forget_all(const std::string& prefix);
+  /// The same without waiting.
+  Result<void> drop_all(const std::string& prefix);
 
   /// "<prefix>-<part>".
   static std::string stored_name(const std::string& prefix, const std::string& part);
 
  private:
-  /// For that many under `prefix`, beside all others.
-  [[nodiscard]] Result<void> check_room(const std::string& prefix, std::size_t wanted) const;
+  /// For these under `prefix`, beside all others.
+  [[nodiscard]] Result<void> check_room(
+      const std::string& prefix, const std::vector<backend::Session::StoredFd>& wanted) const;
 
   std::optional<std::size_t> limit_ = system::fd_store_limit();
   std::map<std::string, std::map<std::string, int>> kept_;  ///< prefix → part → fd stored

@@ -25,11 +25,14 @@ bool names_descriptor(const std::string& path) {
   return false;
 }
 
-/// "/a/.b.XXXXXX" for "/a/b": in the same file system, so that it can be renamed.
-std::string beside(const std::string& path) {
+/// "/a/.b.ENDING" for "/a/b": in the same file system, so that it can be renamed.
+std::string beside(const std::string& path, const std::string& ending) {
   const std::filesystem::path whole(path);
-  return (whole.parent_path() / ("." + whole.filename().string() + ".XXXXXX")).string();
+  return (whole.parent_path() / ("." + whole.filename().string() + "." + ending)).string();
 }
+
+/// As which linkat(2) finds a file that has no name.
+std::string name_of_descriptor(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 /// Rights and owner of the file that is replaced. Only root can give a file away.
 client::Result<void> take_after(int fd, const std::string& path) {
@@ -82,10 +85,7 @@ client::Result<Output> Output::replacing(const std::string& path, bool exists,
     const auto resolved = std::filesystem::canonical(path, unresolved);
     if (!unresolved) output.target_ = resolved.string();
   }
-  std::string temporary = beside(output.target_);
-  output.fd_.reset(mkostemp(temporary.data(), O_CLOEXEC));
-  if (!output.fd_) return system_error("Cannot make a file beside " + path);
-  output.temporary_ = std::move(temporary);
+  if (!output.make_beside()) return system_error("Cannot make a file beside " + path);
   if (exists) {
     if (auto taken = take_after(output.fd_.get(), output.target_); !taken) return taken.error();
   }
@@ -95,6 +95,36 @@ client::Result<Output> Output::replacing(const std::string& path, bool exists,
     return system_error("There is no room for " + path);
   }
   return output;
+}
+
+/// The file that is to take the target's place, if it can without a name. False with errno set.
+bool Output::make_beside() {
+  auto directory = std::filesystem::path(target_).parent_path();
+  if (directory.empty()) directory = ".";
+  fd_.reset(::open(directory.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
+  // Without /proc it could never get one, and that would be seen too late.
+  if (fd_ && access(name_of_descriptor(fd_.get()).c_str(), F_OK) == 0) return true;
+  std::string temporary = beside(target_, "XXXXXX");
+  fd_.reset(mkostemp(temporary.data(), O_CLOEXEC));
+  if (!fd_) return false;
+  temporary_ = std::move(temporary);
+  return true;
+}
+
+/// Gives it a name, for the instant before it is renamed: linkat(2) replaces nothing. False with
+/// errno set.
+bool Output::name_beside() {
+  constexpr int most_attempts = 100;
+  for (int attempt = 0; attempt < most_attempts; ++attempt) {
+    std::string name = beside(target_, std::to_string(getpid()) + "-" + std::to_string(attempt));
+    if (linkat(AT_FDCWD, name_of_descriptor(fd_.get()).c_str(), AT_FDCWD, name.c_str(),
+               AT_SYMLINK_FOLLOW) == 0) {
+      temporary_ = std::move(name);
+      return true;
+    }
+    if (errno != EEXIST) return false;  // one that was killed in that instant has left it
+  }
+  return false;
 }
 
 client::Result<std::uint64_t> Output::copy_from(int fd) {
@@ -112,10 +142,13 @@ client::Result<std::uint64_t> Output::copy_from(int fd) {
 }
 
 client::Result<void> Output::commit() {
-  if (temporary_.empty()) return {};
+  if (target_.empty()) return {};
   // Room may have been set aside for more than came.
   if (ftruncate(fd_.get(), lseek(fd_.get(), 0, SEEK_CUR)) < 0 || fsync(fd_.get()) < 0) {
     return system_error("Cannot write to " + name_);
+  }
+  if (temporary_.empty() && !name_beside()) {
+    return system_error("Cannot make a file beside " + name_);
   }
   const std::string temporary = std::exchange(temporary_, {});
   if (rename(temporary.c_str(), target_.c_str()) < 0) {

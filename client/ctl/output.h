@@ -10,7 +10,8 @@ namespace handover::ctl {
 
 class Output {
  public:
-  /// Standard output if `path` is "". A regular file is written beside its place first, and room
+  /// Standard output if `path` is "". A regular file is written beside its place first, without a
+  /// name where the file system can do that, so that nothing is left of it if we are killed; room
   /// for `bytes` is set aside there; anything else (a pipe, /dev/stdout) is appended to.
   /// Whatever can be seen to fail fails here: what is retrieved may be had only once.
   static client::Result<Output> open(const std::string& path, std::uint64_t bytes);
@@ -30,6 +31,8 @@ class Output {
   Output() = default;
   static client::Result<Output> replacing(const std::string& path, bool exists,
                                           std::uint64_t bytes);
+  bool make_beside();
+  bool name_beside();
 
   client::Fd fd_;
   std::string name_;       ///< for messages

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -351,6 +352,24 @@ TEST_F(CtlRetrieve, ReplacesAFileAsAWhole) {
   struct stat old = {};
   ASSERT_EQ(stat(file("old").c_str(), &old), 0);
   EXPECT_EQ(old.st_mode & 07777U, 0640U);
+}
+
+/// No program can clean up after SIGKILL; this signal ends it as suddenly, and in the middle.
+TEST_F(CtlRetrieve, LeavesNothingWhenItIsKilled) {
+  update();
+  for (const auto* name : {"old", "new"}) {
+    const auto end = ctl(retrieve_to(file(name)), [] {
+      const rlimit no_core = {0, 0};
+      setrlimit(RLIMIT_CORE, &no_core);
+      const rlimit part = {100'000, 100'000};  // beyond it: SIGXFSZ
+      setrlimit(RLIMIT_FSIZE, &part);
+    });
+    EXPECT_EQ(end.code, -1) << "was not killed: " << end.err;
+    expect_files_unchanged();
+  }
+  const auto end = ctl(retrieve_to(file("new")));
+  EXPECT_EQ(end.code, 0) << end.err;
+  EXPECT_EQ(text_of(file("new")), contents_of(memory.get()));
 }
 
 TEST_F(CtlRetrieve, MakesAFileForItsUserOnly) {

@@ -245,7 +245,7 @@ void Engine::run_on_worker(std::function<std::function<void()>()> job) {
 
 void Engine::await_freeze() {
   if (!job_ || job_->type == JobType::prepare) {
-    set_job("prepared", 100, "Prepared: 'handoverctl update' goes on, 'cancel' undoes it.");
+    set_job("prepared", 100, "Prepared: 'handoverctl update' goes on, 'cancel' undoes.");
     const auto id = job_ ? job_->id : 0;
     job_.reset();
     outside_.manager_changed("CurrentJob");

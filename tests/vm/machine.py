@@ -81,13 +81,16 @@ def _die_with_parent():
 
 
 def _debugger_packets(connection):
-    """The packets that GDB's remote protocol brings, without their frames."""
+    """The packets that GDB's remote protocol brings, without their frames.
+
+    None is acknowledged: the next request does that, and a "+" that comes when the machine is running
+    stops it (gdb_read_byte() in QEMU).
+    """
     received = b""
     while True:
         packet = re.match(rb"[^$]*\$([^#]*)#..", received)
         if packet:
             received = received[packet.end():]
-            connection.sendall(b"+")
             yield packet.group(1)
             continue
         data = connection.recv(4096)

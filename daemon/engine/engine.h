@@ -23,10 +23,16 @@
 #include "core/update_options.h"
 #include "engine/history.h"
 #include "engine/outside.h"
+#include "engine/pending.h"
 #include "engine/sessions.h"
 #include "system/loop.h"
 
 namespace handover::engine {
+
+/// What is tried again while the state directory's file system is not there: early in a boot /var
+/// may not be mounted, or not be writable yet.
+inline constexpr std::uint64_t state_retry_usec = 1'000'000;
+inline constexpr unsigned state_tries = 300;
 
 /// Who asks, as the bus told.
 struct Caller {
@@ -49,7 +55,7 @@ struct Job {
 struct Setup {
   Config config;
   std::string runtime_directory;  ///< manifest.json of this boot
-  std::string state_directory;    ///< history.json
+  std::string state_directory;    ///< history.json, pending.json
   std::vector<std::string> argv;  ///< to execute ourselves again (emulated)
   bool emulated_kexec = false;    ///< this process is such an execution
   Ticks started_at = 0;           ///< counter when main() began
@@ -123,6 +129,10 @@ class Engine {
   void forget_unknown(const std::map<std::string, system::NamedFd>& fds);
   void end_begun_sessions();
   void await_claims();
+  /// An earlier kernel's record on disk. nullopt, and nothing to be done: none that is told of.
+  [[nodiscard]] std::optional<PendingUpdate> lost_update();
+  void look_for_lost_update(unsigned tries);
+  void report_lost_update(const PendingUpdate& pending);
 
   // engine.cpp: clients, sessions
   [[nodiscard]] Result<void> may_change_sessions() const;
@@ -135,6 +145,10 @@ class Engine {
   void session_touched(const std::string& name, const char* property);
 
   // manifest.cpp: what is written where
+  [[nodiscard]] std::string pending_path() const;
+  [[nodiscard]] bool state_is_mounted() const;
+  void write_pending();
+  void remove_pending(unsigned tries);
   [[nodiscard]] Manifest manifest() const;
   Result<void> persist();
   void persist_or_log();
@@ -217,6 +231,9 @@ class Engine {
   PreflightInput looked_at_;      ///< what preflight found out about both kernels
   bool stale_ = false;            ///< prepared, but clients or sessions changed since
   bool target_loaded_ = false;
+  bool look_for_lost_ = false;  ///< an earlier kernel's pending record was not read yet
+  std::string lost_why_;        ///< its reason, if we know more than that nothing came along
+  bool pending_over_ = false;   ///< pending.json goes once the history is written
   bool worker_busy_ = false;
   std::atomic<bool> stop_worker_{false};
 
@@ -227,6 +244,7 @@ class Engine {
   system::Timer absent_timer_;
   system::Timer claim_timer_;
   system::Timer history_timer_;
+  system::Timer pending_timer_;
 
   system::Worker worker_;  ///< last: its thread ends before what it uses
 };

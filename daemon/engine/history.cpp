@@ -23,16 +23,6 @@ nlohmann::json with_figures(const HistoryEntry& entry) {
   return json;
 }
 
-/// An update that ended twice, since the daemon died between writing it down and going on.
-bool same_update(const HistoryEntry& a, const HistoryEntry& b) {
-  // Ids begin anew with a cold boot.
-  const auto began = [](const HistoryEntry& of) {
-    const auto mark = of.timeline.marks.find(Mark::requested);
-    return mark == of.timeline.marks.end() ? Ticks{0} : mark->second;
-  };
-  return a.id == b.id && began(a) == began(b);
-}
-
 /// manifest_invalid with what is wrong.
 Result<std::vector<HistoryEntry>> parse_entries(const std::string& text) {
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -47,6 +37,14 @@ Result<std::vector<HistoryEntry>> parse_entries(const std::string& text) {
 }
 
 }  // namespace
+
+bool same_update(const HistoryEntry& a, const HistoryEntry& b) {
+  const auto began = [](const HistoryEntry& of) {
+    const auto mark = of.timeline.marks.find(Mark::requested);
+    return mark == of.timeline.marks.end() ? Ticks{0} : mark->second;
+  };
+  return a.id == b.id && began(a) == began(b);
+}
 
 History::History(std::string path, std::uint64_t most) : path_(std::move(path)), most_(most) {}
 

@@ -11,6 +11,10 @@
 
 namespace handover::engine {
 
+/// Both tell of one update: the daemon died between writing it down and going on, say. Ids alone do
+/// not tell, they begin anew with a cold boot.
+bool same_update(const HistoryEntry& a, const HistoryEntry& b);
+
 class History {
  public:
   History(std::string path, std::uint64_t most);

@@ -82,14 +82,19 @@ void Engine::start(std::vector<system::NamedFd> fds) {
     failure_ = sealed.error();
   }
   forget_unknown(stored);
-  if (failure_) {
+  look_for_lost_ = true;
+  if (failure_) lost_why_ = failure_->message;
+  // With the record of that update each session is named; without it there is only this to say.
+  if (failure_ && !lost_update()) {
     update_ = UpdateRecord{};
     update_->id = next_id_++;
     report_loss("", "", failure_->message);
     finish_update();
   }
+  failure_.reset();
   persist_or_log();
   tell_settled();
+  look_for_lost_update(state_tries);
 }
 
 void Engine::start_restarted(Manifest manifest, std::map<std::string, system::NamedFd> fds) {
@@ -131,6 +136,12 @@ void Engine::start_restarted(Manifest manifest, std::map<std::string, system::Na
   }
   if (state_ == State::restoring || !sessions_.incoming().empty()) await_claims();
   target_loaded_ = state_ != State::normal && state_ != State::restoring;
+  // The earlier process may not have come to it, while /var was not mounted.
+  if (!update_ && generation_ > 0) remove_pending(state_tries);
+  if (!update_ && generation_ == 0) {
+    look_for_lost_ = true;
+    look_for_lost_update(state_tries);
+  }
   post(Event::restarted);
 }
 
@@ -230,6 +241,53 @@ void Engine::end_begun_sessions() {
 
 void Engine::await_claims() {
   claim_timer_ = loop_.after(setup_.config.claim_timeout_usec, [this] { claim_time_over(); });
+}
+
+std::optional<PendingUpdate> Engine::lost_update() {
+  const auto text = system::read_file(pending_path());
+  if (!text) {
+    if (text.error().sys_errno != ENOENT) log::warning(text.error().message);
+    return std::nullopt;
+  }
+  auto pending = parse_pending(*text);
+  if (!pending) {
+    log::warning(pending_path(), " is ignored: ", pending.error().message);
+    return std::nullopt;
+  }
+  const bool same_kernel = pending->boot_id == boot_id_ && !setup_.emulated_kexec;
+  if (!lost_its_sessions(*pending, same_kernel, history().entries())) {
+    log::info("Update ", pending->id, " lost nothing that is not told of: ", pending_path(),
+              " goes.");
+    remove_pending(state_tries);
+    return std::nullopt;
+  }
+  return std::move(*pending);
+}
+
+void Engine::look_for_lost_update(unsigned tries) {
+  if (!state_is_mounted() && tries > 0) {
+    pending_timer_ =
+        loop_.after(state_retry_usec, [this, tries] { look_for_lost_update(tries - 1); });
+    return;
+  }
+  look_for_lost_ = false;
+  if (const auto pending = lost_update()) report_lost_update(*pending);
+}
+
+void Engine::report_lost_update(const PendingUpdate& pending) {
+  auto entry = failed_entry(pending, lost_why_);
+  entry.generation = generation_;
+  entry.finished_at = system::now_rfc3339();
+  log::error("Update ", entry.id, " is over: failed: ", entry.reason);
+  for (std::size_t i = 0; i < pending.sessions.size(); ++i) {
+    log::error(entry.losses[i]);
+    outside_.state_lost(pending.sessions[i].name, pending.sessions[i].client, entry.losses[i]);
+  }
+  history_.add(entry);
+  pending_over_ = true;
+  write_history(state_tries);
+  // In the middle of another update it would be taken for that one's end.
+  if (!update_) outside_.update_finished(entry.outcome, entry.reason, generation_);
 }
 
 void Engine::forget_unknown(const std::map<std::string, system::NamedFd>& fds) {

@@ -14,9 +14,6 @@ namespace handover::engine {
 
 namespace {
 
-constexpr std::uint64_t history_retry_usec = 1'000'000;
-constexpr unsigned history_tries = 300;
-
 std::string describe(const Caller& caller) {
   return "uid " + std::to_string(caller.owner.uid) +
          (caller.owner.unit.empty() ? "" : " (" + caller.owner.unit + ")");
@@ -196,6 +193,7 @@ Result<void> Engine::perform(Action action) {
       if (!std::exchange(target_loaded_, false) || emulated()) return {};
       return system::unload_kernel();
     case Action::call_freeze:
+      write_pending();  // before the blackout: it waits for the disk
       set_job("freeze", 85, "Freezing clients.");
       mark(Mark::freeze_begin);
       start_pass(ClientCall::freeze, Event::clients_frozen, clients_in({ClientPhase::prepared}));
@@ -342,7 +340,9 @@ void Engine::finish_update() {
     tell_started(fail(*failure_));
   } else {
     history_.add(entry);
-    write_history(history_tries);
+    // What was not read yet is another update's.
+    pending_over_ = !look_for_lost_;
+    write_history(state_tries);
   }
   log::info("Update ", entry.id, " is over: ", entry.outcome, entry.reason.empty() ? "" : ": ",
             entry.reason);
@@ -359,10 +359,13 @@ void Engine::finish_update() {
 
 void Engine::write_history(unsigned tries) {
   const auto written = history_.write();
-  if (written) return;
-  if (tries == 0) return log::error("The history cannot be written: ", written.error().message);
-  // Early in a boot /var may not be writable yet.
-  history_timer_ = loop_.after(history_retry_usec, [this, tries] { write_history(tries - 1); });
+  if (!written && tries > 0) {
+    history_timer_ = loop_.after(state_retry_usec, [this, tries] { write_history(tries - 1); });
+    return;
+  }
+  if (!written) log::error("The history cannot be written: ", written.error().message);
+  // Not before: a power cut in between would leave no word of the update.
+  if (std::exchange(pending_over_, false)) remove_pending(state_tries);
 }
 
 void Engine::set_job(const char* phase, unsigned progress, std::string detail) {

@@ -78,6 +78,7 @@ class Crash : public testing::Test {
     EXPECT_EQ(host.list_sessions(), sessions);
     host.expect_calm();
     for (const auto& lost : host.observer().all("StateLost")) ADD_FAILURE() << lost.arguments.at(2);
+    EXPECT_EQ(text_of(host.directory().path("state/pending.json")), "");
     // Each session and its two memfds, once; nothing else.
     const auto stored = host.manager().stored_names();
     EXPECT_EQ(stored.size(), 9U) << testing::PrintToString(stored);

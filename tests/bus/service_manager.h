@@ -41,6 +41,8 @@ class ServiceManager {
   /// SIGTERM, and no restart. The status of waitpid(2), or nullopt if it did not end.
   std::optional<int> stop();
   void kill_daemon();
+  /// As a cold boot: what the fd store held is gone.
+  void lose_store() { store_.clear(); }
   /// False: a daemon that dies stays dead until start().
   void set_restarts(bool restarts) { restarts_ = restarts; }
 

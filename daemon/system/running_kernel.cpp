@@ -106,7 +106,7 @@ std::string initrd_beside(const std::string& kernel, const std::string& release)
     // What an image says of itself leads to no other directory.
     if (release.find('/') == std::string::npos) names.push_back(release);
     for (const auto& of : names) {
-      const std::string initrd = (image.parent_path() / ("initrd.img-" + of)).string();
+      std::string initrd = (image.parent_path() / ("initrd.img-" + of)).string();
       if (is_file(initrd)) return initrd;
     }
   }

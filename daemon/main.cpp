@@ -7,15 +7,17 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "backend/backend.h"
-#include "backend/composite.h"
+#include "backend/keepers.h"
 #include "bus/server.h"
 #include "core/config.h"
 #include "engine/engine.h"
+#include "engine/this_host.h"
 #include "system/boot.h"
+#include "system/child.h"
 #include "system/files.h"
 #include "system/log.h"
 #include "system/loop.h"
@@ -34,71 +36,28 @@ struct Arguments {
   bool debug = false;
 };
 
-Result<Config> read_config(const Arguments& arguments, bool asked_for) {
-  const auto text = system::read_file(arguments.config);
-  if (!text && text.error().sys_errno == ENOENT && !asked_for) return Config{};
-  if (!text) return fail(text.error());
-  auto config = parse_config(*text);
-  if (!config) {
-    return fail(config.error().code, arguments.config + ": " + config.error().message);
-  }
-  return config;
-}
-
-struct Chosen {
-  engine::Sessions::Backends backends;
-  std::string main;  ///< what new sessions use
+struct ConfigFile {
+  Config config;
+  std::string text;
+  std::optional<Error> problem;  ///< it is there and cannot be used
 };
 
-Chosen alone(std::unique_ptr<backend::Backend> backend) {
-  Chosen chosen;
-  chosen.main = std::string(backend->name());
-  chosen.backends.emplace(chosen.main, std::move(backend));
-  return chosen;
-}
-
-/// Both halves of the kernel, with either as the main one: a session keeps the one it was made
-/// with.
-Chosen both(std::unique_ptr<backend::Backend> luo, std::unique_ptr<backend::Backend> tracker,
-            const std::string& wanted) {
-  const backend::Halves halves{std::move(luo), std::move(tracker), wanted != "luo"};
-  Chosen chosen;
-  for (const auto main : {backend::Keeper::luo, backend::Keeper::tracker}) {
-    auto backend = backend::make_composite(halves, main);
-    std::string name(backend->name());
-    chosen.backends.emplace(std::move(name), std::move(backend));
+ConfigFile read_config(const Arguments& arguments, bool asked_for) {
+  ConfigFile file;
+  const auto text = system::read_file(arguments.config);
+  if (!text) {
+    if (text.error().sys_errno != ENOENT || asked_for) file.problem = text.error();
+    return file;
   }
-  chosen.main = wanted == "tracker" ? "tracker" : "luo";
-  if (!chosen.backends.at(chosen.main)->available()) {
-    log::warning("The configured backend '", chosen.main, "' is not here: run modprobe handover.");
+  auto config = parse_config(*text);
+  if (!config) {
+    file.problem = config.error();
+    file.problem->message = arguments.config + ": " + config.error().message;
+    return file;
   }
-  return chosen;
-}
-
-Result<Chosen> make_backends(const std::string& wanted) {
-  const auto emulated = []() -> Result<Chosen> {
-    auto made = backend::make_emulated();
-    if (!made) return fail(made.error());
-    return alone(std::move(*made));
-  };
-  if (wanted == "emulated") return emulated();
-  if (wanted != "auto" && wanted != "luo" && wanted != "tracker") {
-    return fail(ErrorCode::no_such_backend, "There is no backend '" + wanted +
-                                                "'; it is 'auto', 'luo', 'tracker' or 'emulated'.");
-  }
-  auto luo = backend::make_luo(backend::Paths{});
-  auto tracker = backend::make_tracker(backend::Paths{});
-  if (luo) return both(std::move(*luo), std::move(tracker), wanted);
-  if (wanted == "luo") return fail(luo.error());
-  if (tracker->available()) return alone(std::move(tracker));
-  if (wanted == "tracker") {
-    return fail(ErrorCode::no_such_backend,
-                "The backend 'tracker' needs /dev/handover; run: modprobe handover.");
-  }
-  log::warning(luo.error().message,
-               " There is no companion module either. Using the emulated backend: nothing survives "
-               "a real kexec.");
-  return emulated();
+  file.config = std::move(*config);
+  file.text = *text;
+  return file;
 }
 
 /// One daemon for one runtime directory. The lock goes with the process, also over execve().
@@ -114,12 +73,50 @@ Result<UniqueFd> lock(const std::string& directory) {
   return fd;
 }
 
+/// How often a configuration that could not be used is looked at again.
+constexpr std::uint64_t config_retry_usec = 10'000'000;
+
+/// SIGTERM: undoes what is under way, then ends. A second one ends at once.
+void end_on_signals(system::Loop& loop, engine::Engine& engine) {
+  loop.on_terminate([&loop, &engine](unsigned nth) {
+    if (nth > 1) return loop.exit(0);
+    system::notify_stopping("Undoing what is under way.");
+    const auto ending = engine.terminate([&loop] { loop.exit(0); });
+    if (!ending) log::warning("The daemon is not stopped: ", ending.error().message);
+  });
+}
+
+/// While the file is bad, the engine uses a configuration that a manifest carried.
+class ConfigWatch {
+ public:
+  ConfigWatch(system::Loop& loop, engine::Engine& engine, const Arguments& arguments)
+      : loop_(loop), engine_(engine), arguments_(arguments) {
+    look_later();
+  }
+
+ private:
+  void look_later() {
+    if (!engine_.config_is_borrowed()) return;
+    timer_ = loop_.after(config_retry_usec, [this] {
+      auto file = read_config(arguments_, /*asked_for=*/true);
+      if (!file.problem) engine_.use_config(std::move(file.config), std::move(file.text));
+      look_later();
+    });
+  }
+
+  system::Loop& loop_;
+  engine::Engine& engine_;
+  const Arguments& arguments_;
+  system::Timer timer_;
+};
+
 Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup setup,
-                std::vector<system::NamedFd> fds) {
-  auto config = read_config(arguments, config_asked_for);
-  if (!config) return fail(config.error());
-  setup.config = std::move(*config);
-  if (!arguments.backend.empty()) setup.config.backend = arguments.backend;
+                engine::ThisHost::Places places, std::vector<system::NamedFd> fds) {
+  auto file = read_config(arguments, config_asked_for);
+  setup.config = std::move(file.config);
+  setup.config_text = std::move(file.text);
+  setup.config_problem = std::move(file.problem);
+  if (!arguments.backend.empty()) setup.config.backend = from_string<Keeper>(arguments.backend);
 
   const auto locked = lock(arguments.runtime_directory);
   if (!locked) return fail(locked.error());
@@ -127,36 +124,51 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
     log::warning(arguments.state_directory, " cannot be made yet: the history waits.");
   }
 
-  auto chosen = make_backends(setup.config.backend);
-  if (!chosen) return fail(chosen.error());
-  const std::string name = chosen->main;
+  // What the kernel allocates for a client is charged to the client.
+  const auto run_in = [](const std::string& cgroup, const std::function<int()>& call) {
+    return system::run_in_cgroup(cgroup, call);
+  };
+  const auto room_in = [](const std::string& cgroup) { return system::cgroup_room(cgroup); };
+  auto keepers = backend::make_keepers(backend::Paths{}, setup.config.backend, run_in, room_in);
+  if (!keepers) return fail(keepers.error());
+  for (const auto& warning : keepers->warnings) log::warning(warning);
 
   system::Loop loop;
-  loop.exit_on_signals();
   if (auto fed = loop.feed_watchdog(); !fed) return fail(fed.error());
-  const auto tell_ready = [&name] {
-    system::notify_ready("Backend " + name +
-                         (name == "emulated" ? ": nothing survives a real kexec." : "."));
-  };
-  const auto limits = setup.config;
-  // Units ordered after us wait until the clients are restored, or the gate is over: in the new
-  // kernel's first seconds the workloads have the machine to themselves.
-  auto gate = loop.after(setup.config.boot_gate_usec, tell_ready);
-  setup.settled = [&gate, tell_ready] {
-    gate.cancel();
-    tell_ready();
-  };
   bus::Server server(loop);
-  engine::Engine engine(loop, server, engine::Sessions(std::move(chosen->backends), name, limits),
-                        std::move(setup));
-  server.serve(engine);
+  // Clients that are quick find the socket; they are answered when it is known what there is.
   if (auto listening = server.listen(arguments.runtime_directory + "/private"); !listening) {
     return fail(listening.error());
   }
-  if (auto connected = server.connect(); !connected) return fail(connected.error());
-  engine.start(std::move(fds));
-  server.look_for_lost_clients();
-  return loop.run();
+  engine::ThisHost host(loop, std::move(places));
+  // Units ordered after us wait until the clients are restored, or the gate is over: in the new
+  // kernel's first seconds the workloads have the machine to themselves.
+  auto gate = loop.after(setup.config.boot_gate_usec, [] { system::notify_ready("Restoring."); });
+  setup.settled = [&gate] {
+    gate.cancel();
+    system::notify_ready("");  // the engine has told the state
+  };
+  std::optional<Error> failed;
+  setup.ready = [&server, &failed] {
+    if (auto opened = server.open_doors(); !opened) failed = opened.error();
+    server.look_for_lost_clients();
+  };
+  setup.failed = [&loop, &failed](Error error) {
+    failed = std::move(error);
+    loop.exit(1);
+  };
+  engine::Engine engine(host, server, *keepers, std::move(setup));
+  server.serve(engine);
+  server.connect();
+  end_on_signals(loop, engine);
+  std::vector<engine::NamedDescriptor> came_back;
+  came_back.reserve(fds.size());
+  for (auto& fd : fds) came_back.push_back({std::move(fd.name), std::move(fd.fd)});
+  engine.start(std::move(came_back));
+  const ConfigWatch watch(loop, engine, arguments);
+  const int code = failed ? 1 : loop.run();
+  if (failed) return fail(*failed);
+  return code;
 }
 
 int start(int argc, char** argv) {
@@ -184,14 +196,16 @@ int start(int argc, char** argv) {
   log::set_up(arguments.debug);
 
   engine::Setup setup;
-  setup.runtime_directory = arguments.runtime_directory;
-  setup.state_directory = arguments.state_directory;
-  setup.argv.assign(argv, argv + argc);
+  engine::ThisHost::Places places;
+  places.runtime_directory = arguments.runtime_directory;
+  places.state_directory = arguments.state_directory;
+  places.argv.assign(argv, argv + argc);
   setup.emulated_kexec = std::getenv("HANDOVER_EMULATED_KEXEC") != nullptr;
   setup.started_at = started_at;
   unsetenv("HANDOVER_EMULATED_KEXEC");
 
-  const auto code = run(arguments, config->count() > 0, std::move(setup), std::move(fds));
+  const auto code =
+      run(arguments, config->count() > 0, std::move(setup), std::move(places), std::move(fds));
   if (!code) {
     log::critical(code.error().message);
     return 1;

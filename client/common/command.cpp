@@ -3,11 +3,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cctype>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 
@@ -40,25 +42,76 @@ std::string names_of(const std::vector<Handed>& descriptors) {
   return names;
 }
 
-/// In the child.
-bool prepare_command(const Start& start) {
-  if (setpgid(0, 0) < 0) return false;
-  if (start.cgroup_procs >= 0 && write(start.cgroup_procs, "0", 1) < 0) return false;
-  if (!place_descriptors(start.descriptors)) return false;
+bool set_environment(const Start& start) {
   // One thread, so the child may use what allocates.
   setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
   setenv("LISTEN_FDS", std::to_string(start.descriptors.size()).c_str(), 1);
   setenv("LISTEN_FDNAMES", names_of(start.descriptors).c_str(), 1);
   setenv("HANDOVER_RESTORED", start.restored ? "1" : "0", 1);
+  setenv("HANDOVER_QUIESCED", start.quiesced ? "1" : "0", 1);
   for (const auto& [name, value] : start.environment) setenv(name.c_str(), value.c_str(), 1);
-  return forget_parent();
+  if (start.identity) {
+    for (const auto& [name, value] : start.identity->environment) {
+      setenv(name.c_str(), value.c_str(), 1);
+    }
+  }
+  if (!forget_parent()) return false;
+  return start.notify_socket.empty() ||
+         setenv("NOTIFY_SOCKET", start.notify_socket.c_str(), 1) == 0;
+}
+
+/// Who sets a terminal's group from the background is stopped, but for this.
+class InForeground {
+ public:
+  InForeground() : before_(signal(SIGTTOU, SIG_IGN)) {}
+  ~InForeground() { signal(SIGTTOU, before_); }
+  InForeground(const InForeground&) = delete;
+  InForeground& operator=(const InForeground&) = delete;
+  static void set(pid_t group) { (void)tcsetpgrp(STDIN_FILENO, group); }
+
+ private:
+  sighandler_t before_;
+};
+
+/// So that it can read there. The key that stops it is ignored: our shell would wait for us.
+void take_terminal(pid_t from_group) {
+  if (!has_terminal(from_group)) return;
+  const InForeground foreground;
+  InForeground::set(getpid());
+  signal(SIGTSTP, SIG_IGN);
+}
+
+/// In the child.
+bool prepare_command(const Start& start, pid_t parent, pid_t parents_group) {
+  if (setpgid(0, 0) < 0) return false;
+  take_terminal(parents_group);
+  if (start.cgroup_procs >= 0 && write(start.cgroup_procs, "0", 1) < 0) return false;
+  if (!place_descriptors(start.descriptors)) return false;
+  if (!set_environment(start)) return false;
+  if (start.identity && !become(*start.identity)) return false;
+  // A change of user would undo it. Whoever ended before this did so unseen.
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return false;
+  if (getppid() == parent) return true;
+  errno = ESRCH;
+  return false;
 }
 
 }  // namespace
 
 client::Result<pid_t> start_command(const Start& start) {
   const int first_free = first_listen_fd + static_cast<int>(start.descriptors.size());
-  return start_process(start.arguments, first_free, [&] { return prepare_command(start); });
+  const pid_t parent = getpid();
+  const pid_t group = getpgrp();
+  return start_process(start.arguments, first_free,
+                       [&] { return prepare_command(start, parent, group); });
+}
+
+bool has_terminal(pid_t group) { return tcgetpgrp(STDIN_FILENO) == group; }
+
+void take_terminal_back(pid_t group) {
+  if (!has_terminal(group)) return;
+  const InForeground foreground;
+  InForeground::set(getpgrp());
 }
 
 client::Result<ProcessStat> parse_stat(std::string_view line) {

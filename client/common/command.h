@@ -5,10 +5,13 @@
 #include <sys/types.h>
 
 #include <handover/handover.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "identity.h"
 
 namespace handover::common {
 
@@ -22,13 +25,22 @@ struct Start {
   std::vector<std::string> arguments;  ///< the first is looked up in $PATH
   std::vector<Handed> descriptors;     ///< become fd 3, 4, … in this order
   std::vector<std::pair<std::string, std::string>> environment;  ///< set besides LISTEN_*
+  bool quiesced = true;                                          ///< HANDOVER_QUIESCED
   bool restored = false;                                         ///< HANDOVER_RESTORED
-  int cgroup_procs = -1;  ///< joined by writing "0"; -1: stays in ours
+  int cgroup_procs = -1;             ///< joined by writing "0"; -1: stays in ours
+  std::optional<Identity> identity;  ///< none: ours
+  std::string notify_socket;         ///< where it says READY=1; "": nowhere
 };
 
-/// The new process, leader of its own process group. Returns once it executes COMMAND; an error
-/// carries the errno of execvp().
+/// The new process, leader of its own process group, which has our terminal if we have one on
+/// stdin. It is killed when we end: what was handed to it is the next one's then. Returns once it
+/// executes COMMAND; an error carries the errno of execvp().
 client::Result<pid_t> start_command(const Start& start);
+
+/// Does the group of processes have the terminal on stdin?
+bool has_terminal(pid_t group);
+/// It is ours again, when `group` has it.
+void take_terminal_back(pid_t group);
 
 /// One line of /proc/<pid>/stat.
 struct ProcessStat {

@@ -48,13 +48,22 @@ client::Result<std::optional<Information>> parse(CLI::App& app,
     app.parse(arguments);
   } catch (const CLI::CallForHelp&) {
     const auto commands = app.get_subcommands();
-    return std::optional(Information{commands.empty() ? app.help() : commands.front()->help()});
+    return std::optional(
+        Information{commands.empty() ? app.help() : commands.front()->help(app.get_name())});
   } catch (const CLI::CallForVersion& version) {
     return std::optional(Information{std::string(version.what()) + "\n"});
   } catch (const CLI::ParseError& error) {
     return usage(std::string(error.what()) + ".");
   }
   return std::optional<Information>();
+}
+
+client::Result<bool> parse_on_failure(const std::string& text) {
+  if (text == "keep") return true;
+  if (text == "discard") return false;
+  return usage("'" + text +
+               "' is neither keep nor discard: what becomes of a failed command's "
+               "state.");
 }
 
 client::Result<std::uint64_t> parse_wait(double seconds) {

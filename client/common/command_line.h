@@ -39,6 +39,9 @@ void set_usage(CLI::App* command, std::string line);
 /// Parses by `app`; nothing if the arguments are good and ask for no text.
 client::Result<std::optional<Information>> parse(CLI::App& app, std::vector<std::string> arguments);
 
+/// What --on-failure was given: "keep" (true) or "discard".
+client::Result<bool> parse_on_failure(const std::string& text);
+
 /// What --wait was given, in microseconds.
 client::Result<std::uint64_t> parse_wait(double seconds);
 

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <csignal>
 #include <string>
+#include <utility>
 
 #include "cgroup.h"
 #include "command.h"
@@ -45,11 +46,29 @@ class GroupFreezer : public Freezer {
  public:
   client::Result<bool> is_still(pid_t child) override { return group_is_stopped(child); }
   client::Result<void> thaw(pid_t child) override {
-    return send_signal(-child, SIGCONT, "Cannot continue the command");
+    // Whoever stopped it before us is to let it go on.
+    if (std::exchange(was_stopped_, false)) return {};
+    return go_on(child);
   }
   client::Result<void> kill(pid_t child) override {
     return send_signal(-child, SIGKILL, "Cannot kill the command");
   }
+
+ protected:
+  static client::Result<void> go_on(pid_t child) {
+    return send_signal(-child, SIGCONT, "Cannot continue the command");
+  }
+  /// To be asked before it is stopped.
+  client::Result<bool> note_whether_stopped(pid_t child) {
+    auto stopped = group_is_stopped(child);
+    was_stopped_ = stopped && *stopped;
+    return stopped;
+  }
+
+  [[nodiscard]] bool was_stopped() const { return was_stopped_; }
+
+ private:
+  bool was_stopped_ = false;
 };
 
 /// A process in vfork(2), as of posix_spawn(3), cannot stop before its child has executed a
@@ -58,6 +77,7 @@ class StopFreezer : public GroupFreezer {
  public:
   client::Result<void> freeze(pid_t child) override {
     let_go_for_ = first_pause;
+    if (auto stopped = note_whether_stopped(child); !stopped) return stopped.error();
     return stop(child);
   }
   client::Result<bool> is_still(pid_t child) override {
@@ -69,7 +89,7 @@ class StopFreezer : public GroupFreezer {
     }
     auto still = group_is_stopped(child);
     if (!still || *still || in_time) return still;
-    if (auto done = thaw(child); !done) return done.error();
+    if (auto done = go_on(child); !done) return done.error();
     stopped_ = false;
     next_ = Clock::now() + let_go_for_;
     let_go_for_ = std::min(let_go_for_ * 2, longest_pause);
@@ -103,9 +123,13 @@ class SignalFreezer : public GroupFreezer {
       : freeze_signal_(freeze_signal), thaw_signal_(thaw_signal) {}
 
   client::Result<void> freeze(pid_t child) override {
+    auto stopped = note_whether_stopped(child);
+    if (!stopped) return stopped.error();
     auto sent = send_signal(child, freeze_signal_, "Cannot signal the command");
-    if (sent) ++stops_to_come_;
-    return sent;
+    if (!sent) return sent;
+    ++stops_to_come_;
+    // One that somebody else has stopped could not bring its memory into order.
+    return *stopped ? go_on(child) : client::Result<void>();
   }
   client::Result<bool> is_still(pid_t child) override {
     auto still = GroupFreezer::is_still(child);
@@ -114,6 +138,8 @@ class SignalFreezer : public GroupFreezer {
   }
   [[nodiscard]] bool may_stop_late() const override { return stops_to_come_ > 0; }
   client::Result<void> thaw(pid_t child) override {
+    // Its own stop, however late, leaves it as it was found.
+    if (was_stopped()) stops_to_come_ = 0;
     if (thaw_signal_ != 0) {
       // Waits until SIGCONT lets COMMAND run its handler.
       auto sent = send_signal(child, thaw_signal_, "Cannot signal the command");

@@ -23,8 +23,20 @@ constexpr std::uint64_t still_poll_usec = 500;
 constexpr std::uint64_t first_late_stop_poll_usec = 10'000;
 constexpr std::uint64_t longest_late_stop_poll_usec = 1'000'000;
 constexpr std::uint64_t default_freeze_timeout_usec = 5'000'000;
+constexpr std::uint64_t default_restore_timeout_usec = 60'000'000;
+constexpr std::uint64_t busy_poll_usec = 200'000;
+/// COMMAND that is to be started anew has so long to end.
+constexpr std::uint64_t end_usec = 30'000'000;
+constexpr std::uint64_t leave_poll_usec = 20'000;
+/// What a failed COMMAND leaves is to be preserved within this time.
+constexpr std::uint64_t leave_usec = 20'000'000;
 // A daemon that is gone for so long can neither finish the update nor thaw anyone.
 constexpr std::uint64_t orphan_usec = 60'000'000;
+
+/// A tenth is left for the answer to arrive in time.
+std::uint64_t deadline_of(const client::Call& call, std::uint64_t otherwise_usec) {
+  return now_usec() + (call.timeout_usec() ? call.timeout_usec() / 10 * 9 : otherwise_usec);
+}
 
 }  // namespace
 
@@ -55,6 +67,13 @@ client::Result<void> Keeper::start(int* exit_code) {
   auto freezer = make_freezer(options_.freeze);
   if (!freezer) return freezer.error();
   freezer_ = std::move(*freezer);
+  there_deadline_ = now_usec() + options_.wait_usec;
+  if (!options_.runtime_directory.empty()) {
+    auto opened =
+        restart_.open(event_, options_.runtime_directory, options_.name,
+                      [this](RestartRequest request) { on_restart_requested(std::move(request)); });
+    if (!opened) say(SD_NOTICE, "'restart' cannot reach this client: " + opened.error().message);
+  }
 
   if (client_->state() == HANDOVER_CLIENT_RESTORING) return {};  // on_restore() goes on
   return begin(exit_code);
@@ -63,22 +82,103 @@ client::Result<void> Keeper::start(int* exit_code) {
 /// The first start, once all is there that it needs.
 client::Result<void> Keeper::begin(int* exit_code) {
   *exit_code = own_failure;
-  auto ready = kept_->ready();
-  if (ready && !*ready) {
+  auto there = all_is_there();
+  if (there && !*there) {
     ready_timer_.start(ready_poll_usec);
     return {};
   }
-  auto made = ready ? make() : ready.error();
-  if (!made) {
-    leave_handoverd(connection_, preservation_, client_);
-    return made;
+  auto restored = there ? take_or_make() : there;
+  if (!restored) {
+    if (is_passing(restored.error()) && now_usec() < there_deadline_) {
+      ready_timer_.start(busy_poll_usec);
+      return {};
+    }
+    abandon();
+    // What is kept may be there again after the next update, or be given up by a person.
+    if (there && !is_new_ && !is_passing(restored.error())) *exit_code = state_unusable;
+    return restored.error();
   }
-  auto started = run_command(false);
-  if (!started) {
-    *exit_code = started.error().code == ENOENT ? not_found : cannot_run;
-    leave_handoverd(connection_, preservation_, client_);
+  auto started = run_command(*restored ? Contents::unfinished : Contents::fresh);
+  if (started) return {};
+  *exit_code = started.error().code == ENOENT ? not_found : cannot_run;
+  if (*restored && !preservation_.complete()) {
+    // Only this process has it: it was taken out of an incoming session.
+    say(SD_ERR, started.error().message);
+    leave_when_preserved(*exit_code);
+    return {};
   }
+  abandon();
   return started;
+}
+
+/// This start failed. What an earlier run left stays for the next one, and no update is to go
+/// without it; what is new is nobody's.
+void Keeper::abandon() {
+  if (!connection_.connected()) return;
+  if (options_.keep_on_failure && !is_new_) {
+    auto session = connection_.get_session(options_.name);
+    if (session && session->tokens()) return;
+  }
+  leave_handoverd(connection_, preservation_, client_);
+}
+
+/// Is all there that COMMAND is to find? An error if it is not, and the time is over.
+client::Result<bool> Keeper::all_is_there() {
+  const auto missing = what_is_missing(options_.wait_for);
+  if (missing.empty()) return kept_->ready();
+  if (now_usec() >= there_deadline_) return client::Error{"", missing, ENOENT};
+  if (!std::exchange(told_missing_, true)) {
+    say(SD_NOTICE, missing);
+    sd_notifyf(0, "STATUS=%s", missing.c_str());
+  }
+  return false;
+}
+
+/// True: COMMAND goes on with what an earlier run of it preserved.
+client::Result<bool> Keeper::take_or_make() {
+  auto back = take_back();
+  if (!back || *back) return back;
+  if (auto made = make(); !made) return made.error();
+  return false;
+}
+
+/// What an earlier run preserved is still there if that failed, was killed, or came too late for
+/// the end of an update.
+client::Result<bool> Keeper::take_back() {
+  if (!options_.keep_on_failure) return false;
+  auto session = connection_.get_session(options_.name);
+  if (!session) return session.error();
+  auto tokens = session->tokens();
+  if (!tokens && tokens.error().is("NoSuchSession")) return false;
+  if (!tokens) return tokens.error();
+  if (tokens->empty()) return false;  // it was just made
+  auto back = kept_->retrieve(*session);
+  if (!back && back.error().is("NoSuchToken") && session->discard()) {
+    // A run that was killed before all was preserved: no COMMAND can go on with a part.
+    say(SD_WARNING, "An earlier run of '" + options_.name + "' had not preserved all of " +
+                        kept_->what() + ": it begins anew.");
+    return false;
+  }
+  if (!back) {
+    const auto& error = back.error();
+    return client::Error{error.name,
+                         "An earlier run of '" + options_.name + "' left " + kept_->what() + ": " +
+                             error.message + " 'handoverctl session discard " + options_.name +
+                             "' gives it up.",
+                         error.code};
+  }
+  auto finished = session->finish();
+  if (finished) {
+    preservation_.begin_again(kept_->items());
+    preservation_.attempt();
+  } else if (finished.error().is("NotIncoming")) {
+    preservation_.go_on_with(kept_->items());
+  } else {
+    return finished.error();
+  }
+  say(SD_NOTICE,
+      "The command of '" + options_.name + "' goes on with " + kept_->what() + " of its last run.");
+  return true;
 }
 
 client::Result<void> Keeper::watch_signals() {
@@ -90,7 +190,16 @@ client::Result<void> Keeper::watch_signals() {
   if (auto made = late_stop_timer_.attach(event_, [this] { look_for_late_stop(); }); !made) {
     return made;
   }
-  if (auto made = preservation_.attach(event_); !made) return made;
+  if (auto made = leave_timer_.attach(event_, [this] { look_whether_preserved(); }); !made) {
+    return made;
+  }
+  auto made = kill_timer_.attach(event_, [this] {
+    if (child_ == 0) return;
+    if (motion_ != Motion::running) return kill_timer_.start(end_usec);  // an update came first
+    if (auto killed = freezer_->kill(child_); !killed) say(SD_ERR, killed.error().message);
+  });
+  if (!made) return made;
+  if (made = preservation_.attach(event_); !made) return made;
   return orphan_timer_.attach(event_, [this] {
     say(SD_WARNING, "handoverd did not come back: the command goes on.");
     if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
@@ -99,29 +208,59 @@ client::Result<void> Keeper::watch_signals() {
 
 /// The first start: all is new, and preserved before anybody uses it.
 client::Result<void> Keeper::make() {
+  is_new_ = true;
   if (auto made = kept_->make(); !made) return made;
   return preservation_.begin(kept_->items());
 }
 
-client::Result<void> Keeper::run_command(bool restored) {
+client::Result<void> Keeper::run_command(Contents contents) {
   Start start;
   start.arguments = options_.command;
-  start.restored = restored;
+  start.restored = contents != Contents::fresh;
+  start.quiesced = contents != Contents::unfinished;
   start.cgroup_procs = freezer_->procs_fd();
+  start.descriptors = options_.inherited;
+  if (!options_.user.empty() || !options_.group.empty()) {
+    auto identity = find_identity(options_.user, options_.group);
+    if (!identity) return identity.error();
+    start.identity = std::move(*identity);
+  }
+  if (options_.notify && notify_.address().empty()) {
+    const auto user = start.identity ? start.identity->user : getuid();
+    auto opened = notify_.open(event_, user, [this] { on_ready(); });
+    if (!opened) return opened;
+  }
+  start.notify_socket = notify_.address();
   kept_->hand_over(start);
   auto child = start_command(start);
   if (!child) return child.error();
   child_ = *child;
+  passed_on_.clear();
   motion_ = Motion::running;
+  ready_ = !options_.notify;
 
   auto watched =
       watched_.watch(event_, child_, [this](const siginfo_t& info) { on_command_changed(info); });
   if (!watched) return watched;
+  if (ready_) tell_running();
+  return {};
+}
+
+void Keeper::tell_running() {
   const std::string status = kept_->status();
   sd_notifyf(0, "READY=1\nSTATUS=%s: %s runs as process %d%s%s", options_.name.c_str(),
              options_.command.front().c_str(), static_cast<int>(child_), status.empty() ? "" : "; ",
              status.c_str());
-  return {};
+}
+
+/// COMMAND said so.
+void Keeper::on_ready() {
+  if (child_ == 0 || std::exchange(ready_, true)) return;
+  tell_running();
+  if (!ready_call_) return;
+  auto call = std::move(*ready_call_);
+  ready_call_.reset();
+  settle_restore(std::move(call));
 }
 
 void Keeper::on_prepare(client::Call call) {
@@ -155,10 +294,7 @@ void Keeper::on_freeze(client::Call call) {
     }
   }
   motion_ = Motion::stopping;
-  // A tenth is left for the answer to arrive in time.
-  const std::uint64_t limit =
-      call.timeout_usec() ? call.timeout_usec() / 10 * 9 : default_freeze_timeout_usec;
-  freeze_deadline_ = now_usec() + limit;
+  freeze_deadline_ = deadline_of(call, default_freeze_timeout_usec);
   freeze_call_.emplace(std::move(call));
   look_whether_still();
 }
@@ -241,9 +377,15 @@ void Keeper::on_thaw(client::Call call) {
 
 void Keeper::on_restore(client::Call call) {
   if (child_ != 0) {
-    restored(std::move(call), restore());
+    const bool quiesced = call.quiesced();
+    restored(std::move(call), restore(quiesced));
     return;
   }
+  if (leaving_) {
+    call.fail("The command of '" + options_.name + "' has ended; it is started anew.");
+    return;
+  }
+  there_deadline_ = deadline_of(call, default_restore_timeout_usec);
   restore_call_.emplace(std::move(call));
   look_whether_ready();
 }
@@ -257,14 +399,15 @@ void Keeper::look_whether_ready() {
     }
     return;
   }
-  auto ready = kept_->ready();
-  if (ready && !*ready) {
+  auto there = all_is_there();
+  if (there && !*there) {
     ready_timer_.start(ready_poll_usec);
     return;
   }
   auto call = std::move(*restore_call_);
   restore_call_.reset();
-  restored(std::move(call), ready ? restore() : ready.error());
+  const bool quiesced = call.quiesced();
+  restored(std::move(call), there ? restore(quiesced) : there.error());
 }
 
 void Keeper::restored(client::Call call, const client::Result<void>& outcome) {
@@ -284,18 +427,26 @@ void Keeper::restored(client::Call call, const client::Result<void>& outcome) {
     preservation_.begin_again(kept_->items());
     return;
   }
+  if (ready_) {
+    settle_restore(std::move(call));
+  } else {
+    ready_call_.emplace(std::move(call));  // until COMMAND says READY=1, or ends
+  }
+}
+
+void Keeper::settle_restore(client::Call call) {
   call.done();
   // For the next update. The daemon finishes the incoming session of this name upon the answer.
   preservation_.begin_again(kept_->items());
 }
 
-client::Result<void> Keeper::restore() {
+client::Result<void> Keeper::restore(bool quiesced) {
   preservation_.lost();
   auto session = connection_.get_session(options_.name);
   if (!session) return session.error();
   if (child_ == 0) {
     if (auto back = kept_->retrieve(*session); !back) return back;
-    return run_command(true);
+    return run_command(quiesced ? Contents::as_frozen : Contents::unfinished);
   }
   // No kernel was booted (the emulated backend), so COMMAND is still there, and has all it had.
   auto same = kept_->compare(*session);
@@ -322,7 +473,7 @@ void Keeper::on_disconnected(const client::Error& error) {
 void Keeper::on_signal(int signal) {
   const bool ending = signal == SIGTERM || signal == SIGINT || signal == SIGQUIT;
   if (child_ == 0) {
-    if (ending) leave(0);
+    if (ending) leave(leaving_.value_or(0));
     return;
   }
   if (ending && motion_ == Motion::still) {
@@ -335,22 +486,104 @@ void Keeper::on_signal(int signal) {
   if (kill(-child_, signal) < 0 && errno != ESRCH) {
     say(SD_ERR, errno_error("Cannot pass the signal on").message);
   }
-  if (ending) {
-    if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
-  }
+  passed_on_.insert(signal);
+  if (!ending) return;
+  asked_to_end_ = true;
+  if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
+  // Whoever stopped it: it cannot end before it goes on.
+  (void)kill(-child_, SIGCONT);
 }
 
 void Keeper::on_command_changed(const siginfo_t& info) {
-  const bool exited = info.si_code == CLD_EXITED;
+  const auto end = command_end(info);
   const bool stood_still = motion_ == Motion::still;
-  child_ = 0;
+  const bool asked_to = asked_to_end_ || (!end.exited && passed_on_.count(end.status) != 0);
+  const bool failed = is_failure(end, asked_to, has_terminal(child_));
+  take_terminal_back(child_);
+  const pid_t group = std::exchange(child_, 0);
   if (freeze_call_) {
     freeze_call_->fail("The command of '" + options_.name + "' has ended.");
     freeze_call_.reset();
   }
-  // Nobody needs what was kept any more, unless an update has begun that may bring it back.
-  if (!stood_still) leave_handoverd(connection_, preservation_, client_);
-  leave(exited ? info.si_status : 128 + info.si_status);
+  if (ready_call_) {
+    // All of it is in the session of the earlier kernel, for the next start.
+    const auto sentence =
+        "The command of '" + options_.name + "' " + describe(end) + " before it was ready.";
+    say(SD_ERR, sentence);
+    ready_call_->fail(sentence);
+    ready_call_.reset();
+    return leave(end.exit_code());
+  }
+  const bool anew = restart_request_ && !stood_still && !asked_to_end_;
+  if (anew || (failed && options_.keep_on_failure)) {
+    // What is left of it must not write into what the next one has.
+    if (auto killed = freezer_->kill(group); !killed) say(SD_ERR, killed.error().message);
+  }
+  if (anew) return restart_now(end, group);
+  // An update has begun that may bring it back.
+  if (stood_still) return leave(end.exit_code());
+  if (failed && options_.keep_on_failure) {
+    say(SD_ERR, "The command of '" + options_.name + "' " + describe(end) + ".");
+    return leave_when_preserved(end.exit_code());
+  }
+  // Nobody needs what was kept any more.
+  leave_handoverd(connection_, preservation_, client_);
+  leave(end.exit_code());
+}
+
+void Keeper::on_restart_requested(RestartRequest request) {
+  const auto refuse = [&](const std::string& why) {
+    request.answer("The command of '" + options_.name + "' " + why);
+  };
+  if (child_ == 0 || leaving_ || asked_to_end_) return refuse("does not run now.");
+  if (restart_request_) return refuse("is being started anew already.");
+  if (motion_ != Motion::running || ready_call_) {
+    return refuse("is in an update: ask again when that is over.");
+  }
+  restart_request_.emplace(std::move(request));
+  if (kill(-child_, SIGTERM) < 0 && errno != ESRCH) {
+    say(SD_ERR, errno_error("Cannot end the command").message);
+  }
+  (void)kill(-child_, SIGCONT);
+  kill_timer_.start(end_usec);
+}
+
+/// COMMAND has ended since it was asked to; all that is kept is here.
+void Keeper::restart_now(const CommandEnd& end, pid_t group) {
+  kill_timer_.stop();
+  auto request = std::move(*restart_request_);
+  restart_request_.reset();
+  // An update may have begun to stop the old one.
+  if (auto thawed = freezer_->thaw(group); !thawed) say(SD_ERR, thawed.error().message);
+  auto started = run_command(end.exited ? Contents::as_frozen : Contents::unfinished);
+  if (started) return request.answer("");
+  say(SD_ERR, started.error().message);
+  request.answer(started.error().message);
+  const int exit_code = started.error().code == ENOENT ? not_found : cannot_run;
+  if (options_.keep_on_failure) return leave_when_preserved(exit_code);
+  leave_handoverd(connection_, preservation_, client_);
+  leave(exit_code);
+}
+
+/// The next start goes on with what is kept; after Restore it may not be preserved again yet.
+void Keeper::leave_when_preserved(int exit_code) {
+  leaving_ = exit_code;
+  leave_deadline_ = now_usec() + leave_usec;
+  look_whether_preserved();
+}
+
+void Keeper::look_whether_preserved() {
+  preservation_.attempt();
+  if (preservation_.complete()) {
+    say(SD_NOTICE, "The next start of '" + options_.name + "' goes on with " + kept_->what() + ".");
+    return leave(*leaving_);
+  }
+  if (preservation_.refused_for_good() || now_usec() >= leave_deadline_) {
+    say(SD_ERR, "The next start of '" + options_.name + "' has to do without " + kept_->what() +
+                    ", which could not be preserved: " + preservation_.reason());
+    return leave(*leaving_);
+  }
+  leave_timer_.start(leave_poll_usec);
 }
 
 void Keeper::leave(int exit_code) {

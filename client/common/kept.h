@@ -31,8 +31,9 @@ class Kept {
   virtual std::vector<Preservation::Item> items() = 0;
   /// An update is about to come; the items are in the session.
   virtual void prepare(client::Session&) {}
-  /// The next kernel: takes all of it out of the session, ready for COMMAND to go on with. After a
-  /// failure the next start finds all of it in the session again.
+  /// The next kernel, or this one after an earlier run has failed: takes all of it out of the
+  /// session, ready for COMMAND to go on with. After an error the next start finds all of it there
+  /// again.
   virtual client::Result<void> retrieve(client::Session& session) = 0;
   /// No kernel was booted, and COMMAND is still there: is what comes out of the session what it
   /// has?

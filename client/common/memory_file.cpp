@@ -6,15 +6,40 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 
 #include "file.h"
 
 namespace handover::common {
 
+namespace {
+
+/// Growing a file over the limit of `ulimit -f` is an error, and not the end of this process.
+class WithoutSizeSignal {
+ public:
+  WithoutSizeSignal() : before_(signal(SIGXFSZ, SIG_IGN)) {}
+  ~WithoutSizeSignal() { signal(SIGXFSZ, before_); }
+  WithoutSizeSignal(const WithoutSizeSignal&) = delete;
+  WithoutSizeSignal& operator=(const WithoutSizeSignal&) = delete;
+
+ private:
+  sighandler_t before_;
+};
+
+}  // namespace
+
 client::Result<client::Fd> make_memory(const std::string& name, std::uint64_t size) {
+  const WithoutSizeSignal quiet;
   client::Fd memory(memfd_create(name.c_str(), MFD_CLOEXEC));
   if (!memory) return errno_error("Cannot make a memfd");
   if (ftruncate(memory.get(), static_cast<off_t>(size)) < 0) {
+    if (errno == EFBIG) {
+      return client::Error{"",
+                           "Cannot give the memfd " + std::to_string(size) +
+                               " bytes: that is more than a file may have here ('ulimit -f', "
+                               "LimitFSIZE=).",
+                           EFBIG};
+    }
     return errno_error("Cannot give the memfd " + std::to_string(size) + " bytes");
   }
   return memory;

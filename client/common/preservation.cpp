@@ -13,7 +13,8 @@ namespace {
 constexpr std::uint64_t first_retry_usec = 20'000;
 constexpr std::uint64_t longest_retry_usec = 2'000'000;
 
-/// May the same call succeed later?
+}  // namespace
+
 bool is_passing(const client::Error& error) {
   for (const char* name :
        {"Busy", "NameTaken", "Incoming", SD_BUS_ERROR_DISCONNECTED, SD_BUS_ERROR_NO_REPLY,
@@ -22,8 +23,6 @@ bool is_passing(const client::Error& error) {
   }
   return false;
 }
-
-}  // namespace
 
 Preservation::Preservation(client::Connection& connection, std::string name, std::string backend)
     : connection_(connection), name_(std::move(name)), backend_(std::move(backend)) {}
@@ -48,6 +47,12 @@ void Preservation::begin_again(std::vector<Item> items) {
   lost();
   items_ = std::move(items);
   attempt_soon();
+}
+
+void Preservation::go_on_with(std::vector<Item> items) {
+  lost();
+  items_ = std::move(items);
+  preserved_ = true;
 }
 
 void Preservation::lost() {

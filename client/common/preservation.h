@@ -14,6 +14,9 @@
 
 namespace handover::common {
 
+/// May the same call succeed later?
+bool is_passing(const client::Error& error);
+
 class Preservation {
  public:
   /// A descriptor stays the caller's, and open as long as it is to be preserved.
@@ -33,6 +36,8 @@ class Preservation {
   client::Result<void> begin(std::vector<Item> items);
   /// The session became an incoming one: nothing is preserved, and `items` are to be, soon.
   void begin_again(std::vector<Item> items);
+  /// The session holds the items already: an earlier run preserved them.
+  void go_on_with(std::vector<Item> items);
   /// Nothing is, and nothing shall be, until begin() or begin_again().
   void lost();
   /// Looks whether all is preserved, and tries if not.
@@ -43,6 +48,8 @@ class Preservation {
   [[nodiscard]] bool in_doubt() const { return unsure_; }
 
   [[nodiscard]] bool complete() const { return preserved_; }
+  /// It will not become complete by itself.
+  [[nodiscard]] bool refused_for_good() const { return refused_for_good_; }
   /// Why it is not complete.
   [[nodiscard]] const std::string& reason() const { return reason_; }
   /// Discards the session.

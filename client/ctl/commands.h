@@ -17,12 +17,17 @@ namespace handover::ctl {
 struct Context {
   client::Connection& connection;
   bool json = false;
+  bool quiet = false;  ///< no progress
+  bool legend = true;  ///< titles over tables
 };
 
 /// An ExitCode other than ok: the command itself has said why.
 using Outcome = client::Result<ExitCode>;
 
-Outcome show_status(Context context);
+/// `verbose`: for people also the counters, which the JSON always has.
+Outcome show_status(Context context, bool verbose);
+/// What one wants to see first: status, clients and sessions.
+Outcome show_all(Context context);
 Outcome show_clients(Context context);
 /// With a name: the tokens of that session.
 Outcome show_sessions(Context context, const std::string& name);
@@ -32,7 +37,16 @@ Outcome monitor(Context context);
 
 /// Update or Prepare, followed to its end.
 Outcome update(Context context, const UpdateRequest& request);
-Outcome cancel(Context context);
+/// `block`: until everybody runs.
+Outcome cancel(Context context, bool block);
+/// What `wait` waits for.
+struct Awaited {
+  std::string state;  ///< of the daemon; "": `client` is in `phase`
+  std::string client, phase;
+};
+/// Without a limit: for ever.
+Outcome wait_for(Context context, const Awaited& awaited, std::optional<std::uint64_t> limit_usec);
+Outcome client_unregister(Context context, const std::string& name);
 
 struct PreserveSource {
   int fd = -1;       ///< an inherited descriptor

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "format.h"
 
+#include <locale.h>  // newlocale()
+#include <wchar.h>   // wcwidth()
+
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -50,9 +53,54 @@ std::string format_bar(std::uint64_t value, std::uint64_t most, std::size_t widt
   return bar + parts[eighths % 8];
 }
 
+namespace {
+
+/// How many columns of a terminal a character takes; -1: it is none that a terminal shows.
+int columns_of(char32_t character) {
+  // The process's own locale may be "C", where nothing beyond ASCII has a width.
+  static const locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+  if (utf8 == nullptr) return 1;
+  const locale_t before = uselocale(utf8);
+  const int columns = wcwidth(static_cast<wchar_t>(character));
+  uselocale(before);
+  return columns;
+}
+
+/// The first character of a text that is not empty, and what it takes. What is not UTF-8 counts as
+/// one column a byte.
+struct Character {
+  std::string_view bytes;
+  int columns = 1;  ///< -1: it is shown as a question mark
+
+  [[nodiscard]] bool is_shown() const { return columns >= 0; }
+  [[nodiscard]] std::size_t width() const {
+    return is_shown() ? static_cast<std::size_t>(columns) : 1;
+  }
+};
+Character first_character(std::string_view text) {
+  std::size_t length = 1;
+  while (length < text.size() && !begins_character(text[length])) ++length;
+  const auto bytes = text.substr(0, length);
+  const auto lead = static_cast<unsigned char>(bytes.front());
+  constexpr std::size_t longest = 4;
+  if (lead < 0x80 || length > longest)
+    return {text.substr(0, 1), lead < 0x20 || lead == 0x7f ? -1 : 1};
+  char32_t value = lead & (0xffU >> (length + 1));
+  for (const char byte : bytes.substr(1)) {
+    value = value << 6U | (static_cast<unsigned char>(byte) & 0x3fU);
+  }
+  return {bytes, columns_of(value)};
+}
+
+}  // namespace
+
 std::size_t text_width(std::string_view text) {
   std::size_t width = 0;
-  for (const char byte : text) width += begins_character(byte) ? 1 : 0;
+  while (!text.empty()) {
+    const auto character = first_character(text);
+    width += character.width();
+    text.remove_prefix(character.bytes.size());
+  }
   return width;
 }
 
@@ -60,11 +108,13 @@ std::string fit_text(std::string_view text, std::size_t width) {
   const bool cut = text_width(text) > width;
   const std::size_t kept = !cut ? width : (width == 0 ? 0 : width - 1);
   std::string fitted;
-  std::size_t characters = 0;
-  for (const char byte : text) {
-    if (begins_character(byte) && ++characters > kept) break;
-    const auto code = static_cast<unsigned char>(byte);
-    fitted += code < 0x20 || code == 0x7f ? '?' : byte;
+  std::size_t used = 0;
+  while (!text.empty()) {
+    const auto character = first_character(text);
+    used += character.width();
+    if (used > kept) break;
+    fitted += character.is_shown() ? character.bytes : "?";
+    text.remove_prefix(character.bytes.size());
   }
   if (cut && width > 0) fitted += "…";
   return fitted;
@@ -76,8 +126,11 @@ std::vector<std::string> wrap_text(std::string_view text, std::size_t width) {
   std::vector<std::string> lines(1);
   std::size_t used = 0;
   std::size_t blank = std::string::npos;  // where the last line can be broken
-  for (const char byte : text) {
-    if (begins_character(byte) && used == width) {
+  while (!text.empty()) {
+    const auto character = first_character(text);
+    const char byte = character.bytes.front();
+    text.remove_prefix(character.bytes.size());
+    if (used + character.width() > width) {
       std::string rest;
       if (byte != ' ' && blank != std::string::npos) {
         rest = lines.back().substr(blank + 1);
@@ -89,8 +142,8 @@ std::vector<std::string> wrap_text(std::string_view text, std::size_t width) {
       if (byte == ' ') continue;
     }
     if (byte == ' ') blank = lines.back().size();
-    if (begins_character(byte)) ++used;
-    lines.back() += byte;
+    used += character.width();
+    lines.back() += character.bytes;
   }
   return lines;
 }

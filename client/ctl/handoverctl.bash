@@ -8,6 +8,12 @@ _handoverctl_sessions() {
     sed -n 's/^ *"name": "\([^"\\]*\)",\{0,1\}$/\1/p'
 }
 
+# Names of registered clients.
+_handoverctl_clients() {
+  handoverctl clients --json 2>/dev/null |
+    sed -n 's/^ *"name": "\([^"\\]*\)",\{0,1\}$/\1/p'
+}
+
 _handoverctl() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
   local command='' action='' word choices=''
@@ -18,14 +24,15 @@ _handoverctl() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      --initrd | --cmdline | --backend | --client | --fd | --file | --output | -n | --most)
+      --initrd | --cmdline | --backend | --client | --fd | --file | --output | -n | --most | \
+        --for | --timeout | -o | --output-format)
         i+=1
         ;;
       -*) ;;
       *)
         if [[ -z $command ]]; then
           command=$word
-        elif [[ $command == session && -z $action ]]; then
+        elif [[ $command == session || $command == client ]] && [[ -z $action ]]; then
           action=$word
         else
           position+=1
@@ -40,7 +47,19 @@ _handoverctl() {
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       return
       ;;
-    --cmdline | --client | --fd | -n | --most)
+    --client)
+      mapfile -t COMPREPLY < <(compgen -W "$(_handoverctl_clients)" -- "$current")
+      return
+      ;;
+    --for)
+      mapfile -t COMPREPLY < <(compgen -W 'normal prepared frozen restoring' -- "$current")
+      return
+      ;;
+    -o | --output-format)
+      mapfile -t COMPREPLY < <(compgen -W 'short json' -- "$current")
+      return
+      ;;
+    --cmdline | --fd | -n | --most | --timeout)
       return
       ;;
     --backend)
@@ -51,8 +70,8 @@ _handoverctl() {
 
   case $command${action:+ $action} in
     '')
-      choices='status clients sessions update prepare cancel monitor history session
-               --json --help --version'
+      choices='status clients sessions update prepare cancel wait monitor history client session
+               --json --quiet --no-legend --timeout --help --version'
       ;;
     update | prepare)
       choices='--initrd --cmdline --immediate --orderly --json --help'
@@ -61,6 +80,9 @@ _handoverctl() {
         mapfile -t COMPREPLY < <(compgen -f -- "${current:-/boot/vmlinuz-}")
         return
       fi
+      ;;
+    status)
+      choices='--verbose --json --help'
       ;;
     sessions)
       choices="--json --help"
@@ -79,6 +101,19 @@ _handoverctl() {
         retrieve) choices+=' --output --' ;;
       esac
       if [[ $position -eq 0 ]]; then choices+=" $(_handoverctl_sessions)"; fi
+      ;;
+    cancel)
+      choices='--no-block --json --help'
+      ;;
+    wait)
+      choices='--for --timeout --json --help'
+      ;;
+    client)
+      choices='unregister --help'
+      ;;
+    'client unregister')
+      choices='--json --help'
+      if [[ $position -eq 0 ]]; then choices+=" $(_handoverctl_clients)"; fi
       ;;
     history)
       choices='--most --json --help'

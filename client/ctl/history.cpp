@@ -2,6 +2,8 @@
 #include "history.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "format.h"
 #include "table.h"
@@ -22,6 +24,8 @@ std::string duration(const json& object, const char* key) {
   const json& value = member(object, key);
   return value.is_number_unsigned() ? format_duration(value.get<std::uint64_t>()) : "-";
 }
+
+std::string in_brackets(const std::string& name) { return name.empty() ? "" : " (" + name + ")"; }
 
 std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
 
@@ -56,28 +60,67 @@ std::uint64_t json_number(const json& object, const char* key) {
 std::string blackout_text(const json& entry) {
   const json& blackout = member(entry, "blackout_usec");
   if (!blackout.is_number_unsigned()) return "no blackout";
-  return "blackout " + format_duration(blackout.get<std::uint64_t>());
+  std::string text = "blackout " + format_duration(blackout.get<std::uint64_t>()) +
+                     in_brackets(json_text(entry, "blackout_client"));
+  const json& shortest = member(entry, "shortest_standstill_usec");
+  // Of one client alone the longest is the shortest.
+  if (shortest.is_number_unsigned() &&
+      json_text(entry, "shortest_standstill_client") != json_text(entry, "blackout_client")) {
+    text += ", shortest " + format_duration(shortest.get<std::uint64_t>()) +
+            in_brackets(json_text(entry, "shortest_standstill_client"));
+  }
+  return text;
 }
 
-std::string history_list(const json& entries, std::size_t width) {
-  Table table({{"ID", true, false},
-               {"FINISHED", false, false},
-               {"FROM → TO", false, true},
-               {"OUTCOME", false, true},
-               {"BLACKOUT", true, false}});
-  for (const auto& entry : entries) {
-    table.add({std::to_string(json_number(entry, "id")),
-               readable_time(json_text(entry, "finished_at")),
-               or_dash(json_text(entry, "from_release")) + " → " +
-                   or_dash(json_text(entry, "to_release")),
-               json_text(entry, "outcome"), duration(entry, "blackout_usec")});
+std::string left_out_text(const json& entry) {
+  std::vector<std::string> names;
+  const json& left_out = member(entry, "left_out");
+  if (left_out.is_array()) {
+    for (const auto& one : left_out) names.push_back(json_text(one, "client"));
   }
-  return table.text(width);
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    text += i == 0 ? ", without " : i + 1 == names.size() ? " and " : ", ";
+    text += names[i];
+  }
+  return text;
+}
+
+std::string history_list(const json& entries, std::size_t width, bool titles) {
+  // An earlier version knew neither.
+  bool whose = false;
+  for (const auto& entry : entries) whose = whose || !json_text(entry, "blackout_client").empty();
+  std::vector<Column> columns = {{"ID", true, false},
+                                 {"FINISHED", false, false},
+                                 {"FROM → TO", false, true},
+                                 {"OUTCOME", false, true},
+                                 {"BLACKOUT", true, false}};
+  if (whose) {
+    columns.push_back({"OF", false, true});
+    columns.push_back({"SHORTEST", true, false});
+  }
+  Table table(std::move(columns));
+  for (const auto& entry : entries) {
+    std::vector<std::string> cells = {
+        std::to_string(json_number(entry, "id")), readable_time(json_text(entry, "finished_at")),
+        or_dash(json_text(entry, "from_release")) + " → " + or_dash(json_text(entry, "to_release")),
+        json_text(entry, "outcome"), duration(entry, "blackout_usec")};
+    if (whose) {
+      cells.push_back(or_dash(json_text(entry, "blackout_client")));
+      cells.push_back(duration(entry, "shortest_standstill_usec"));
+    }
+    table.add(std::move(cells));
+  }
+  return table.text(width, titles);
 }
 
 std::string history_entry(const json& entry, std::size_t width) {
-  std::string out = "Update " + std::to_string(json_number(entry, "id")) + ": " +
-                    json_text(entry, "outcome") + ", " + blackout_text(entry) + "\n";
+  std::string out;
+  const auto title = "Update " + std::to_string(json_number(entry, "id")) + ": " +
+                     json_text(entry, "outcome") + ", " + blackout_text(entry);
+  for (const auto& line : wrap_text(title, width - 2)) {
+    out += (out.empty() ? "" : "  ") + one_line(line) + "\n";
+  }
   out += "  " + or_dash(json_text(entry, "from_release")) + " → " +
          or_dash(json_text(entry, "to_release")) + ", " + json_text(entry, "mode") +
          ", generation " + std::to_string(json_number(entry, "generation")) + "\n";
@@ -125,6 +168,16 @@ std::string history_entry(const json& entry, std::size_t width) {
                  duration(times, "restore_usec"), duration(times, "blackout_usec")});
     }
     out += "\n" + table.text(width);
+  }
+
+  const json& left_out = member(entry, "left_out");
+  if (left_out.is_array() && !left_out.empty()) {
+    out += "\nLeft out:\n";
+    for (const auto& one : left_out) {
+      const auto reason = json_text(one, "reason");
+      out += paragraph(or_dash(json_text(one, "client")) + (reason.empty() ? "" : ": " + reason),
+                       width);
+    }
   }
 
   const json& losses = member(entry, "losses");

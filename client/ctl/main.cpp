@@ -2,6 +2,7 @@
 // handoverctl: handoverd on the command line.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <nlohmann/json.hpp>
@@ -10,6 +11,7 @@
 
 #include "commands.h"
 #include "format.h"
+#include "notice.h"
 #include "options.h"
 
 namespace {
@@ -33,11 +35,20 @@ int complain(const client::Error& error, ExitCode code, bool json) {
 struct Runner {
   Context context;
 
-  Outcome operator()(const StatusCommand&) const { return show_status(context); }
+  std::optional<std::uint64_t> timeout_usec;
+
+  Outcome operator()(const OverviewCommand&) const { return show_all(context); }
+  Outcome operator()(const StatusCommand& c) const { return show_status(context, c.verbose); }
   Outcome operator()(const ClientsCommand&) const { return show_clients(context); }
   Outcome operator()(const SessionsCommand& c) const { return show_sessions(context, c.name); }
   Outcome operator()(const UpdateCommand& c) const { return update(context, c.request); }
-  Outcome operator()(const CancelCommand&) const { return cancel(context); }
+  Outcome operator()(const CancelCommand& c) const { return cancel(context, c.block); }
+  Outcome operator()(const WaitCommand& c) const {
+    return wait_for(context, c.awaited, timeout_usec);
+  }
+  Outcome operator()(const UnregisterCommand& c) const {
+    return client_unregister(context, c.client);
+  }
   Outcome operator()(const MonitorCommand&) const { return monitor(context); }
   Outcome operator()(const HistoryCommand& c) const { return show_history(context, c.id, c.most); }
   Outcome operator()(const CreateCommand& c) const {
@@ -57,7 +68,25 @@ struct Runner {
   Outcome operator()(const InformationCommand&) const { return ExitCode::ok; }
 };
 
+/// The time limit of one call: whoever only looks waits as long as D-Bus does; preserving much
+/// memory takes its time.
+std::optional<std::uint64_t> call_limit_usec(const Options& options) {
+  constexpr std::uint64_t look_usec = 25'000'000;
+  if (std::holds_alternative<WaitCommand>(options.command)) {
+    return std::min(look_usec, options.timeout_usec.value_or(look_usec));
+  }
+  if (options.timeout_usec) return options.timeout_usec;
+  const bool looks = std::holds_alternative<OverviewCommand>(options.command) ||
+                     std::holds_alternative<StatusCommand>(options.command) ||
+                     std::holds_alternative<ClientsCommand>(options.command) ||
+                     std::holds_alternative<SessionsCommand>(options.command) ||
+                     std::holds_alternative<HistoryCommand>(options.command) ||
+                     std::holds_alternative<CancelCommand>(options.command);
+  return looks ? std::optional(look_usec) : std::nullopt;
+}
+
 int run(const Options& options) {
+  if (options.json) Notice::silence();
   const auto* retrieve = std::get_if<RetrieveCommand>(&options.command);
   if (retrieve && retrieve->target.output.empty() && retrieve->target.command.empty() &&
       isatty(STDOUT_FILENO) != 0) {
@@ -77,7 +106,9 @@ int run(const Options& options) {
     return complain({SD_BUS_ERROR_DISCONNECTED, "Cannot set up the connection to the bus.", 0},
                     ExitCode::unreachable, options.json);
   }
-  const auto outcome = std::visit(Runner{{*connection, options.json}}, options.command);
+  if (const auto limit = call_limit_usec(options)) connection->set_call_timeout(*limit);
+  const Context context{*connection, options.json, options.quiet, options.legend};
+  const auto outcome = std::visit(Runner{context, options.timeout_usec}, options.command);
   if (!outcome) {
     const bool updates = std::holds_alternative<UpdateCommand>(options.command);
     const auto& name = outcome.error().name;

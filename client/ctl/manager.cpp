@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "notice.h"
+
 namespace handover::ctl {
 namespace {
 
@@ -81,7 +83,17 @@ client::Result<Message> Manager::call(const Message& message) {
   if (!connection_.bus()) return bus_error(-ENOTCONN, nullptr);
   OwnedError error;
   sd_bus_message* reply = nullptr;
-  const int r = sd_bus_call(connection_.bus(), message.get(), 0, &error.value, &reply);
+  int r = 0;
+  {
+    const Notice notice;
+    r = sd_bus_call(connection_.bus(), message.get(), 0, &error.value, &reply);
+  }
+  if (r == -ETIMEDOUT) {
+    return client::Error{SD_BUS_ERROR_TIMEOUT,
+                         "handoverd does not answer; 'systemctl status handoverd' shows what it "
+                         "does, --timeout waits longer.",
+                         ETIMEDOUT};
+  }
   if (r < 0) return bus_error(r, &error.value);
   return Message(reply);
 }
@@ -115,6 +127,21 @@ client::Result<Status> Manager::status() {
   status.module_lost = property<std::uint64_t>(*all, "ModuleLost");
   status.current_job = property<std::string>(*all, "CurrentJob");
   return status;
+}
+
+client::Result<Properties> Manager::statistics() {
+  auto message = make_call(connection_, manager_path, "org.freedesktop.DBus.Properties", "Get");
+  if (!message) return message.error();
+  int r = sd_bus_message_append(message->get(), "ss", manager_interface, "Statistics");
+  if (r < 0) return bus_error(r, nullptr);
+  auto reply = call(*message);
+  if (!reply && reply.error().is(SD_BUS_ERROR_UNKNOWN_PROPERTY)) return Properties();
+  if (!reply) return reply.error();
+  Properties statistics;
+  r = sd_bus_message_enter_container(reply->get(), SD_BUS_TYPE_VARIANT, "a{sv}");
+  if (r >= 0) r = read_properties(reply->get(), &statistics);
+  if (r < 0) return bus_error(r, nullptr);
+  return statistics;
 }
 
 client::Result<JobStatus> Manager::job(const std::string& path) {
@@ -205,6 +232,16 @@ client::Result<nlohmann::json> Manager::history(std::uint32_t most) {
 client::Result<void> Manager::cancel() {
   auto message = new_call("Cancel");
   if (!message) return message.error();
+  auto reply = call(*message);
+  if (!reply) return reply.error();
+  return {};
+}
+
+client::Result<void> Manager::unregister_client(const std::string& name) {
+  auto message = new_call("UnregisterClient");
+  if (!message) return message.error();
+  const int r = sd_bus_message_append(message->get(), "s", name.c_str());
+  if (r < 0) return bus_error(r, nullptr);
   auto reply = call(*message);
   if (!reply) return reply.error();
   return {};

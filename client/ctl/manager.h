@@ -59,9 +59,12 @@ class Manager {
   client::Result<std::vector<ClientRow>> clients();
   client::Result<std::vector<SessionRow>> sessions();
   client::Result<JobStatus> job(const std::string& path);
+  /// The daemon's counters by name; none from a daemon that does not count.
+  client::Result<Properties> statistics();
   /// Newest first, at most so many. Checked to be an array of objects.
   client::Result<nlohmann::json> history(std::uint32_t most);
   client::Result<void> cancel();
+  client::Result<void> unregister_client(const std::string& name);
   /// Answered through `done` with the job's path, when preflight has passed.
   client::Result<Slot> request(const UpdateRequest& request,
                                std::function<void(client::Result<std::string>)>* done);

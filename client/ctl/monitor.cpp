@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <string_view>
 
@@ -18,7 +19,7 @@ using nlohmann::json;
 
 constexpr std::uint64_t poll_usec = 500'000;
 
-/// The signals of org.handover1.Manager and their arguments (docs/dbus.md).
+/// The signals of org.handover1.Manager and .Session and their arguments (docs/dbus.md).
 struct Known {
   std::string_view member;
   const char* types;
@@ -32,6 +33,8 @@ constexpr std::array known_signals = {
     Known{"ClientChanged", "ss", {"name", "phase"}},
     Known{"SessionAdded", "so", {"name", "session"}},
     Known{"SessionRemoved", "so", {"name", "session"}},
+    Known{"TokenAdded", "t", {"token"}},
+    Known{"TokenRemoved", "t", {"token"}},
     Known{"UpdateFinished", "sst", {"outcome", "reason", "generation"}},
     Known{"StateLost", "sss", {"session", "client", "reason"}},
 };
@@ -64,6 +67,15 @@ json read_signal(sd_bus_message* message, const Known& known) {
   return arguments;
 }
 
+/// The name in "/org/handover1/session/NAME"; the path itself if it is no such path.
+std::string session_name(const char* path) {
+  char* name = nullptr;
+  if (sd_bus_path_decode(path, "/org/handover1/session", &name) <= 0) return path;
+  std::string result = name;
+  std::free(name);  // NOLINT(cppcoreguidelines-no-malloc): sd-bus allocates with malloc()
+  return result;
+}
+
 void print_event(bool as_json, const std::string& event, const json& arguments) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto usec = std::chrono::duration_cast<std::chrono::microseconds>(now).count();
@@ -79,7 +91,7 @@ void print_event(bool as_json, const std::string& event, const json& arguments) 
     strftime(clock.data(), clock.size(), "%H:%M:%S", &local);
     std::string text;
     for (const auto& [name, value] : arguments.items()) {
-      const bool is_path = name == "job" || (name == "session" && event != "StateLost");
+      const bool is_path = name == "job" || (name == "session" && arguments.contains("name"));
       if (is_path && arguments.size() > 1) continue;  // the id or name beside it says it shorter
       if (!text.empty()) text += "  ";
       text += name + "=" +
@@ -95,11 +107,15 @@ void print_event(bool as_json, const std::string& event, const json& arguments) 
 void print_message(bool as_json, sd_bus_message* message) {
   const std::string_view interface = sd_bus_message_get_interface(message);
   const std::string_view member = sd_bus_message_get_member(message);
-  if (interface == "org.handover1.Manager") {
+  if (interface == "org.handover1.Manager" || interface == "org.handover1.Session") {
     for (const auto& known : known_signals) {
-      if (known.member == member) {
-        print_event(as_json, std::string(member), read_signal(message, known));
+      if (known.member != member) continue;
+      auto arguments = read_signal(message, known);
+      // A token is one of the session that the signal comes from.
+      if (interface == "org.handover1.Session") {
+        arguments["session"] = session_name(sd_bus_message_get_path(message));
       }
+      print_event(as_json, std::string(member), arguments);
     }
     return;
   }

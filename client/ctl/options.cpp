@@ -93,6 +93,8 @@ class Parser {
 
  private:
   CLI::App* add(CLI::App& parent, const char* name, const char* what);
+  void add_common(CLI::App* command);
+  client::Result<Awaited> awaited() const;
   CLI::App* add_session(const char* name, const char* what, bool token);
   void add_update_options(CLI::App* command);
   client::Result<Command> command() const;
@@ -101,9 +103,12 @@ class Parser {
 
   CLI::App app_{"Carries this host's workloads through kernel updates, with handoverd.",
                 "handoverctl"};
-  bool json_ = false;
+  bool json_ = false, verbose_ = false, quiet_ = false, no_legend_ = false, no_block_ = false;
+  std::string format_, awaited_;
+  std::optional<std::string> timeout_;
 
   CLI::App *status_, *clients_, *sessions_, *update_, *prepare_, *cancel_, *monitor_, *history_;
+  CLI::App *wait_, *client_command_, *unregister_;
   CLI::App *session_, *create_, *preserve_, *unpreserve_, *retrieve_, *finish_, *discard_;
 
   std::string kernel_, initrd_, cmdline_;
@@ -116,8 +121,20 @@ class Parser {
 
 CLI::App* Parser::add(CLI::App& parent, const char* name, const char* what) {
   auto* command = parent.add_subcommand(name, what);
-  command->add_flag("--json", json_, "Print JSON, for programs");
+  add_common(command);
   return command;
+}
+
+/// Understood before a command and behind it.
+void Parser::add_common(CLI::App* command) {
+  command->add_flag("--json", json_, "Print JSON, for programs");
+  command->add_option("-o,--output-format", format_, "short, or json")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"short", "json"}));
+  command->add_flag("-q,--quiet", quiet_, "Show no progress");
+  command->add_flag("--no-legend", no_legend_, "Show no titles over tables");
+  command->add_option("--timeout", timeout_, "Wait so long for an answer; of 'wait': for all")
+      ->type_name("SECONDS");
 }
 
 CLI::App* Parser::add_session(const char* name, const char* what, bool token) {
@@ -141,12 +158,13 @@ void Parser::add_update_options(CLI::App* command) {
 }
 
 Parser::Parser() {
-  app_.require_subcommand(1);
+  app_.require_subcommand(0, 1);
   app_.set_version_flag("--version", "handoverctl " HANDOVER_VERSION);
-  app_.add_flag("--json", json_, "Print JSON, for programs");
+  add_common(&app_);
   app_.footer(footer);
 
   status_ = add(app_, "status", "Show the daemon's state");
+  status_->add_flag("-v,--verbose", verbose_, "Show what it counts, too");
   clients_ = add(app_, "clients", "List the registered clients");
   sessions_ = add(app_, "sessions", "List the sessions, or what one of them holds");
   sessions_->add_option("NAME", name_, "A session")->type_name("");
@@ -155,10 +173,20 @@ Parser::Parser() {
   prepare_ = add(app_, "prepare", "Do all of an update that can be done before the freeze");
   add_update_options(prepare_);
   cancel_ = add(app_, "cancel", "End the running update and undo it");
+  cancel_->add_flag("--no-block", no_block_, "Do not wait until everybody runs");
+  wait_ = add(app_, "wait", "Wait until the daemon or a client is in a state");
+  wait_->add_option("--for", awaited_, "The daemon's state, or a client's phase")
+      ->required()
+      ->type_name("STATE|CLIENT=PHASE");
   monitor_ = add(app_, "monitor", "Print what happens, as it happens");
   history_ = add(app_, "history", "List past updates, or show one of them");
   history_->add_option("ID", id_, "An update")->type_name("");
   history_->add_option("-n,--most", most_, "How many to list (20)")->type_name("N");
+
+  client_command_ = app_.add_subcommand("client", "Change what is known of a client");
+  client_command_->require_subcommand(1);
+  unregister_ = add(*client_command_, "unregister", "Forget a client that does not come back");
+  unregister_->add_option("NAME", name_, "The client")->required()->type_name("");
 
   session_ = app_.add_subcommand("session", "Make and use sessions, for scripts");
   session_->require_subcommand(1);
@@ -198,12 +226,14 @@ client::Error Parser::mistake(const CLI::ParseError& error) const {
   const auto try_help = [](const CLI::App* command) {
     return " Try '" + words_of(command) + " --help'.";
   };
-  for (const auto* command : {&app_, static_cast<const CLI::App*>(session_), chosen()}) {
+  for (const auto* command : {&app_, static_cast<const CLI::App*>(session_),
+                              static_cast<const CLI::App*>(client_command_), chosen()}) {
     const auto unknown = command->remaining();
     if (unknown.empty()) continue;
     const std::string word = "'" + unknown.front() + "'";
     const bool option = unknown.front().size() > 1 && unknown.front().front() == '-';
-    const bool has_commands = command->get_require_subcommand_min() > 0;
+    const bool has_commands =
+        !command->get_subcommands([](const CLI::App*) { return true; }).empty();
     return usage((option         ? "There is no option " + word + "."
                   : has_commands ? "There is no command " + word + "."
                                  : "The argument " + word + " is one too many.") +
@@ -212,6 +242,12 @@ client::Error Parser::mistake(const CLI::ParseError& error) const {
   const bool none = chosen()->get_require_subcommand_min() > 0;
   return usage((none ? "A command is missing" : std::string(error.what())) + "." +
                try_help(chosen()));
+}
+
+Options information(std::string text) {
+  Options options;
+  options.command = InformationCommand{std::move(text)};
+  return options;
 }
 
 client::Result<Options> Parser::parse(std::vector<std::string> arguments,
@@ -223,23 +259,62 @@ client::Result<Options> Parser::parse(std::vector<std::string> arguments,
   } catch (const CLI::CallForHelp&) {
     const auto* asked = chosen();
     const auto* parent = asked->get_parent();
-    return Options{InformationCommand{asked->help(parent ? words_of(parent) : "")}, false};
+    return information(asked->help(parent ? words_of(parent) : ""));
   } catch (const CLI::CallForVersion&) {
-    return Options{InformationCommand{"handoverctl " HANDOVER_VERSION "\n"}, false};
+    return information("handoverctl " HANDOVER_VERSION "\n");
   } catch (const CLI::ParseError& error) {
     return mistake(error);
   }
   if (separated && (!retrieve_->parsed() || behind_separator_.empty())) {
     return usage("'--' and a command belong behind 'session retrieve NAME TOKEN'.");
   }
+  json_ = json_ || format_ == "json";
+  std::optional<std::uint64_t> timeout_usec;
+  if (timeout_) {
+    constexpr std::uint64_t usec_per_sec = 1'000'000;
+    auto seconds = number_of<std::uint32_t>("--timeout", *timeout_);
+    if (!seconds) return seconds.error();
+    if (*seconds == 0) return usage("--timeout 0 would wait for nothing: give 1 or more.");
+    timeout_usec = *seconds * usec_per_sec;
+  }
   auto chosen = command();
   if (!chosen) return chosen.error();
-  return Options{std::move(*chosen), json_};
+  return Options{std::move(*chosen), json_, quiet_, !no_legend_, timeout_usec};
+}
+
+/// "STATE" or "CLIENT=PHASE"; the words are those of docs/dbus.md.
+client::Result<Awaited> Parser::awaited() const {
+  constexpr std::array states = {"normal",    "preparing", "prepared",   "freezing", "frozen",
+                                 "rebooting", "restoring", "cancelling", "thawing",  "withdrawing"};
+  constexpr std::array phases = {"idle",    "preparing", "prepared", "freezing", "frozen",
+                                 "thawing", "restoring", "restored", "given_up", "gone"};
+  const auto refuse = [&](const std::string& word, const auto& known) -> client::Error {
+    std::string words;
+    for (const auto* one : known) words += (words.empty() ? "" : ", ") + std::string(one);
+    return usage("--for: '" + word + "' is none of " + words + ".");
+  };
+  const auto knows = [](const auto& known, const std::string& word) {
+    return std::find(known.begin(), known.end(), word) != known.end();
+  };
+  Awaited awaited;
+  // A client's name may hold '='; a phase does not.
+  const auto equals = awaited_.rfind('=');
+  if (equals == std::string::npos) {
+    if (!knows(states, awaited_)) return refuse(awaited_, states);
+    awaited.state = awaited_;
+    return awaited;
+  }
+  awaited.client = awaited_.substr(0, equals);
+  awaited.phase = awaited_.substr(equals + 1);
+  if (awaited.client.empty()) return usage("--for: the client's name is missing before '='.");
+  if (!knows(phases, awaited.phase)) return refuse(awaited.phase, phases);
+  return awaited;
 }
 
 client::Result<Command> Parser::command() const {
   if (auto filled = refuse_empty(chosen()); !filled) return filled.error();
-  if (status_->parsed()) return Command(StatusCommand{});
+  if (chosen() == &app_) return Command(OverviewCommand{});
+  if (status_->parsed()) return Command(StatusCommand{verbose_});
   if (clients_->parsed()) return Command(ClientsCommand{});
   if (sessions_->parsed()) return Command(SessionsCommand{name_});
   if (update_->parsed() || prepare_->parsed()) {
@@ -256,7 +331,13 @@ client::Result<Command> Parser::command() const {
     if (orderly_) request.mode = "orderly";
     return Command(UpdateCommand{std::move(request)});
   }
-  if (cancel_->parsed()) return Command(CancelCommand{});
+  if (cancel_->parsed()) return Command(CancelCommand{!no_block_});
+  if (wait_->parsed()) {
+    auto wanted = awaited();
+    if (!wanted) return wanted.error();
+    return Command(WaitCommand{std::move(*wanted)});
+  }
+  if (unregister_->parsed()) return Command(UnregisterCommand{name_});
   if (monitor_->parsed()) return Command(MonitorCommand{});
   if (history_->parsed()) {
     HistoryCommand history;
@@ -302,7 +383,9 @@ std::vector<std::string> with_empty_values(std::vector<std::string> arguments) {
 
 bool asks_for_json(const std::vector<std::string>& arguments) {
   const auto separator = std::find(arguments.begin(), arguments.end(), "--");
-  return std::find(arguments.begin(), separator, "--json") != separator;
+  if (std::find(arguments.begin(), separator, "--json") != separator) return true;
+  const auto format = std::find(arguments.begin(), separator, "-o");
+  return format != separator && std::next(format) != separator && *std::next(format) == "json";
 }
 
 client::Result<Options> parse_options(const std::vector<std::string>& arguments) {

@@ -13,7 +13,9 @@
 
 namespace handover::ctl {
 
-struct StatusCommand {};
+struct StatusCommand {
+  bool verbose = false;  ///< also the daemon's counters
+};
 struct ClientsCommand {};
 struct SessionsCommand {
   std::string name;
@@ -21,7 +23,17 @@ struct SessionsCommand {
 struct UpdateCommand {
   UpdateRequest request;
 };
-struct CancelCommand {};
+/// Without a command.
+struct OverviewCommand {};
+struct CancelCommand {
+  bool block = true;  ///< until everybody runs
+};
+struct WaitCommand {
+  Awaited awaited;
+};
+struct UnregisterCommand {
+  std::string client;
+};
 struct MonitorCommand {};
 struct HistoryCommand {
   std::optional<std::uint64_t> id;
@@ -56,13 +68,17 @@ struct InformationCommand {
 };
 
 using Command =
-    std::variant<StatusCommand, ClientsCommand, SessionsCommand, UpdateCommand, CancelCommand,
-                 MonitorCommand, HistoryCommand, CreateCommand, PreserveCommand, UnpreserveCommand,
-                 RetrieveCommand, FinishCommand, DiscardCommand, InformationCommand>;
+    std::variant<OverviewCommand, StatusCommand, ClientsCommand, SessionsCommand, UpdateCommand,
+                 CancelCommand, WaitCommand, UnregisterCommand, MonitorCommand, HistoryCommand,
+                 CreateCommand, PreserveCommand, UnpreserveCommand, RetrieveCommand, FinishCommand,
+                 DiscardCommand, InformationCommand>;
 
 struct Options {
   Command command;
   bool json = false;
+  bool quiet = false;
+  bool legend = true;
+  std::optional<std::uint64_t> timeout_usec;  ///< of one call, or of all of `wait`
 };
 
 /// Whether a mistake in the arguments is to be told as JSON, though they cannot be parsed.

@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "format.h"
 #include "history.h"
+#include "statistics.h"
 #include "table.h"
 
 namespace handover::ctl {
@@ -67,7 +68,7 @@ void print_json(const json& document) {
   print(document.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
-Outcome show_status(Context context) {
+Outcome show_status(Context context, bool verbose) {
   Manager manager(context.connection);
   auto status = manager.status();
   if (!status) return status.error();
@@ -77,6 +78,8 @@ Outcome show_status(Context context) {
   if (!sessions) return sessions.error();
   auto history = manager.history(1);
   if (!history) return history.error();
+  auto statistics = manager.statistics();
+  if (!statistics) return statistics.error();
   std::optional<JobStatus> job;
   if (status->current_job != "/") {
     // It may have ended since.
@@ -105,7 +108,8 @@ Outcome show_status(Context context) {
                      {"descriptors", descriptors},
                      {"bytes", bytes},
                      {"job", nullptr},
-                     {"last_update", nullptr}};
+                     {"last_update", nullptr},
+                     {"statistics", statistics_json(*statistics)}};
     if (status->module) {
       document["module"] = {{"abi", status->module_abi},
                             {"format", status->module_format},
@@ -141,10 +145,19 @@ Outcome show_status(Context context) {
     const json& last = history->front();
     print_line("Last update", std::to_string(json_number(last, "id")) + ", " +
                                   json_text(last, "outcome") + ", " + blackout_text(last) + ", " +
-                                  json_text(last, "finished_at"));
+                                  json_text(last, "finished_at") + left_out_text(last));
   }
   print_line("Version", status->version);
+  if (verbose) print("\n" + statistics_text(*statistics, output_width()));
   return ExitCode::ok;
+}
+
+Outcome show_all(Context context) {
+  if (auto shown = show_status(context, false); !shown || context.json) return shown;
+  print("\n");
+  if (auto shown = show_clients(context); !shown) return shown;
+  print("\n");
+  return show_sessions(context, "");
 }
 
 Outcome show_clients(Context context) {
@@ -176,9 +189,10 @@ Outcome show_clients(Context context) {
                client.needs.empty() ? "-" : joined(client.needs)});
   }
   if (table.empty()) {
+    fflush(stdout);
     fputs("No clients are registered.\n", stderr);
   } else {
-    print(table.text(output_width()));
+    print(table.text(output_width(), context.legend));
   }
   return ExitCode::ok;
 }
@@ -186,6 +200,9 @@ Outcome show_clients(Context context) {
 namespace {
 
 Outcome show_tokens(Context context, const std::string& name) {
+  // With it the daemon looks at what owners did in the module by themselves; reading Tokens alone
+  // must not wait for the kernel.
+  if (auto looked = Manager(context.connection).sessions(); !looked) return looked.error();
   auto session = context.connection.get_session(name);
   if (!session) return session.error();
   auto tokens = session->tokens();
@@ -214,7 +231,7 @@ Outcome show_tokens(Context context, const std::string& name) {
   if (table.empty()) {
     fputs("The session holds nothing.\n", stderr);
   } else {
-    print(table.text(output_width()));
+    print(table.text(output_width(), context.legend));
   }
   return ExitCode::ok;
 }
@@ -254,9 +271,10 @@ Outcome show_sessions(Context context, const std::string& name) {
                std::to_string(session.descriptors), format_bytes(session.bytes)});
   }
   if (table.empty()) {
+    fflush(stdout);
     fputs("There are no sessions.\n", stderr);
   } else {
-    print(table.text(output_width()));
+    print(table.text(output_width(), context.legend));
   }
   return ExitCode::ok;
 }
@@ -284,7 +302,7 @@ Outcome show_history(Context context, std::optional<std::uint64_t> id, std::uint
   } else if (history->empty()) {
     fputs("There was no update yet.\n", stderr);
   } else {
-    print(history_list(*history, output_width()));
+    print(history_list(*history, output_width(), context.legend));
   }
   return ExitCode::ok;
 }

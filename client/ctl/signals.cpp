@@ -31,7 +31,16 @@ client::Result<void> Signals::subscribe() {
     owner_slot_.reset(slot);
   }
   bus_ = bus;
+  r = ask_daemon();
+  if (r < 0) return bus_error(r, nullptr);
   return {};
+}
+
+/// Without waiting, since calls are answered in their order. A daemon that does not know the method
+/// sends all its signals to everybody.
+int Signals::ask_daemon() {
+  return sd_bus_call_method_async(bus_, nullptr, connection_.destination(), "/org/handover1",
+                                  "org.handover1.Manager", "Subscribe", nullptr, nullptr, "");
 }
 
 int Signals::on_signal(sd_bus_message* message, void* userdata, sd_bus_error*) {
@@ -55,6 +64,9 @@ client::Result<bool> Signals::wait(std::uint64_t timeout_usec) {
   if (connection_.bus() && connection_.bus() != bus_) {
     if (auto subscribed = subscribe(); !subscribed) return subscribed.error();
     back_ = true;
+  } else if (back_ && connection_.connected()) {
+    const int asked = ask_daemon();
+    if (asked < 0) return bus_error(asked, nullptr);
   }
   return std::exchange(back_, false);
 }

@@ -21,6 +21,8 @@ class Signals {
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
+  /// Asks the daemon for all its signals, also for those that it sends to subscribers only; each
+  /// later daemon is asked again.
   client::Result<void> subscribe();
   /// Waits for up to so long and dispatches. 1 if the daemon is another one since the last wait():
   /// what was asked of the earlier one may be answered nowhere.
@@ -29,6 +31,7 @@ class Signals {
  private:
   static int on_signal(sd_bus_message* message, void* userdata, sd_bus_error* error);
   static int on_owner_changed(sd_bus_message* message, void* userdata, sd_bus_error* error);
+  int ask_daemon();
 
   client::Connection& connection_;
   Handler handler_;

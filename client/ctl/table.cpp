@@ -16,11 +16,11 @@ constexpr std::size_t least_flexible_width = 8;
 
 }  // namespace
 
-std::string Table::text(std::size_t width) const {
+std::string Table::text(std::size_t width, bool titles) const {
   const std::size_t count = columns_.size();
   std::vector<std::size_t> widths(count);
   for (std::size_t i = 0; i < count; ++i) {
-    widths[i] = text_width(columns_[i].title);
+    widths[i] = titles ? text_width(columns_[i].title) : 0;
     for (const auto& row : rows_) widths[i] = std::max(widths[i], text_width(row[i]));
   }
   const auto total = [&] {
@@ -51,7 +51,7 @@ std::string Table::text(std::size_t width) const {
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + "\n";
   };
-  add_line([&](std::size_t i) -> const std::string& { return columns_[i].title; });
+  if (titles) add_line([&](std::size_t i) -> const std::string& { return columns_[i].title; });
   for (const auto& row : rows_) {
     add_line([&](std::size_t i) -> const std::string& { return row[i]; });
   }

@@ -26,7 +26,7 @@ class Table {
 
   /// Title line and rows, two spaces between columns, no space at the end of a line. The widest of
   /// the flexible columns gives way first.
-  [[nodiscard]] std::string text(std::size_t width = default_width) const;
+  [[nodiscard]] std::string text(std::size_t width = default_width, bool titles = true) const;
 
  private:
   std::vector<Column> columns_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// update, prepare, cancel: a job followed to its end, over a restart of the daemon's.
+// update, prepare: a job followed to its end, over a restart of the daemon's.
 #include <cstdio>
 #include <string_view>
 
@@ -28,7 +28,7 @@ class Follower {
       : context_(context),
         request_(request),
         manager_(context.connection),
-        progress_(context.json),
+        progress_(context.json || context.quiet),
         signals_(context.connection, [this](sd_bus_message* message) { on_signal(message); }) {}
 
   client::Result<End> run();
@@ -221,13 +221,6 @@ Outcome update(Context context, const UpdateRequest& request) {
   }
   complain(what + " failed");
   return ExitCode::update_failed;
-}
-
-Outcome cancel(Context context) {
-  auto cancelled = Manager(context.connection).cancel();
-  if (!cancelled) return cancelled.error();
-  if (context.json) print_json(nlohmann::json::object());
-  return ExitCode::ok;
 }
 
 }  // namespace handover::ctl

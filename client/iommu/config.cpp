@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "common/command_line.h"
 #include "common/fields.h"
 #include "common/file.h"
 #include "common/name.h"
@@ -118,11 +119,28 @@ void parse_keeper(Fields& fields, common::KeeperOptions& keeper) {
   fields.take("needs", keeper.needs);
   fields.take("optional", keeper.optional);
   fields.take("backend", keeper.backend);
+  std::string on_failure = "keep";
+  std::vector<std::string> wait_for;
   fields.take("freeze", freeze);
+  fields.take("user", keeper.user);
+  fields.take("group", keeper.group);
+  fields.take("notify", keeper.notify);
+  fields.take("on-failure", on_failure);
+  fields.take("wait-for", wait_for);
   fields.take_seconds("wait-seconds", keeper.wait_usec);
   fields.take_seconds("prepare-seconds", keeper.prepare_timeout_usec);
   fields.take_seconds("freeze-seconds", keeper.freeze_timeout_usec);
   fields.take_seconds("restore-seconds", keeper.restore_timeout_usec);
+  if (auto keep = common::parse_on_failure(on_failure)) {
+    keeper.keep_on_failure = *keep;
+  } else {
+    fields.refuse("on-failure", "must be keep or discard");
+  }
+  if (auto waits = common::parse_wait_for(wait_for)) {
+    keeper.wait_for = std::move(*waits);
+  } else {
+    fields.refuse("wait-for", "is wrong: " + waits.error().message);
+  }
   auto method = common::parse_freeze_method(freeze);
   if (method) {
     keeper.freeze = *method;

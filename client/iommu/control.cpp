@@ -31,6 +31,9 @@ client::Result<void> Control::open(sd_event* event, Handler handler) {
   return {};
 }
 
+void Control::hold() { sd_event_source_set_enabled(source_.get(), SD_EVENT_OFF); }
+void Control::go_on() { sd_event_source_set_enabled(source_.get(), SD_EVENT_ON); }
+
 void Control::serve() {
   // One more than the largest, so that a larger one is seen to be too large.
   std::vector<std::byte> packet(largest_request + 1);

@@ -22,6 +22,9 @@ class Control {
 
   /// Answers each request with what `handler` makes of it, from within the loop.
   client::Result<void> open(sd_event* event, Handler handler);
+  /// Requests wait until go_on(): what is recorded does not change.
+  void hold();
+  void go_on();
   /// COMMAND's end.
   [[nodiscard]] int command_end() const { return theirs_.get(); }
 

@@ -116,6 +116,7 @@ client::Result<void> KeptDevice::retrieve(client::Session& session) {
     }
   }
   if (auto reached = check_reach(); !reached) return reached;
+  tell_of_changes();
   auto memories = record_.memories();
   if (auto found = find_memories(memories, &session); !found) return found;
   if (memories != record_.memories()) {
@@ -136,6 +137,7 @@ client::Result<void> KeptDevice::retrieve(client::Session& session) {
 /// we were started with. Their sizes are filled in.
 client::Result<void> KeptDevice::find_memories(std::vector<Memory>& memories,
                                                client::Session* session) {
+  memories_.clear();
   for (auto& memory : memories) {
     client::Fd file;
     if (memory.token == 0) {
@@ -169,6 +171,8 @@ client::Result<void> KeptDevice::find_memories(std::vector<Memory>& memories,
 /// device takes any file, and fails to pin what is no memfd (the companion module's) only when the
 /// device comes, too late to map it by address.
 client::Result<void> KeptDevice::open_device() {
+  device_.reset();  // of an attempt that came to nothing: it can be had once
+  space_.reset();
   auto space = AddressSpace::open();
   if (!space) return space.error();
   space_.emplace(std::move(*space));
@@ -202,6 +206,26 @@ client::Error KeptDevice::too_small(const std::string& wanted) const {
           "The IOAS of " + config_.device + " is too small: it has " + describe(limits_.usable) +
               ", and " + wanted + ".",
           ERANGE};
+}
+
+/// What COMMAND has is what it had, whatever the configuration says now.
+void KeptDevice::tell_of_changes() const {
+  const auto had = [&](const Memory& memory) {
+    return std::any_of(record_.memories().begin(), record_.memories().end(), [&](const auto& one) {
+      return one.name == memory.name && (memory.token == 0 || one.bytes == memory.bytes);
+    });
+  };
+  for (const auto& memory : config_.memories) {
+    if (had(memory)) continue;
+    say(SD_WARNING, "The memory '" + memory.name +
+                        "' of the configuration is not as it was made: it takes effect once the "
+                        "client was stopped and is started anew.");
+  }
+  if (config_.memories.size() < record_.memories().size()) {
+    say(SD_WARNING,
+        "The configuration names fewer memories than there are: they stay until the client is "
+        "stopped.");
+  }
 }
 
 /// Another kernel or another configuration may leave less room than there was.
@@ -301,6 +325,8 @@ void KeptDevice::hand_over(common::Start& start) {
 }
 
 client::Result<void> KeptDevice::quiesce() {
+  // What COMMAND sent last may wait still: its answer would come from the next kernel, or never.
+  control_.hold();
   auto on = device_->bus_master();
   if (!on) return on.error();
   auto head = record_.head();
@@ -312,6 +338,7 @@ client::Result<void> KeptDevice::quiesce() {
 }
 
 client::Result<void> KeptDevice::resume() {
+  control_.go_on();
   if (!quiesced_) return {};
   if (record_.head().bus_master) {
     if (auto on = device_->set_bus_master(true); !on) return on;

@@ -40,6 +40,7 @@ class KeptDevice : public common::Kept {
   client::Result<void> open_device();
   client::Result<void> take_limits();
   [[nodiscard]] client::Error too_small(const std::string& wanted) const;
+  void tell_of_changes() const;
   client::Result<void> check_reach();
   client::Result<void> rebuild();
   client::Result<void> retrieve_from_kernel(client::Session& session);

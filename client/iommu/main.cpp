@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // handover-iommu: keeps a VFIO device and its DMA map through kernel updates.
-#include <systemd/sd-daemon.h>
-
+#include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "common/listen_fds.h"
 #include "common/run.h"
 #include "config.h"
 #include "kept_device.h"
@@ -25,17 +24,18 @@ int complain(const handover::client::Error& error) {
   return wrong_usage;
 }
 
-/// What this program was started with, by the convention of sd_listen_fds(3).
-std::vector<Handed> inherited() {
-  std::vector<Handed> descriptors;
-  char** names = nullptr;
-  const int count = sd_listen_fds_with_names(1, &names);
-  for (int i = 0; i < count; ++i) {
-    descriptors.push_back({SD_LISTEN_FDS_START + i, names[i]});
-    free(names[i]);
+/// Those that are no memory of the configuration's are COMMAND's.
+std::vector<Handed> others(const std::vector<Handed>& inherited,
+                           const handover::iommu::Config& config) {
+  std::vector<Handed> rest;
+  for (const auto& handed : inherited) {
+    const auto& memories = config.memories;
+    const bool is_memory = std::any_of(memories.begin(), memories.end(), [&](const auto& memory) {
+      return memory.token == 0 && memory.name == handed.name;
+    });
+    if (!is_memory) rest.push_back(handed);
   }
-  free(names);
-  return descriptors;
+  return rest;
 }
 
 int run(const handover::iommu::Options& options) {
@@ -51,7 +51,10 @@ int run(const handover::iommu::Options& options) {
   if (options.check) return 0;
   auto keeper = config->keeper;
   keeper.name = options.name;
-  auto device = std::make_unique<handover::iommu::KeptDevice>(std::move(*config), inherited());
+  auto inherited = handover::common::take_listen_fds();
+  keeper.inherited = others(inherited, *config);
+  auto device =
+      std::make_unique<handover::iommu::KeptDevice>(std::move(*config), std::move(inherited));
   return handover::common::run(std::move(keeper), std::move(device));
 }
 

@@ -54,6 +54,14 @@ client::Result<void> PciDevice::check(const std::vector<std::string>& take_from)
 client::Result<void> PciDevice::bind_to_vfio() {
   const std::string before = driver();
   if (before == vfio_pci) return {};
+  auto bound = take_from(before);
+  if (bound) return {};
+  auto error = bound.error();
+  if (const auto why = give_back_to(before); !why.empty()) error.message += " " + why;
+  return error;
+}
+
+client::Result<void> PciDevice::take_from(const std::string& before) {
   if (auto set = write(directory_ + "/driver_override", vfio_pci); !set) return set;
   if (!before.empty()) {
     if (auto left = write(directory_ + "/driver/unbind", address_); !left) return left;
@@ -64,6 +72,18 @@ client::Result<void> PciDevice::bind_to_vfio() {
                        "The driver vfio-pci does not take the device " + address_ +
                            ": the kernel log says why (is the module vfio-pci loaded?).",
                        ENODEV};
+}
+
+std::string PciDevice::give_back_to(const std::string& before) const {
+  // An empty line is no driver: each may have the device that knows it.
+  if (auto cleared = write(directory_ + "/driver_override", "\n"); !cleared) {
+    return "And it stays reserved for vfio-pci: " + cleared.error().message;
+  }
+  if (before.empty() || driver() == before) return "";
+  auto bound = write(sys_ + "/bus/pci/drivers/" + before + "/bind", address_);
+  if (bound && driver() == before) return "";
+  return "And its driver '" + before + "' does not have it again" +
+         (bound ? "." : ": " + bound.error().message);
 }
 
 client::Result<std::string> PciDevice::vfio_name() const {
@@ -79,7 +99,7 @@ client::Result<std::string> PciDevice::vfio_name() const {
 }
 
 client::Result<void> PciDevice::write(const std::string& path, const std::string& value) const {
-  const client::Fd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  const client::Fd file(open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
   if (!file) return common::errno_error("Cannot open " + path);
   if (::write(file.get(), value.data(), value.size()) < 0) {
     return common::errno_error("Cannot write '" + value + "' to " + path);

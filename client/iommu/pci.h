@@ -23,12 +23,16 @@ class PciDevice {
   /// Can it be had? Refuses if it is not there, no IOMMU translates for it, or a driver uses it
   /// that is neither vfio-pci nor in `take_from`. Changes nothing.
   client::Result<void> check(const std::vector<std::string>& take_from) const;
-  /// Gives the device to vfio-pci, after check().
+  /// Gives the device to vfio-pci, after check(). If that fails, the driver that it had has it
+  /// again.
   client::Result<void> bind_to_vfio();
   /// "vfio0": its file in /dev/vfio/devices.
   client::Result<std::string> vfio_name() const;
 
  private:
+  client::Result<void> take_from(const std::string& before);
+  /// "" if the driver that it had has it again; else why not.
+  [[nodiscard]] std::string give_back_to(const std::string& before) const;
   client::Result<void> write(const std::string& path, const std::string& value) const;
 
   std::string address_;

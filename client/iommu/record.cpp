@@ -50,6 +50,7 @@ client::Result<void> Record::load(client::Fd file) {
   if (!contents) return contents.error();
   head_ = contents->head;
   memories_ = contents->memories;
+  mappings_ = MappingSet();
   for (const auto& [mapping, slot] : contents->mappings) mappings_.add(mapping, slot);
   writer_.emplace(view_, *contents);
   return {};

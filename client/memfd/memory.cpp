@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "memory.h"
 
+#include "common/log.h"
 #include "common/memory_file.h"
 
 namespace handover::memfd {
@@ -15,6 +16,13 @@ client::Result<void> Memory::make() {
 client::Result<void> Memory::retrieve(client::Session& session) {
   auto memory = session.retrieve(token);
   if (!memory) return memory.error();
+  auto bytes = common::size_of(memory->get());
+  if (!bytes) return bytes.error();
+  if (*bytes != size_) {
+    common::say(SD_WARNING, "The memory keeps the " + std::to_string(*bytes) +
+                                " bytes that it had, and not the " + std::to_string(size_) +
+                                " of --size: stop the client and start it anew for these.");
+  }
   memory_ = std::move(*memory);
   return {};
 }

@@ -20,8 +20,14 @@ struct Options {
 
 using common::Information;
 
+/// The running client of that name is to start its COMMAND anew, with the same memory.
+struct Restart {
+  std::string name;
+};
+
+using Parsed = std::variant<Options, Restart, Information>;
+
 /// The arguments without argv[0].
-client::Result<std::variant<Options, Information>> parse_options(
-    const std::vector<std::string>& arguments);
+client::Result<Parsed> parse_options(const std::vector<std::string>& arguments);
 
 }  // namespace handover::memfd

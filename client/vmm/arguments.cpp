@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <string_view>
 
+#include "argument_list.h"
+
 namespace handover::vmm {
 namespace {
 
@@ -18,6 +20,10 @@ constexpr const char* memory_is_ours =
     R"(the guest's memory is handover-vmm's: say "memory" and "hugepages".)";
 constexpr const char* start_is_ours = "handover-vmm decides how the guest starts.";
 
+constexpr const char* writes_are_lost =
+    "what the guest writes is kept in a file that ends with this QEMU, so that an update would put "
+    "the disk back.";
+
 constexpr std::array refused_options{
     Refused{"m", memory_is_ours},
     Refused{"mem-path", memory_is_ours},
@@ -28,48 +34,8 @@ constexpr std::array refused_options{
     Refused{"preconfig", start_is_ours},
     Refused{"daemonize", "QEMU must stay a child of handover-vmm."},
     Refused{"readconfig", "what a file says there cannot be checked: write it as arguments."},
+    Refused{"snapshot", writes_are_lost},
 };
-
-/// Options that take no value (qemu-options.hx); all others take the word behind them.
-constexpr std::array<std::string_view, 39> plain_options{"S",
-                                                         "alt-grab",
-                                                         "async-teardown",
-                                                         "ctrl-grab",
-                                                         "curses",
-                                                         "daemonize",
-                                                         "enable-fips",
-                                                         "enable-kvm",
-                                                         "enable-sync-profile",
-                                                         "full-screen",
-                                                         "h",
-                                                         "help",
-                                                         "jitdump",
-                                                         "mem-prealloc",
-                                                         "no-acpi",
-                                                         "no-fd-bootchk",
-                                                         "no-hpet",
-                                                         "no-kvm",
-                                                         "no-quit",
-                                                         "no-reboot",
-                                                         "no-shutdown",
-                                                         "no-user-config",
-                                                         "nodefaults",
-                                                         "nographic",
-                                                         "old-param",
-                                                         "one-insn-per-tb",
-                                                         "only-migratable",
-                                                         "perfmap",
-                                                         "portrait",
-                                                         "preconfig",
-                                                         "s",
-                                                         "semihosting",
-                                                         "show-cursor",
-                                                         "singlestep",
-                                                         "snapshot",
-                                                         "usb",
-                                                         "version",
-                                                         "win2k-hack",
-                                                         "xen-attach"};
 
 bool has(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
@@ -79,8 +45,9 @@ client::Error refuse(std::string_view words, const std::string& why) {
   return {"", "may not hold '" + std::string(words) + "': " + why, EINVAL};
 }
 
-client::Result<void> check_value(std::string_view option, std::string_view value) {
-  const std::string words = "-" + std::string(option) + " " + std::string(value);
+client::Result<void> check_value(const Argument& argument) {
+  const auto& [option, value] = argument;
+  const std::string words = "-" + option + " " + value;
   if (has(value, ram_id) || has(value, monitor_id)) {
     return refuse(words, "these names are handover-vmm's.");
   }
@@ -92,25 +59,22 @@ client::Result<void> check_value(std::string_view option, std::string_view value
   if (option == "numa" && (has(value, "memdev=") || has(value, "mem="))) {
     return refuse(words, memory_is_ours);
   }
+  if (option == "drive" && is_on(split_value(value), "snapshot")) {
+    return refuse(words, writes_are_lost);
+  }
+  if (option == "set" && has(value, ".snapshot=")) return refuse(words, writes_are_lost);
   return {};
 }
 
 }  // namespace
 
 client::Result<void> check_arguments(const std::vector<std::string>& arguments) {
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    std::string_view option = arguments[i];
-    if (option.size() < 2 || option.front() != '-') continue;  // a disk image, as QEMU has it
-    option.remove_prefix(option.substr(0, 2) == "--" ? 2 : 1);
+  for (const auto& argument : split_arguments(arguments)) {
     const auto* refused =
         std::find_if(refused_options.begin(), refused_options.end(),
-                     [&](const Refused& candidate) { return candidate.option == option; });
-    if (refused != refused_options.end()) return refuse(arguments[i], refused->why);
-    if (std::find(plain_options.begin(), plain_options.end(), option) != plain_options.end()) {
-      continue;
-    }
-    if (++i == arguments.size()) continue;  // QEMU says what is missing
-    if (auto value = check_value(option, arguments[i]); !value) return value;
+                     [&](const Refused& candidate) { return candidate.option == argument.option; });
+    if (refused != refused_options.end()) return refuse("-" + argument.option, refused->why);
+    if (auto value = check_value(argument); !value) return value;
   }
   return {};
 }
@@ -129,7 +93,9 @@ std::vector<std::string> command_line(const Launch& launch) {
   line.insert(line.end(),
               {"-chardev",
                std::string("socket,id=") + monitor_id + ",fd=" + std::to_string(launch.monitor_fd),
-               "-mon", std::string("chardev=") + monitor_id + ",mode=control"});
+               // Not -mon, of which QEMU 11.1 says that it is deprecated, nor what it wants
+               // instead, which earlier ones do not know.
+               "-qmp", std::string("chardev:") + monitor_id});
   if (launch.incoming) line.insert(line.end(), {"-incoming", "defer"});
   return line;
 }

@@ -51,6 +51,30 @@ void check_backend(Fields& fields, Config* config) {
   }
 }
 
+void take_wait_for(Fields& fields, Config* config) {
+  std::vector<std::string> texts;
+  fields.take("wait-for", texts);
+  auto wanted = common::parse_wait_for(texts);
+  if (wanted) {
+    config->wait_for = std::move(*wanted);
+  } else {
+    fields.refuse("wait-for", "is wrong: " + wanted.error().message);
+  }
+}
+
+client::Result<void> take_helpers(std::vector<Fields> objects, Config* config) {
+  for (auto& fields : objects) {
+    std::vector<std::string> command;
+    fields.take("command", command);
+    if (command.empty() || command.front().empty()) {
+      fields.refuse("command", R"(must be a program and its arguments, ["…", "…"])");
+    }
+    if (auto done = fields.finish(); !done) return done;
+    config->helpers.push_back(std::move(command));
+  }
+  return {};
+}
+
 }  // namespace
 
 client::Result<Config> parse_config(const std::string& text, const std::string& file) {
@@ -66,6 +90,9 @@ client::Result<Config> parse_config(const std::string& text, const std::string& 
   fields.take("backend", config.backend);
   fields.take("needs", config.needs);
   fields.take("optional", config.optional);
+  fields.take("guest-agent", config.guest_agent);
+  take_wait_for(fields, &config);
+  auto helpers = fields.take_objects("helpers");
   auto limits = fields.take_object("limits");
 
   check_memory(fields, config);
@@ -79,6 +106,7 @@ client::Result<Config> parse_config(const std::string& text, const std::string& 
     fields.refuse("arguments", arguments.error().message);
   }
   if (auto done = fields.finish(); !done) return done.error();
+  if (auto taken = take_helpers(std::move(helpers), &config); !taken) return taken.error();
   if (limits) {
     if (auto taken = take_limits(std::move(*limits), &config.limits); !taken) return taken.error();
   }

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "common/wait_for.h"
+
 namespace handover::vmm {
 
 /// All in microseconds.
@@ -29,6 +31,9 @@ struct Config {
   std::string backend;                 ///< "": the daemon's choice
   std::vector<std::string> needs;
   bool optional = false;
+  std::vector<common::WaitFor> wait_for;          ///< before QEMU is started
+  std::vector<std::vector<std::string>> helpers;  ///< commands, started before QEMU
+  std::string guest_agent;                        ///< its socket; "": it is asked nothing
   Limits limits;
 };
 

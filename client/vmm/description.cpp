@@ -4,18 +4,27 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "requirements.h"
+
 namespace handover::vmm {
 
 using nlohmann::json;
 
+bool is_same_guest(const Description& one, const Description& other) {
+  return one.qemu == other.qemu && one.arguments == other.arguments && one.memory == other.memory &&
+         one.helpers == other.helpers;
+}
+
 Description description_of(const Config& config) {
-  return {config.qemu, config.arguments, config.memory};
+  return {config.qemu, config.arguments, config.memory, config.helpers, config.wait_for, {}};
 }
 
 std::string to_text(const Description& description) {
-  return json{{"qemu", description.qemu},
-              {"arguments", description.arguments},
-              {"memory", description.memory}}
+  std::vector<std::string> wait_for;
+  for (const auto& wanted : description.wait_for) wait_for.push_back(to_text(wanted));
+  return json{{"qemu", description.qemu},     {"arguments", description.arguments},
+              {"memory", description.memory}, {"helpers", description.helpers},
+              {"wait-for", wait_for},         {"cpu", to_json(description.cpu)}}
       .dump();
 }
 
@@ -24,9 +33,19 @@ client::Result<Description> parse_description(const std::string& text) {
   const auto parsed = json::parse(text, nullptr, false);
   if (!parsed.is_object()) return strange;
   try {
-    return Description{parsed.at("qemu").get<std::string>(),
-                       parsed.at("arguments").get<std::vector<std::string>>(),
-                       parsed.at("memory").get<std::uint64_t>()};
+    Description description{parsed.at("qemu").get<std::string>(),
+                            parsed.at("arguments").get<std::vector<std::string>>(),
+                            parsed.at("memory").get<std::uint64_t>(),
+                            {},
+                            {},
+                            {}};
+    // What follows an earlier version does not write.
+    description.helpers = parsed.value("helpers", description.helpers);
+    auto wait_for = common::parse_wait_for(parsed.value("wait-for", std::vector<std::string>()));
+    if (!wait_for) return strange;
+    description.wait_for = std::move(*wait_for);
+    description.cpu = cpu_model_of(parsed.value("cpu", json()));
+    return description;
   } catch (const json::exception&) {
     return strange;
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config.h"
+#include "cpu_model.h"
 
 namespace handover::vmm {
 
@@ -16,9 +17,15 @@ struct Description {
   std::string qemu;
   std::vector<std::string> arguments;
   std::uint64_t memory = 0;
+  std::vector<std::vector<std::string>> helpers;
+  std::vector<common::WaitFor> wait_for;  ///< what the operator named, and what QEMU had
+  CpuModel cpu;                           ///< as the guest knows it
 
   bool operator==(const Description&) const = default;
 };
+
+/// Would both be configured alike?
+bool is_same_guest(const Description& one, const Description& other);
 
 Description description_of(const Config& config);
 std::string to_text(const Description& description);

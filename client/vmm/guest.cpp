@@ -8,12 +8,17 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <filesystem>
 
+#include "advice.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "counter.h"
+#include "requirements.h"
+#include "survey.h"
 
 namespace handover::vmm {
 
@@ -28,6 +33,8 @@ constexpr std::uint64_t state_token = 2;
 // A daemon that is gone for so long can neither finish the update nor thaw anyone.
 constexpr std::uint64_t orphan_usec = 60'000'000;
 constexpr std::uint64_t kill_usec = 10'000'000;
+constexpr std::uint64_t look_again_usec = 100'000;     // for what is missing
+constexpr std::uint64_t start_again_usec = 1'000'000;  // a QEMU that did not start
 
 /// A tenth is left for the answer to arrive in time.
 Deadline deadline_of(const client::Call& call, std::uint64_t limit_usec) {
@@ -38,6 +45,29 @@ Deadline deadline_of(const client::Call& call, std::uint64_t limit_usec) {
 unsigned hugepage_flags(std::uint64_t bytes) {
   if (bytes == 0) return 0;
   return MFD_HUGETLB | static_cast<unsigned>(__builtin_ctzll(bytes)) << MFD_HUGE_SHIFT;
+}
+
+/// Where QEMU begins its relative paths.
+std::string own_directory() {
+  std::error_code error;
+  return std::filesystem::current_path(error).string();
+}
+
+/// What of the host this guest has now, and will need again.
+std::vector<common::WaitFor> needed_again(const Description& description, const Config& config) {
+  const auto directory = own_directory();
+  auto needed = requirements_of(description.arguments, directory);
+  // Helpers of ours make their sockets themselves.
+  if (description.helpers.empty()) {
+    for (const auto& socket : sockets_of(description.arguments, directory)) {
+      needed.push_back({common::WaitFor::Kind::path, socket});
+    }
+  }
+  needed = present(std::move(needed));
+  for (const auto& wanted : config.wait_for) {
+    if (std::find(needed.begin(), needed.end(), wanted) == needed.end()) needed.push_back(wanted);
+  }
+  return needed;
 }
 
 void answer(client::Call& call, const client::Result<void>& outcome) {
@@ -74,12 +104,20 @@ client::Result<void> Guest::start() {
   if (auto made = shutdown_timer_.attach(event_, [this] { shut_down_harder(); }); !made)
     return made;
 
+  if (auto made = again_timer_.attach(event_, [this] { try_again(); }); !made) return made;
+  if (auto made = clock_.attach(event_); !made) return made;
+
   tell("waiting");
-  if (client_->state() == HANDOVER_CLIENT_RESTORING) return {};  // on_restore() goes on
-  if (auto made = make_memory(); !made) return made;
-  auto started = start_qemu(description_, Qemu::Begin::fresh);
-  if (!started) common::leave_handoverd(connection_, preservation_, client_);
-  return started;
+  awaits_restore_ = client_->state() == HANDOVER_CLIENT_RESTORING;
+  if (awaits_restore_) return {};  // on_restore() goes on
+  start_deadline_ = now_usec() + config_.limits.restore;
+  auto begun = make_memory();
+  if (begun) begun = begin();
+  if (!begun) {
+    common::leave_handoverd(connection_, preservation_, client_);
+    tell("ended");
+  }
+  return begun;
 }
 
 client::Result<void> Guest::register_client() {
@@ -114,16 +152,70 @@ std::vector<common::Preservation::Item> Guest::items() const {
   return {{ram_token, ram_.get()}, {state_token, state_->fd()}};
 }
 
-client::Result<void> Guest::start_qemu(const Description& description, Qemu::Begin begin) {
-  auto qemu = Qemu::start(description, ram_.get(), begin, config_.limits);
-  if (!qemu) return qemu.error();
+/// The first start, as soon as there is what the operator wants to be there.
+client::Result<void> Guest::begin() {
+  if (const auto missing = common::what_is_missing(config_.wait_for); !missing.empty()) {
+    if (now_usec() >= start_deadline_) return client::Error{"", missing, ENOENT};
+    wait_for(missing);
+    return {};
+  }
+  return start_qemu(Qemu::Begin::fresh);
+}
+
+void Guest::wait_for(const std::string& missing) {
+  if (missing != missing_) say(SD_NOTICE, missing);
+  missing_ = missing;
+  again_timer_.start(look_again_usec);
+}
+
+void Guest::try_again() {
+  if (restore_call_) {
+    try_to_restore();
+    return;
+  }
+  if (qemu_ || awaits_restore_) return;
+  auto begun = begin();
+  if (begun) return;
+  say(SD_ERR, begun.error().message);
+  common::leave_handoverd(connection_, preservation_, client_);
+  leave(own_failure);
+}
+
+client::Result<void> Guest::start_qemu(Qemu::Begin begin) {
+  if (!description_.helpers.empty()) {
+    auto helpers =
+        start_helpers(description_.helpers, sockets_of(description_.arguments, own_directory()),
+                      now_usec() + config_.limits.start);
+    if (!helpers) return helpers.error();
+    helpers_ = std::move(*helpers);
+  }
+  auto qemu = Qemu::start(description_, ram_.get(), begin, config_.limits);
+  if (!qemu) {
+    helpers_.clear();
+    return qemu.error();
+  }
   qemu_.emplace(std::move(*qemu));
   qemu_->monitor().on_event([this](const Event& event) { on_event(event); });
   if (auto watched = watch_qemu(); !watched) return watched;
   if (begin == Qemu::Begin::fresh) {
+    const Deadline deadline = now_usec() + config_.limits.start;
+    auto cpu = look_at_cpu(qemu_->peer(), deadline);
+    if (!cpu) return cpu.error();
+    description_.cpu = std::move(*cpu);
+    if (auto looked = look_around(deadline); !looked) return looked;
     motion_ = Motion::running;
     tell("running");
   }
+  return {};
+}
+
+/// What this QEMU was made of, and what it needed: by that the next one is judged.
+client::Result<void> Guest::look_around(Deadline deadline) {
+  inventory_.reset();
+  description_.wait_for = needed_again(description_, config_);
+  auto inventory = take_inventory(qemu_->peer(), deadline);
+  if (!inventory) return inventory.error();
+  inventory_ = std::move(*inventory);
   return {};
 }
 
@@ -150,6 +242,7 @@ void Guest::drop_qemu() {
   process_.forget();
   monitor_source_.reset();
   qemu_.reset();
+  helpers_.clear();
 }
 
 void Guest::on_prepare(client::Call call) {
@@ -165,11 +258,43 @@ client::Result<void> Guest::check(Deadline deadline) {
                              "' is not preserved: " + preservation_.reason(),
                          EBUSY};
   }
-  auto portable = check_portable(qemu_->peer(), deadline);
+  auto portable = check_unchanged(deadline);
+  if (portable) portable = check_surroundings();
+  if (portable) portable = check_portable(qemu_->peer(), deadline);
   if (portable) return {};
   return client::Error{
       "", "The guest '" + options_.name + "' cannot be carried: " + portable.error().message,
       portable.error().code};
+}
+
+/// Would the next QEMU be what this one is?
+client::Result<void> Guest::check_unchanged(Deadline deadline) {
+  if (!inventory_) {
+    return client::Error{"", "QEMU did not say at its start what it is made of: restart the guest.",
+                         EBUSY};
+  }
+  auto now = take_inventory(qemu_->peer(), deadline);
+  if (!now) return now.error();
+  const auto found = obstacles(*inventory_, *now);
+  if (found.empty()) return {};
+  std::string more;
+  if (found.size() > 1) more = " There is more (" + std::to_string(found.size() - 1) + ").";
+  return client::Error{"", found.front() + more, EBUSY};
+}
+
+/// Is there still what the next QEMU will need?
+client::Result<void> Guest::check_surroundings() {
+  if (auto why = tsc_obstacle(description_.arguments, description_.cpu); !why.empty()) {
+    return client::Error{"", why, EBUSY};
+  }
+  if (auto missing = common::what_is_missing(description_.wait_for); !missing.empty()) {
+    return client::Error{"", missing, ENOENT};
+  }
+  for (const auto& helper : helpers_) {
+    if (helper.runs()) continue;
+    return client::Error{"", "The helper '" + helper.name() + "' has ended.", ECHILD};
+  }
+  return {};
 }
 
 void Guest::on_freeze(client::Call call) {
@@ -188,18 +313,23 @@ void Guest::on_freeze(client::Call call) {
 client::Result<void> Guest::freeze(Deadline deadline) {
   if (!qemu_) return client::Error{"", "The guest '" + options_.name + "' does not run.", ESRCH};
   if (auto begun = state_->begin(to_text(description_)); !begun) return begun;
-  auto state = run_state(qemu_->peer(), deadline);
+  // What has changed since Prepare is looked for while the guest still runs.
+  if (auto unchanged = check_unchanged(deadline); !unchanged) return unchanged;
+  auto state = state_to_carry(qemu_->peer(), deadline);
   if (!state) return state.error();
-  ran_ = *state == "running";
+  stood_as_ = *state;
+  const bool ran = stood_as_ == "running";
 
   stopped_at_ = read_counter();
   motion_ = Motion::stopped;  // also if no answer comes: QEMU may obey it later
-  if (auto stopped = stop_guest(qemu_->peer(), deadline); !stopped) return stopped;
+  if (ran) {
+    if (auto stopped = stop_guest(qemu_->peer(), deadline); !stopped) return stopped;
+  }
   if (auto saved = save_state(qemu_->peer(), *state_, deadline); !saved) {
     cancel_saving(qemu_->peer(), now_usec() + config_.limits.command);
     return saved;
   }
-  state_->complete(stopped_at_, ran_);
+  state_->complete(stopped_at_, ran);
   motion_ = Motion::frozen;
   tell("frozen");
   return {};
@@ -219,57 +349,141 @@ client::Result<void> Guest::thaw() {
   if (motion_ == Motion::running) return {};
   if (!qemu_) {
     say(SD_NOTICE, "QEMU has ended while the guest was frozen: a new one takes it over.");
-    auto resumed = resume_from_state(Place::same_kernel, now_usec() + config_.limits.restore);
-    if (!resumed) {
-      // There is nothing left to thaw.
-      motion_ = Motion::running;
-      drop_qemu();
-    }
-    return resumed;
+    return take_over();
   }
-  if (ran_) {
-    auto continued = continue_guest(qemu_->peer(), now_usec() + config_.limits.command);
-    // One that hangs was told nevertheless, and goes on as soon as it hears it.
-    if (!continued && continued.error().code == ETIMEDOUT) motion_ = Motion::running;
-    if (!continued) return continued;
-  }
+  if (stood_as_ != "running") return stand_as_before();
+  auto continued = continue_guest(qemu_->peer(), now_usec() + config_.limits.command);
+  // One that hangs was told nevertheless, and goes on as soon as it hears it.
+  if (!continued && continued.error().code == ETIMEDOUT) motion_ = Motion::running;
+  if (!continued) return continued;
+  put_back();
   const auto header = state_->header();
   runs_again({false, usec_since(stopped_at_), header ? header.value().state_bytes : 0});
   return {};
 }
 
+/// A guest that did not run. QEMU knows no way back from a state that is written to a guest that is
+/// paused or off; a new one that reads the state does.
+client::Result<void> Guest::stand_as_before() {
+  const Deadline deadline = now_usec() + config_.limits.command;
+  auto now = run_state(qemu_->peer(), deadline);
+  if (!now) return now.error();
+  if (*now != stood_as_ && motion_ == Motion::frozen) return take_over();
+  if (*now != stood_as_ && stood_as_ == "paused") {
+    say(SD_WARNING, "The guest was paused, and runs for an instant: QEMU failed half-way.");
+    if (auto continued = continue_guest(qemu_->peer(), deadline); !continued) return continued;
+    if (auto stopped = stop_guest(qemu_->peer(), deadline); !stopped) return stopped;
+  } else if (*now != stood_as_) {
+    say(SD_ERR, "QEMU failed half-way: the guest was '" + stood_as_ + "', and is '" + *now + "'.");
+  }
+  put_back();
+  const auto header = state_->header();
+  runs_again({false, usec_since(stopped_at_), header ? header.value().state_bytes : 0});
+  return {};
+}
+
+/// In this kernel: a new QEMU goes on with the state.
+client::Result<void> Guest::take_over() {
+  const Deadline deadline = now_usec() + config_.limits.restore;
+  auto header = read_description();
+  client::Result<void> outcome;
+  if (!header) outcome = header.error();
+  drop_qemu();
+  if (outcome) outcome = start_qemu(Qemu::Begin::incoming);
+  if (outcome) outcome = load(*header, Place::same_kernel, deadline);
+  if (!outcome) {
+    // There is nothing left to thaw.
+    motion_ = Motion::running;
+    drop_qemu();
+  }
+  return outcome;
+}
+
+void Guest::put_back() {
+  auto put = put_settings_back(qemu_->peer(), now_usec() + config_.limits.command);
+  if (!put) say(SD_NOTICE, put.error().message);
+}
+
 void Guest::runs_again(const Carried& carried) {
   motion_ = Motion::running;
   carried_ = carried;
-  say(SD_INFO, std::string("The guest goes on ") +
+  missing_.clear();
+  const bool ran = stood_as_ == "running";
+  say(SD_INFO, (ran ? "The guest goes on " : "The guest is '" + stood_as_ + "' as before ") +
                    (carried.restored ? "in the new kernel" : "without an update") +
                    ": stopped for " + std::to_string(carried.stopped_usec / 1000) + " ms, state " +
                    std::to_string(carried.state_bytes) + " bytes, memory " +
                    std::to_string(description_.memory) + " bytes, not copied.");
   tell("running");
+  if (ran && !config_.guest_agent.empty()) clock_.set(config_.guest_agent);
 }
 
 void Guest::on_restore(client::Call call) {
-  auto restored = restore(deadline_of(call, config_.limits.restore));
-  if (!restored) {
-    say(SD_ERR, "The guest '" + options_.name + "' did not come back: " + restored.error().message);
-    call.fail(restored.error().message);
+  awaits_restore_ = true;
+  start_deadline_ = deadline_of(call, config_.limits.restore);
+  restore_call_.emplace(std::move(call));
+  preservation_.lost();
+  if (auto retrieved = retrieve(); !retrieved) {
+    restored(retrieved);
+    return;
+  }
+  // The daemon died after the guest had gone on, and asks once more (docs/dbus.md, Restore).
+  if (qemu_ && motion_ == Motion::running) {
+    restored({});
+    return;
+  }
+  try_to_restore();
+}
+
+/// A new QEMU with the RAM that is there and the state that was written. Also where the old one is
+/// still there (the emulated backend): an update is then tried from end to end.
+///
+/// In a new kernel we are called before file systems are mounted, devices are found and links are
+/// made, so that much may not be there yet.
+void Guest::try_to_restore() {
+  auto header = read_description();
+  if (!header) {
+    restored(header.error());
+    return;
+  }
+  if (const auto missing = common::what_is_missing(description_.wait_for); !missing.empty()) {
+    if (now_usec() >= start_deadline_) {
+      restored(client::Error{"", missing, ENOENT});
+    } else {
+      wait_for(missing);
+    }
+    return;
+  }
+  drop_qemu();
+  if (auto started = start_qemu(Qemu::Begin::incoming); !started) {
+    drop_qemu();
+    if (now_usec() + start_again_usec >= start_deadline_) {
+      restored(started);
+      return;
+    }
+    if (started.error().message != missing_) say(SD_WARNING, started.error().message);
+    missing_ = started.error().message;
+    again_timer_.start(start_again_usec);
+    return;
+  }
+  auto loaded = load(*header, Place::next_kernel, start_deadline_);
+  restored(loaded ? renew_state_room() : loaded);
+}
+
+void Guest::restored(const client::Result<void>& outcome) {
+  auto call = std::move(*restore_call_);
+  restore_call_.reset();
+  if (!outcome) {
+    say(SD_ERR, "The guest '" + options_.name + "' did not come back: " + outcome.error().message);
+    call.fail(outcome.error().message);
     // A new guest in place of the old one would be a silent loss: the next start is a fresh one.
     leave(own_failure);
     return;
   }
+  awaits_restore_ = false;
   call.done();
   // For the next update. The daemon finishes the incoming session of this name upon the answer.
   preservation_.begin_again(items());
-}
-
-client::Result<void> Guest::restore(Deadline deadline) {
-  preservation_.lost();
-  if (auto retrieved = retrieve(); !retrieved) return retrieved;
-  // The daemon died after the guest had gone on, and asks once more (docs/dbus.md, Restore).
-  if (qemu_ && motion_ == Motion::running) return {};
-  if (auto resumed = resume_from_state(Place::next_kernel, deadline); !resumed) return resumed;
-  return renew_state_room();
 }
 
 client::Result<void> Guest::retrieve() {
@@ -288,24 +502,51 @@ client::Result<void> Guest::retrieve() {
   return {};
 }
 
-/// A new QEMU with the RAM that is there and the state that was written. Also where the old one is
-/// still there (the emulated backend): an update is then tried from end to end.
-client::Result<void> Guest::resume_from_state(Place place, Deadline deadline) {
+client::Result<StateHeader> Guest::read_description() {
   auto header = state_->header();
-  if (!header) return header.error();
+  if (!header) return header;
   auto description = parse_description(state_->description(*header));
   if (!description) return description.error();
-  if (!(*description == description_of(config_))) {
+  if (!is_same_guest(*description, description_)) {
     say(SD_NOTICE, options_.config + " has changed: it counts when the guest is started afresh.");
   }
   description_ = *description;
-  drop_qemu();
-  if (auto started = start_qemu(description_, Qemu::Begin::incoming); !started) return started;
-  if (auto loaded = load_state(qemu_->peer(), *state_, *header, deadline); !loaded) return loaded;
-  if (header->ran) {
-    if (auto runs = continue_guest(qemu_->peer(), deadline); !runs) return runs;
+  return header;
+}
+
+/// The guest does not ask again what its processor can do.
+client::Result<void> Guest::check_cpu(Deadline deadline) {
+  auto now = look_at_cpu(qemu_->peer(), deadline);
+  if (!now) return now.error();
+  for (const auto& difference : differs(description_.cpu, *now)) {
+    say(SD_WARNING, "The guest's processor is another one: its " + difference + ".");
   }
-  runs_again({place == Place::next_kernel, usec_since(header->stopped_at), header->state_bytes});
+  const auto missing = lacks(description_.cpu, *now);
+  if (missing.empty()) return {};
+  std::string all;
+  for (const auto& one : missing) all += (all.empty() ? "" : ", ") + one;
+  return client::Error{"",
+                       "The processor that QEMU has for the guest here lacks what the guest knows "
+                       "of it: " +
+                           all + ".",
+                       ENOTSUP};
+}
+
+/// Into the QEMU that waits for it.
+client::Result<void> Guest::load(const StateHeader& header, Place place, Deadline deadline) {
+  if (auto good = check_cpu(deadline); !good) return good;
+  const auto& peer = qemu_->peer();
+  if (auto loaded = load_state(peer, *state_, header, deadline); !loaded) return loaded;
+  if (header.ran) {
+    if (auto runs = continue_guest(peer, deadline); !runs) return runs;
+  }
+  const auto stopped = usec_since(header.stopped_at);
+  auto state = run_state(peer, deadline);
+  if (!state) return state.error();
+  stood_as_ = *state;
+  put_back();
+  if (auto looked = look_around(deadline); !looked) say(SD_WARNING, looked.error().message);
+  runs_again({place == Place::next_kernel, stopped, header.state_bytes});
   return {};
 }
 
@@ -320,6 +561,11 @@ client::Result<void> Guest::renew_state_room() {
 
 void Guest::on_registered(client::Client::State state) {
   if (state != HANDOVER_CLIENT_NEW) return;  // Restore or Thaw comes; both see to everything
+  if (awaits_restore_ && !qemu_) {
+    say(SD_ERR, "The guest '" + options_.name + "' did not come back: handoverd has lost it.");
+    leave(own_failure);
+    return;
+  }
   // The daemon is another one, and not in an update of ours.
   if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
   preservation_.attempt();
@@ -327,6 +573,9 @@ void Guest::on_registered(client::Client::State state) {
 
 void Guest::on_disconnected(const client::Error& error) {
   say(SD_NOTICE, error.message);
+  restore_call_.reset();  // asked again by whoever comes
+  again_timer_.stop();
+  if (!qemu_ && !awaits_restore_) again_timer_.start(look_again_usec);
   preservation_.doubt();
   if (motion_ != Motion::running) orphan_timer_.start(orphan_usec);
 }
@@ -378,6 +627,7 @@ void Guest::on_qemu_ended(const siginfo_t& info) {
   qemu_->has_ended();
   monitor_source_.reset();
   qemu_.reset();
+  helpers_.clear();
   if (motion_ == Motion::frozen) {
     say(SD_WARNING, "QEMU has ended, but the guest's state is complete.");
     tell("frozen");
@@ -406,6 +656,8 @@ void Guest::tell(const char* state) {
   status.name = options_.name;
   status.state = state;
   status.pid = qemu_ ? qemu_->pid() : 0;
+  status.program = getpid();
+  status.program_start = start_of(status.program);
   if (qemu_) status.version = qemu_->version();
   status.ram_bytes = description_.memory;
   status.state_room = state_ ? state_->size() : config_.state;

@@ -17,6 +17,9 @@
 #include "common/preservation.h"
 #include "common/registration.h"
 #include "config.h"
+#include "guest_clock.h"
+#include "helper.h"
+#include "inventory.h"
 #include "options.h"
 #include "qemu.h"
 #include "state_memory.h"
@@ -46,7 +49,11 @@ class Guest {
 
   client::Result<void> register_client();
   client::Result<void> make_memory();
-  client::Result<void> start_qemu(const Description& description, Qemu::Begin begin);
+  client::Result<void> begin();
+  client::Result<void> start_qemu(Qemu::Begin begin);
+  client::Result<void> look_around(Deadline deadline);
+  void wait_for(const std::string& missing);
+  void try_again();
   client::Result<void> watch_qemu();
   void drop_qemu();
   [[nodiscard]] std::vector<common::Preservation::Item> items() const;
@@ -59,14 +66,22 @@ class Guest {
   void on_disconnected(const client::Error& error);
 
   client::Result<void> check(Deadline deadline);
+  client::Result<void> check_unchanged(Deadline deadline);
+  client::Result<void> check_surroundings();
   client::Result<void> freeze(Deadline deadline);
   client::Result<void> thaw();
-  client::Result<void> restore(Deadline deadline);
+  client::Result<void> stand_as_before();
+  client::Result<void> take_over();
+  void try_to_restore();
+  void restored(const client::Result<void>& outcome);
   client::Result<void> retrieve();
   enum class Place { same_kernel, next_kernel };
-  client::Result<void> resume_from_state(Place place, Deadline deadline);
+  client::Result<StateHeader> read_description();
+  client::Result<void> check_cpu(Deadline deadline);
+  client::Result<void> load(const StateHeader& header, Place place, Deadline deadline);
   client::Result<void> renew_state_room();
   void runs_again(const Carried& carried);
+  void put_back();
 
   void on_event(const Event& event);
   void on_monitor_readable();
@@ -84,7 +99,9 @@ class Guest {
   common::Preservation preservation_;
   client::Fd ram_;
   std::optional<StateMemory> state_;
+  std::vector<Helper> helpers_;
   std::optional<Qemu> qemu_;
+  std::optional<Inventory> inventory_;  ///< of this QEMU when it was started
   std::optional<Carried> carried_;
 
   enum class Motion {
@@ -93,14 +110,19 @@ class Guest {
     frozen,   ///< and its state is complete
   };
   Motion motion_ = Motion::running;
-  bool ran_ = true;               ///< the guest ran before it was stopped: nobody had paused it
-  std::uint64_t stopped_at_ = 0;  ///< read_counter()
-  int shutdown_step_ = 0;         ///< how hard the guest was asked to end
+  std::string stood_as_ = "running";          ///< the run state before it was stopped
+  std::uint64_t stopped_at_ = 0;              ///< read_counter()
+  int shutdown_step_ = 0;                     ///< how hard the guest was asked to end
+  bool awaits_restore_ = false;               ///< nothing is started unless Restore comes
+  std::optional<client::Call> restore_call_;  ///< waits for what QEMU needs
+  Deadline start_deadline_ = 0;               ///< of that, and of the first start
+  std::string missing_;                       ///< what was said to be missing
 
   common::Signals signals_;
   common::Child process_;
   common::Source monitor_source_;
-  common::Timer orphan_timer_, shutdown_timer_;
+  common::Timer orphan_timer_, shutdown_timer_, again_timer_;
+  GuestClock clock_;
   std::optional<client::Client> client_;  // last: its callbacks use the rest
 };
 

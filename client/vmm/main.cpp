@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "advice.h"
 #include "common/loop.h"
 #include "config.h"
 #include "guest.h"
@@ -64,7 +65,11 @@ int act(RunOptions options) {
 
 int act(const CheckOptions& options) {
   auto config = usable_config(options.config);
-  return config ? 0 : complain(config.error(), wrong_usage);
+  if (!config) return complain(config.error(), wrong_usage);
+  for (const auto& advice : advice_on(config->arguments)) {
+    fprintf(stderr, "handover-vmm: %s: %s\n", options.config.c_str(), advice.c_str());
+  }
+  return 0;
 }
 
 int act(const StatusOptions& options) {

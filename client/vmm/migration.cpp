@@ -23,6 +23,10 @@ constexpr int poll_ms = 2;
 
 enum class Purpose { rehearsal, transfer };
 
+// The mode made for a kernel update lifts what only hinders a migration to another host. And from
+// then on QEMU knows how a guest that slept was before.
+constexpr int first_with_mode = 9;
+
 struct Pipe {
   client::Fd reader;
   client::Fd writer;
@@ -59,20 +63,22 @@ std::string text_of(const json& object, const char* name) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-client::Result<void> set_up(const Peer& peer, Purpose purpose, Deadline deadline) {
+client::Result<void> set_migration(const Peer& peer, bool ignores_shared, bool pauses,
+                                   const char* mode, Deadline deadline) {
   const auto capability = [](const char* name, bool on) {
     return json{{"capability", name}, {"state", on}};
   };
-  const json capabilities = {
-      {"capabilities",
-       {capability("x-ignore-shared", true),
-        capability("pause-before-switchover", purpose == Purpose::rehearsal)}}};
+  const json capabilities = {{"capabilities",
+                              {capability("x-ignore-shared", ignores_shared),
+                               capability("pause-before-switchover", pauses)}}};
   auto set = peer.call("migrate-set-capabilities", capabilities, deadline);
   if (!set) return set.error();
-  // The mode made for this lifts what only hinders a migration to another host.
-  constexpr int first_with_mode = 9;
   if (peer.version.major < first_with_mode) return {};
-  return nothing_of(peer.call("migrate-set-parameters", {{"mode", "cpr-reboot"}}, deadline));
+  return nothing_of(peer.call("migrate-set-parameters", {{"mode", mode}}, deadline));
+}
+
+client::Result<void> set_up(const Peer& peer, Purpose purpose, Deadline deadline) {
+  return set_migration(peer, true, purpose == Purpose::rehearsal, "cpr-reboot", deadline);
 }
 
 client::Result<void> pass(const Peer& peer, const client::Fd& fd, Deadline deadline) {
@@ -151,15 +157,6 @@ client::Result<void> check_memory(const Peer& peer, Deadline deadline) {
   return {};
 }
 
-client::Result<void> check_run_state(const Peer& peer, Deadline deadline) {
-  auto state = run_state(peer, deadline);
-  if (!state) return state.error();
-  for (const char* good : {"running", "paused", "shutdown", "suspended"}) {
-    if (*state == good) return {};
-  }
-  return client::Error{"", "The guest is in the state '" + *state + "'.", EBUSY};
-}
-
 /// What QEMU has written so far is taken and forgotten.
 void drain(const client::Fd& reader) {
   std::array<char, 65536> buffer = {};
@@ -197,19 +194,22 @@ client::Result<void> end_rehearsal(const Peer& peer, const std::string& before, 
   auto now = run_state(peer, deadline);
   if (!now) return now.error();
   // Cancelled in the moment in which it had stopped, QEMU lets the guest run again by itself.
-  if (*now == before || before != "running") return {};
+  if (*now == before) return {};
   return continue_guest(peer, deadline);
 }
 
+/// Only with a guest that runs: QEMU before 8.1 does not find its way back from the end of a
+/// rehearsal to any other state ("postmigrate" for good), and nobody who paused a guest has asked
+/// for it.
 client::Result<void> rehearse(const Peer& peer, Deadline deadline) {
   auto before = run_state(peer, deadline);
   if (!before) return before.error();
+  if (*before != "running") return {};
   // QEMU 9.1 and later take nothing but pipes and sockets: no /dev/null. What QEMU writes while it
   // holds the lock that its monitor needs, the list of its memory, fits into it.
   auto pipe = make_pipe();
   if (!pipe) return pipe.error();
   if (auto made = make_nonblocking(pipe->reader); !made) return made;
-  if (auto set = set_up(peer, Purpose::rehearsal, deadline); !set) return set;
   if (auto passed = pass(peer, pipe->writer, deadline); !passed) return passed;
   pipe->writer.reset();
   if (auto begun = migrate(peer, "migrate", deadline); !begun) return begun;
@@ -242,11 +242,32 @@ client::Result<void> continue_guest(const Peer& peer, Deadline deadline) {
   return nothing_of(peer.call("cont", nullptr, deadline));
 }
 
-client::Result<void> check_portable(const Peer& peer, Deadline deadline) {
-  for (const auto check : {check_run_state, check_blockers, check_memory, rehearse}) {
-    if (auto passed = check(peer, deadline); !passed) return passed;
+client::Result<std::string> state_to_carry(const Peer& peer, Deadline deadline) {
+  auto state = run_state(peer, deadline);
+  if (!state) return state.error();
+  for (const char* good : {"running", "paused", "shutdown"}) {
+    if (*state == good) return state;
   }
-  return {};
+  if (*state == "suspended" && peer.version.major >= first_with_mode) return state;
+  const char* why = *state == "suspended" ? ", which QEMU before 9.0 cannot carry." : ".";
+  return client::Error{"", "The guest is in the state '" + *state + "'" + why, EBUSY};
+}
+
+client::Result<void> check_portable(const Peer& peer, Deadline deadline) {
+  if (auto state = state_to_carry(peer, deadline); !state) return state.error();
+  // Before QEMU is asked what is in the way: that depends on its mode.
+  if (auto set = set_up(peer, Purpose::rehearsal, deadline); !set) return set;
+  client::Result<void> outcome;
+  for (const auto check : {check_blockers, check_memory, rehearse}) {
+    if (outcome) outcome = check(peer, deadline);
+  }
+  auto put_back =
+      put_settings_back(peer, std::max(deadline, common::now_usec() + peer.command_usec));
+  return outcome ? put_back : outcome;
+}
+
+client::Result<void> put_settings_back(const Peer& peer, Deadline deadline) {
+  return set_migration(peer, false, false, "normal", deadline);
 }
 
 client::Result<void> save_state(const Peer& peer, StateMemory& memory, Deadline deadline) {

@@ -27,10 +27,16 @@ client::Result<std::string> run_state(const Peer& peer, Deadline deadline);
 client::Result<void> stop_guest(const Peer& peer, Deadline deadline);
 client::Result<void> continue_guest(const Peer& peer, Deadline deadline);
 
-/// Can this guest be carried? An error names what is in the way. The guest may stand still for some
-/// milliseconds: that a device's state cannot be saved QEMU tells only when a migration begins, so
-/// one is begun, to nowhere, and cancelled.
+/// The run state, if a guest can be carried in it.
+client::Result<std::string> state_to_carry(const Peer& peer, Deadline deadline);
+
+/// Can this guest be carried? An error names what is in the way. A guest that runs may stand still
+/// for some milliseconds: that a device's state cannot be saved QEMU tells only when a migration
+/// begins, so one is begun, to nowhere, and cancelled. All is then as it was.
 client::Result<void> check_portable(const Peer& peer, Deadline deadline);
+
+/// QEMU's settings for migrations, as it had them at its start.
+client::Result<void> put_settings_back(const Peer& peer, Deadline deadline);
 
 /// Writes the device state of a guest that stands still, which stays so.
 client::Result<void> save_state(const Peer& peer, StateMemory& memory, Deadline deadline);

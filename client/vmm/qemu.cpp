@@ -39,9 +39,16 @@ bool prepare_qemu(int ram, int monitor) {
       dup2(nothing, STDIN_FILENO) < 0) {
     return false;
   }
-  // Nobody could look after a guest that outlives us, and its memory might be preserved.
+  // Nobody could look after a guest that outlives us, and its memory might be preserved. (The guard
+  // does the same for one that changes its user, a moment later.)
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || setpgid(0, 0) < 0) return false;
   return common::forget_parent();
+}
+
+void kill_and_wait(pid_t pid) {
+  kill(pid, SIGKILL);
+  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
 }
 
 client::Error too_old(const Version& version) {
@@ -83,7 +90,12 @@ client::Result<Qemu> Qemu::start(const Description& description, int ram, Begin 
   if (!pid) return pid.error();
   theirs.reset();  // a QEMU that ends is then seen at once
 
-  Qemu qemu(*pid, std::move(ours), limits.command);
+  auto guard = Guard::over(*pid);
+  if (!guard) {
+    kill_and_wait(*pid);
+    return guard.error();
+  }
+  Qemu qemu(*pid, std::move(*guard), std::move(ours), limits.command);
   auto version = qemu.monitor_.greet(common::now_usec() + limits.start);
   if (!version) {
     return client::Error{"", "QEMU did not start: " + version.error().message,
@@ -99,15 +111,14 @@ client::Result<Qemu> Qemu::start(const Description& description, int ram, Begin 
 
 Qemu::Qemu(Qemu&& other) noexcept
     : pid_(std::exchange(other.pid_, 0)),
+      guard_(std::move(other.guard_)),
       monitor_(std::move(other.monitor_)),
       version_(other.version_),
       command_usec_(other.command_usec_) {}
 
 Qemu::~Qemu() {
   if (pid_ == 0) return;
-  kill(pid_, SIGKILL);
-  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  kill_and_wait(pid_);
 }
 
 }  // namespace handover::vmm

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "description.h"
+#include "guard.h"
 #include "migration.h"
 
 namespace handover::vmm {
@@ -36,10 +37,14 @@ class Qemu {
   void has_ended() { pid_ = 0; }
 
  private:
-  Qemu(pid_t pid, client::Fd socket, std::uint64_t command_usec)
-      : pid_(pid), monitor_(std::move(socket)), command_usec_(command_usec) {}
+  Qemu(pid_t pid, Guard guard, client::Fd socket, std::uint64_t command_usec)
+      : pid_(pid),
+        guard_(std::move(guard)),
+        monitor_(std::move(socket)),
+        command_usec_(command_usec) {}
 
   pid_t pid_;  ///< 0: none, or not ours any more
+  Guard guard_;
   Monitor monitor_;
   Version version_;
   std::uint64_t command_usec_;

@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "common/file.h"
 
@@ -32,6 +35,7 @@ std::string to_json(const Status& status) {
   json object = {{"name", status.name},
                  {"state", status.state},
                  {"pid", status.pid},
+                 {"program", {{"pid", status.program}, {"start", status.program_start}}},
                  {"qemu", {{"major", status.version.major}, {"minor", status.version.minor}}},
                  {"ram_bytes", status.ram_bytes},
                  {"state_room", status.state_room}};
@@ -50,6 +54,10 @@ client::Result<Status> parse_status(const std::string& text) {
     status.name = object.at("name").get<std::string>();
     status.state = object.at("state").get<std::string>();
     status.pid = object.at("pid").get<pid_t>();
+    if (const auto program = object.find("program"); program != object.end()) {
+      status.program = program->at("pid").get<pid_t>();
+      status.program_start = program->at("start").get<std::uint64_t>();
+    }
     status.version = {object.at("qemu").at("major").get<int>(),
                       object.at("qemu").at("minor").get<int>()};
     status.ram_bytes = object.at("ram_bytes").get<std::uint64_t>();
@@ -101,13 +109,29 @@ client::Result<void> write_status(const std::string& directory, const Status& st
   return {};
 }
 
+std::uint64_t start_of(pid_t process) {
+  auto text = common::read_file("/proc/" + std::to_string(process) + "/stat");
+  if (!text) return 0;
+  // proc_pid_stat(5): pid (name) state …, the start is the 22nd; the name may hold spaces.
+  constexpr int fields_between = 20;
+  std::istringstream rest(text->substr(std::min(text->rfind(')') + 1, text->size())));
+  std::string field;
+  for (int i = 0; i < fields_between; ++i) rest >> field;
+  return std::strtoull(field.c_str(), nullptr, 10);
+}
+
 client::Result<Status> read_status(const std::string& directory, const std::string& name) {
   auto text = common::read_file(status_path(directory, name));
   if (!text && text.error().code == ENOENT) {
     return client::Error{"", "There is no guest '" + name + "' here.", ENOENT};
   }
   if (!text) return text.error();
-  return parse_status(*text);
+  auto status = parse_status(*text);
+  if (status && status->program != 0 && start_of(status->program) != status->program_start) {
+    status->state = "ended";
+    status->pid = 0;
+  }
+  return status;
 }
 
 }  // namespace handover::vmm

@@ -31,6 +31,8 @@ struct Status {
   std::uint64_t ram_bytes = 0;
   std::uint64_t state_room = 0;
   std::optional<Carried> carried;
+  pid_t program = 0;                ///< handover-vmm's
+  std::uint64_t program_start = 0;  ///< by which it is told from a later one of that number
 };
 
 std::string to_json(const Status& status);
@@ -41,6 +43,9 @@ std::string to_lines(const Status& status);
 std::string status_path(const std::string& directory, const std::string& name);
 /// Puts it in place of the earlier one, in one step; makes the directory.
 client::Result<void> write_status(const std::string& directory, const Status& status);
+/// When the process was started, in ticks since the boot; 0 if it is not there.
+std::uint64_t start_of(pid_t process);
+/// A program that is gone had no time to say that its guest has ended.
 client::Result<Status> read_status(const std::string& directory, const std::string& name);
 
 }  // namespace handover::vmm

@@ -4,9 +4,9 @@
 namespace handover::backend {
 
 std::vector<Keeper> choose(const ChoiceInput& input) {
-  // LUO would fill the holes with pages, preserve each, and give a file without holes back.
+  // LUO would fill the holes with pages and preserve each of them.
   const bool holes = input.type.sparse;
-  // LUO does not look whether the module has the file already; the module does look.
+  // The module finds out whether somebody has the file already. LUO does not.
   const bool perhaps_taken = input.type.preservable && input.frozen == Frozen::unknown;
   if (input.main == Keeper::tracker || (input.module_there && (holes || perhaps_taken))) {
     return {Keeper::tracker, Keeper::luo};

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Which of the kernel's two keepers is asked first to preserve a file. Pure: no calls.
+// Which keeper is asked first to preserve a file. Pure: makes no calls.
 #pragma once
 
 #include <vector>
 
 #include "backend/descriptor.h"
+#include "core/words.h"
 
 namespace handover::backend {
 
-enum class Keeper { luo, tracker };
-
 struct ChoiceInput {
   FileType type;
-  Frozen frozen = Frozen::no;  ///< meant for shmem files; no for others
+  Frozen frozen = Frozen::no;  ///< no for what is not shmem
   Keeper main = Keeper::luo;   ///< what the session prefers
   bool module_there = false;
 };
 
-/// Whom to ask, in this order; the next one only if the one before cannot keep such a file.
+/// The keepers to ask, in this order. Ask the second only if the first cannot keep such a file.
 std::vector<Keeper> choose(const ChoiceInput& input);
 
 }  // namespace handover::backend

@@ -1,24 +1,37 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The kernel's LUO and the companion module as one backend: each descriptor goes where it can be
-// kept best, one session may have tokens in both.
+// The kernel's LUO and the companion module as one backend. Each descriptor goes to the keeper that
+// suits it best (choice.h), and a session can have tokens in both.
 #pragma once
 
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "backend/backend.h"
-#include "backend/choice.h"
 
 namespace handover::backend {
 
-/// Both halves, shared by the composites that prefer the one and the other.
 struct Halves {
   std::shared_ptr<Backend> luo;
   std::shared_ptr<Backend> tracker;
-  /// False: nothing new goes to the tracker. What it holds of an earlier kernel comes back still.
+  /// False: nothing new goes to the tracker. What it has of an earlier kernel is still given back.
   bool tracker_allowed = true;
+
+  [[nodiscard]] Backend& of(Keeper keeper) const { return keeper == Keeper::luo ? *luo : *tracker; }
 };
 
-/// Is named as its main half is. The manifest is kept by luo, and read from either.
-std::unique_ptr<Backend> make_composite(Halves halves, Keeper main);
+class Composite final : public Backend {
+ public:
+  explicit Composite(Halves halves) : halves_(std::move(halves)) {}
+
+  [[nodiscard]] bool available(Keeper keeper) const override;
+  Result<std::unique_ptr<Session>> create(const std::string& name, Keeper keeper,
+                                          const Limits& limits) override;
+  Result<Adoption> adopt(Adopted& adopted) override;
+  std::shared_ptr<void> hold() override { return halves_.luo->hold(); }
+
+ private:
+  Halves halves_;
+};
 
 }  // namespace handover::backend

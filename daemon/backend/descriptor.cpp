@@ -110,9 +110,9 @@ Result<FileType> examine(int fd) {
   const bool shmem = file_system.f_type == TMPFS_MAGIC && ::fcntl(fd, F_GET_SEALS) >= 0;
   Words words = words_of(fd, status, file_system, shmem);
   FileType type;
-  type.kind = shmem                                   ? (status.st_nlink > 0 ? "tmpfs" : "memfd")
-              : file_system.f_type == HUGETLBFS_MAGIC ? "hugetlb"
-                                                      : "fd";
+  type.kind = shmem ? (status.st_nlink > 0 ? Kind::tmpfs : Kind::memfd)
+              : file_system.f_type == HUGETLBFS_MAGIC ? Kind::hugetlb
+                                                      : Kind::fd;
   type.sparse = shmem && has_holes(status);
   type.bytes = S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : 0;
   type.noun = std::move(words.noun);

@@ -9,14 +9,15 @@
 
 #include "core/error.h"
 #include "core/unique_fd.h"
+#include "core/words.h"
 
 namespace handover::backend {
 
-/// Whether somebody in the kernel holds the size of a file, as preserving it does.
+/// Whether the kernel keeps a file from changing its size, as it does when the file is preserved.
 enum class Frozen { no, yes, unknown };
 
 struct FileType {
-  std::string kind;         ///< Descriptor::kind: "memfd", "tmpfs", "hugetlb" or "fd"
+  Kind kind = Kind::fd;     ///< memfd, tmpfs, hugetlb or fd
   std::uint64_t bytes = 0;  ///< file size; 0 if it has none
   std::string noun;         ///< "a pipe", "a hugetlb memfd"
   std::string advice;       ///< what to do in place of preserving it; "" for a memfd
@@ -30,9 +31,9 @@ struct FileType {
 /// invalid_argument if `fd` is no open descriptor or was opened with O_PATH.
 Result<FileType> examine(int fd);
 
-/// Whether a shmem file is preserved by anybody (mm/shmem.c: SHMEM_F_MAPPING_FROZEN). LUO sets the
-/// mark without looking, and would take it away together with the tracker's: look before it is
-/// asked. unknown: `fd` is read-only or the file sealed against writing, so that it does not tell.
+/// Whether a shmem file is preserved by either keeper (mm/shmem.c: SHMEM_F_MAPPING_FROZEN). LUO
+/// does not look at this mark before it sets it, and later removes it together with the tracker's:
+/// so look before LUO is asked. unknown if `fd` is read-only or the file is sealed against writing.
 Frozen frozen(int fd, const FileType& type);
 
 /// A duplicate with CLOEXEC. invalid_argument for a bad descriptor; io.

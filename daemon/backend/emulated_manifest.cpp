@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "backend/memory_file.h"
+#include "backend/slots.h"
 
 namespace handover::backend {
 namespace {
@@ -30,53 +30,51 @@ Result<std::string> process_identity() {
 
 }  // namespace
 
-Result<void> EmulatedManifest::seal(std::string_view text) {
+Result<void> EmulatedManifest::replace(std::string_view base) {
   const auto identity = process_identity();
   if (!identity) return fail(identity.error());
-  const std::string whole = std::string(mark) + *identity + "\n" + std::string(text);
-  if (!memory_) {
-    auto memory = make_memory_file("handoverd-manifest", whole.size());
-    if (!memory) return fail(memory.error());
-    memory_ = std::move(*memory);
-  } else if (::ftruncate(memory_.get(), static_cast<off_t>(whole.size())) < 0) {
-    return fail_errno("cannot resize the manifest's memfd");
-  }
-  adopted_ = false;
-  return write_memory_file(memory_.get(), whole);
+  auto done = SlotManifest::replace(std::string(mark) + *identity + "\n" + std::string(base));
+  if (done) came_back_.reset();
+  return done;
 }
 
 Result<std::optional<std::string>> EmulatedManifest::unseal() {
-  if (!memory_ || !adopted_) return std::nullopt;
+  if (!came_back_ || read_) return std::nullopt;
   const auto identity = process_identity();
   if (!identity) return fail(identity.error());
-  const auto whole = read_memory_file(memory_.get());
+  const auto whole = read_slots(came_back_.get());
   if (!whole) {
-    return fail(ErrorCode::state_lost,
-                "cannot read the earlier daemon's manifest: " + whole.error().message,
-                whole.error().sys_errno);
+    return fail(damaged({ErrorCode::state_lost,
+                         "cannot read the earlier daemon's manifest: " + whole.error().message,
+                         whole.error().sys_errno}));
   }
   const std::string own = std::string(mark) + *identity + "\n";
+  read_ = true;
   if (!whole->starts_with(own)) return std::nullopt;
-  memory_.reset();
-  adopted_ = false;
   return whole->substr(own.size());
 }
 
-std::vector<Session::StoredFd> EmulatedManifest::stored_fds() const {
-  if (!memory_) return {};
-  return {Session::StoredFd{"s", memory_.get()}};
+Result<void> EmulatedManifest::release() {
+  if (read_) came_back_.reset();
+  return {};
 }
 
-Result<void> EmulatedManifest::adopt(std::vector<Adopted::Part> parts) {
+std::vector<Session::StoredFd> EmulatedManifest::stored_fds() const {
+  const int fd = came_back_ ? came_back_.get() : memory();
+  if (fd < 0) return {};
+  return {Session::StoredFd{session_part, fd}};
+}
+
+Result<void> EmulatedManifest::adopt(std::vector<Adopted::Part>& parts) {
   for (Adopted::Part& part : parts) {
-    if (part.part != "s") continue;
-    const auto text = read_memory_file(part.fd.get());
+    if (part.part != session_part || !part.fd) continue;
+    const auto text = read_slots(part.fd.get());
     if (!text) return fail(text.error());
     if (!text->starts_with(mark)) {
       return fail(ErrorCode::io, "what came back for the manifest is no manifest");
     }
-    memory_ = std::move(part.fd);
-    adopted_ = true;
+    came_back_ = std::move(part.fd);
+    read_ = false;
     return {};
   }
   return fail(ErrorCode::io, "nothing that came back is the manifest");

@@ -7,22 +7,26 @@
 #include <string_view>
 #include <vector>
 
-#include "backend/backend.h"
+#include "backend/slot_manifest.h"
 
 namespace handover::backend {
 
-class EmulatedManifest {
+class EmulatedManifest final : public SlotManifest {
  public:
-  Result<void> seal(std::string_view text);
-  /// The text that this process wrote before its re-exec: an execve() keeps the process, a crash
-  /// and restart does not, and then the text is no message from an "earlier kernel".
-  Result<std::optional<std::string>> unseal();
-  [[nodiscard]] std::vector<Session::StoredFd> stored_fds() const;
-  Result<void> adopt(std::vector<Adopted::Part> parts);
+  Result<void> replace(std::string_view base) override;
+  /// Returns only a text that this process wrote before its re-exec. A daemon that was restarted
+  /// after a crash is another process, and has no "earlier kernel".
+  Result<std::optional<std::string>> unseal() override;
+  Result<void> release() override;
+  [[nodiscard]] std::vector<Session::StoredFd> stored_fds() const override;
+  Result<void> adopt(std::vector<Adopted::Part>& parts) override;
 
  private:
-  UniqueFd memory_;
-  bool adopted_ = false;
+  /// Nothing to do: the re-exec passes stored_fds() on.
+  Result<void> keep(int /*memory*/) override { return {}; }
+
+  UniqueFd came_back_;  ///< of the earlier process, until release()
+  bool read_ = false;   ///< came_back_ is
 };
 
 }  // namespace handover::backend

@@ -27,74 +27,99 @@ Result<UniqueFd> make_marker(const std::string& name) {
 
 }  // namespace
 
-Result<std::unique_ptr<EmulatedSession>> EmulatedSession::create(
-    std::shared_ptr<EmulatedKernel> kernel, const std::string& name) {
+Result<std::unique_ptr<Session>> EmulatedSession::create(std::shared_ptr<EmulatedKernel> kernel,
+                                                         const std::string& name) {
   auto marker = make_marker(name);
   if (!marker) return fail(marker.error());
   if (!kernel->claim_name(name)) return fail(session_name_taken(name));
   std::unique_ptr<EmulatedSession> session(new EmulatedSession(std::move(kernel), name, false));
   session->marker_ = std::move(*marker);
+  session->name_claimed_ = true;
   return session;
 }
 
-Result<std::unique_ptr<EmulatedSession>> EmulatedSession::adopt(
-    std::shared_ptr<EmulatedKernel> kernel, Adopted adopted) {
-  std::map<std::string, UniqueFd> parts;
-  for (Adopted::Part& part : adopted.parts) parts[part.part] = std::move(part.fd);
-  UniqueFd marker = std::move(parts["s"]);
-  const bool complete =
-      !adopted.tokens.empty() &&
-      std::all_of(adopted.tokens.begin(), adopted.tokens.end(), [&](const Descriptor& descriptor) {
-        return static_cast<bool>(parts["t" + std::to_string(descriptor.token)]);
-      });
-  if (!marker && !adopted.incoming && complete) {
-    // The daemon died while it was being made anew (unpreserve(), preserve_again()).
-    auto made = make_marker(adopted.name);
-    if (!made) return fail(made.error());
-    marker = std::move(*made);
-  }
-  if (!marker) {
-    return fail(ErrorCode::io, "nothing came back for session \"" + adopted.name + "\"");
-  }
-  const auto text = read_memory_file(marker.get());
-  if (!text || *text != marker_text(adopted.name)) {
-    return fail(ErrorCode::io,
-                "what came back for session \"" + adopted.name + "\" is no mark of that session");
-  }
-  if (!adopted.incoming && !kernel->claim_name(adopted.name)) {
-    return fail(session_name_taken(adopted.name));
-  }
+Result<Adoption> EmulatedSession::adopt(std::shared_ptr<EmulatedKernel> kernel, Adopted& adopted) {
   std::unique_ptr<EmulatedSession> session(
       new EmulatedSession(std::move(kernel), adopted.name, adopted.incoming));
-  session->marker_ = std::move(marker);
-  for (Descriptor& descriptor : adopted.tokens) {
-    Held held;
-    held.descriptor = std::move(descriptor);
-    held.fd = std::move(parts["t" + std::to_string(held.descriptor.token)]);
-    if (held.fd) {
-      auto type = examine(held.fd.get());
-      if (!type) return fail(type.error());
-      if (!session->kernel_->claim_file(*type)) return fail(already_preserved(*type));
-      held.type = std::move(*type);
-    } else if (!adopted.incoming) {
-      continue;  // no longer preserved: describe() says so
-    }
-    session->held_.emplace(held.descriptor.token, std::move(held));
+  if (!adopted.incoming) {
+    session->name_claimed_ = session->kernel_->claim_name(adopted.name);
+    if (!session->name_claimed_) return fail(session_name_taken(adopted.name));
   }
-  return session;
+  auto losses = session->take_over(adopted);
+  if (!losses) return fail(losses.error());
+  return Adoption{std::move(session), std::move(*losses), {}};
+}
+
+Result<std::vector<Loss>> EmulatedSession::take_over(Adopted& adopted) {
+  const auto find = [&](Part wanted) -> UniqueFd* {
+    for (Adopted::Part& part : adopted.parts) {
+      if (part.part == wanted && part.fd) return &part.fd;
+    }
+    return nullptr;
+  };
+  UniqueFd* const marker = find(session_part);
+  std::vector<std::pair<Held, UniqueFd*>> there;
+  for (const Descriptor& descriptor : adopted.tokens) {
+    UniqueFd* const fd = find(token_part(descriptor.token));
+    if (fd == nullptr) {
+      lost_[descriptor.token] = {descriptor.token,
+                                 token_of(name_, descriptor.token) +
+                                     " was preserved and did not come back; its contents are lost"};
+      continue;
+    }
+    auto type = examine(fd->get());
+    if (!type) return fail(type.error());
+    Held held;
+    held.descriptor = descriptor;
+    held.type = std::move(*type);
+    there.emplace_back(std::move(held), fd);
+  }
+  // The daemon may have died while it made the session anew.
+  if (marker == nullptr && (incoming_ || there.empty())) {
+    return fail(incoming_ ? ErrorCode::no_such_session : ErrorCode::io,
+                "nothing came back for session \"" + name_ + "\"");
+  }
+  if (marker != nullptr) {
+    const auto text = read_memory_file(marker->get());
+    if (!text || *text != marker_text(name_)) {
+      return fail(ErrorCode::io,
+                  "what came back for session \"" + name_ + "\" is no mark of that session");
+    }
+  }
+  auto made = marker != nullptr ? UniqueFd() : make_marker(name_);
+  if (!made) return fail(made.error());
+  for (auto one = there.begin(); one != there.end(); ++one) {
+    if (kernel_->claim_file(one->first.type)) continue;
+    for (auto claimed = there.begin(); claimed != one; ++claimed) {
+      kernel_->release_file(claimed->first.type);
+    }
+    return fail(already_preserved(one->first.type));
+  }
+  // From here on nothing can fail.
+  marker_ = marker != nullptr ? std::move(*marker) : std::move(*made);
+  for (auto& [held, fd] : there) {
+    held.fd = std::move(*fd);
+    held_.emplace(held.descriptor.token, std::move(held));
+  }
+  std::vector<Loss> losses;
+  for (const auto& [token, loss] : lost_) losses.push_back(loss);
+  return losses;
 }
 
 EmulatedSession::~EmulatedSession() { release(); }
 
 void EmulatedSession::release() {
-  for (const auto& [token, held] : held_) {
-    if (held.fd) kernel_->release_file(held.type);
-  }
+  for (const auto& [token, held] : held_) kernel_->release_file(held.type);
   held_.clear();
-  if (!incoming_ && !discarded_) kernel_->release_name(name_);
+  if (name_claimed_) kernel_->release_name(name_);
+  name_claimed_ = false;
+  marker_.reset();
 }
 
-Result<Descriptor> EmulatedSession::preserve(std::uint64_t token, int fd) {
+Result<Session::Preserved> EmulatedSession::preserve(std::uint64_t token, int fd,
+                                                     std::optional<Keeper> only,
+                                                     const std::string& /*cgroup*/) {
+  if (only && *only != keeper()) return fail(other_backend(name_, keeper(), *only));
   if (incoming_) return fail(is_incoming_error(name_, "preserving"));
   if (held_.contains(token)) return fail(token_taken(name_, token));
   auto type = examine(fd);
@@ -104,10 +129,11 @@ Result<Descriptor> EmulatedSession::preserve(std::uint64_t token, int fd) {
   if (!copy) return fail(copy.error());
   if (!kernel_->claim_file(*type)) return fail(already_preserved(*type));
   Held held;
-  held.descriptor = Descriptor{token, type->kind, type->bytes, "emulated"};
+  held.descriptor = Descriptor{token, type->kind, type->bytes, keeper()};
   held.type = std::move(*type);
   held.fd = std::move(*copy);
-  return held_.emplace(token, std::move(held)).first->second.descriptor;
+  const Held& there = held_.emplace(token, std::move(held)).first->second;
+  return Preserved{there.descriptor, {StoredFd{token_part(token), there.fd.get()}}, ""};
 }
 
 Result<void> EmulatedSession::unpreserve(std::uint64_t token) {
@@ -119,37 +145,32 @@ Result<void> EmulatedSession::unpreserve(std::uint64_t token) {
   return {};
 }
 
-Result<UniqueFd> EmulatedSession::retrieve(std::uint64_t token) {
-  if (!incoming_ || finished_) return fail(not_incoming_error(name_));
+Result<Session::Retrieved> EmulatedSession::retrieve(std::uint64_t token,
+                                                     const std::string& /*cgroup*/) {
+  if (!incoming_ || !marker_) return fail(not_incoming_error(name_));
+  if (const auto lost = lost_.find(token); lost != lost_.end()) {
+    return fail(ErrorCode::state_lost, lost->second.sentence);
+  }
   const auto found = held_.find(token);
   if (found == held_.end()) return fail(no_such_token(name_, token));
-  Held& held = found->second;
-  if (held.retrieved) return fail(already_retrieved(name_, token));
-  if (!held.fd) {
-    return fail(ErrorCode::state_lost, "token " + std::to_string(token) + " of session \"" + name_ +
-                                           "\" was preserved and did not come back; its contents "
-                                           "are lost");
-  }
-  auto copy = duplicate_fd(held.fd.get());
-  if (copy) held.retrieved = true;
-  return copy;
+  auto copy = duplicate_fd(found->second.fd.get());
+  if (!copy) return fail(copy.error());
+  return Retrieved{std::move(*copy), /*once=*/false, ""};
 }
 
 Result<void> EmulatedSession::finish() {
-  if (!incoming_ || finished_) return fail(not_incoming_error(name_));
+  if (!incoming_ || !marker_) return fail(not_incoming_error(name_));
   release();
-  marker_.reset();
-  finished_ = true;
   return {};
 }
 
 Result<void> EmulatedSession::discard() {
   if (incoming_) return fail(is_incoming_error(name_, "discarding"));
   release();
-  marker_.reset();
-  discarded_ = true;
   return {};
 }
+
+bool EmulatedSession::holds(std::uint64_t token) const { return held_.contains(token); }
 
 std::vector<Descriptor> EmulatedSession::describe() const {
   std::vector<Descriptor> descriptors;
@@ -160,7 +181,7 @@ std::vector<Descriptor> EmulatedSession::describe() const {
 
 std::optional<UniqueFd> EmulatedSession::duplicate(std::uint64_t token) const {
   const auto found = held_.find(token);
-  if (found == held_.end() || !found->second.fd) return std::nullopt;
+  if (found == held_.end()) return std::nullopt;
   auto copy = duplicate_fd(found->second.fd.get());
   if (!copy) return std::nullopt;
   return std::move(*copy);
@@ -173,9 +194,9 @@ Result<void> EmulatedSession::preserve_again(const std::function<Result<void>()>
 
 std::vector<Session::StoredFd> EmulatedSession::stored_fds() const {
   std::vector<StoredFd> stored;
-  if (marker_) stored.push_back(StoredFd{"s", marker_.get()});
+  if (marker_) stored.push_back(StoredFd{session_part, marker_.get()});
   for (const auto& [token, held] : held_) {
-    if (held.fd) stored.push_back(StoredFd{"t" + std::to_string(token), held.fd.get()});
+    stored.push_back(StoredFd{token_part(token), held.fd.get()});
   }
   return stored;
 }

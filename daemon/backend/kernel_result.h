@@ -4,9 +4,17 @@
 
 #include <tl/expected.hpp>
 
+#include "core/error.h"
+
 namespace handover::backend {
 
 template <typename T>
 using KernelResult = tl::expected<T, int>;
+
+/// Whether a call that failed so may succeed a little later, with nothing changed in between.
+inline bool is_passing(int sys_errno) {
+  return nature_of(ErrorCode::io, sys_errno) == Nature::passing;
+}
+inline bool is_passing(const Error& error) { return error.nature == Nature::passing; }
 
 }  // namespace handover::backend

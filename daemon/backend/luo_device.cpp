@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <limits>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -16,19 +16,72 @@
 namespace handover::backend {
 namespace {
 
-/// Others open the device for the moment of a call too: PID 1 while it boots and while it shuts
-/// down.
-constexpr std::chrono::milliseconds open_limit(2000);
+/// The device's one descriptor, shared by all who use it at the same time. A descriptor for each of
+/// them would have our own threads answer EBUSY to each other.
+class SharedDescriptor {
+ public:
+  explicit SharedDescriptor(std::function<int()> open_it) : open_it_(std::move(open_it)) {}
+
+  /// Counts a user. The descriptor closes with the last one.
+  void use() {
+    const std::lock_guard lock(mutex_);
+    ++users_;
+  }
+  void release() {
+    const std::lock_guard lock(mutex_);
+    if (--users_ == 0) fd_.reset();
+  }
+  /// For a user; valid for as long as he is one.
+  KernelResult<int> get() {
+    const std::lock_guard lock(mutex_);
+    if (!fd_) fd_.reset(open_it_());
+    if (!fd_) return tl::unexpected<int>(errno);
+    return fd_.get();
+  }
+
+ private:
+  std::function<int()> open_it_;
+  std::mutex mutex_;
+  unsigned users_ = 0;
+  UniqueFd fd_;
+};
+
+class DescriptorUser {
+ public:
+  explicit DescriptorUser(std::shared_ptr<SharedDescriptor> shared) : shared_(std::move(shared)) {
+    shared_->use();
+  }
+  DescriptorUser(const DescriptorUser&) = delete;
+  DescriptorUser& operator=(const DescriptorUser&) = delete;
+  ~DescriptorUser() { shared_->release(); }
+
+ private:
+  std::shared_ptr<SharedDescriptor> shared_;
+};
 
 template <typename Request>
-KernelResult<void> call(int fd, unsigned long number, Request& request) {
+KernelResult<void> luo_call(int fd, unsigned long number, Request& request) {
   if (::ioctl(fd, number, &request) < 0) return tl::unexpected<int>(errno);
   return {};
 }
 
-class Device final : public LuoDevice {
+class RealLuoDevice final : public LuoDevice {
  public:
-  explicit Device(std::string path) : path_(std::move(path)) {}
+  explicit RealLuoDevice(std::function<int()> open_it)
+      : shared_(std::make_shared<SharedDescriptor>(std::move(open_it))) {}
+
+  std::shared_ptr<void> hold() override {
+    auto user = std::make_shared<DescriptorUser>(shared_);
+    (void)shared_->get();  // or the next call opens it
+    return user;
+  }
+
+  KernelResult<void> open() override {
+    const DescriptorUser user(shared_);
+    const auto fd = shared_->get();
+    if (!fd) return tl::unexpected<int>(fd.error());
+    return {};
+  }
 
   KernelResult<UniqueFd> create_session(const std::string& name) override {
     return by_name<abi::CreateSession>(abi::create_session, name);
@@ -38,35 +91,32 @@ class Device final : public LuoDevice {
     return by_name<abi::RetrieveSession>(abi::retrieve_session, name);
   }
 
-  KernelResult<void> preserve_fd(int session, std::uint64_t token, int fd) override {
+  int preserve_fd(int session, std::uint64_t token, int fd) noexcept override {
     abi::PreserveFd request = {};
     request.size = sizeof(request);
     request.fd = fd;
     request.token = token;
-    return call(session, abi::preserve_fd, request);
+    return ::ioctl(session, abi::preserve_fd, &request) < 0 ? -errno : 0;
   }
 
-  KernelResult<UniqueFd> retrieve_fd(int session, std::uint64_t token) override {
+  int retrieve_fd(int session, std::uint64_t token) noexcept override {
     abi::RetrieveFd request = {};
     request.size = sizeof(request);
     request.fd = -1;
     request.token = token;
-    if (auto done = call(session, abi::retrieve_fd, request); !done) {
-      return tl::unexpected<int>(done.error());
-    }
-    return UniqueFd(request.fd);  // the kernel opens it O_CLOEXEC
+    return ::ioctl(session, abi::retrieve_fd, &request) < 0 ? -errno : request.fd;
   }
 
   KernelResult<void> finish(int session) override {
     abi::Finish request = {};
     request.size = sizeof(request);
-    return call(session, abi::finish, request);
+    return luo_call(session, abi::finish, request);
   }
 
   KernelResult<std::string> session_name(int session) override {
     abi::GetName request = {};
     request.size = sizeof(request);
-    if (auto done = call(session, abi::get_name, request); !done) {
+    if (auto done = luo_call(session, abi::get_name, request); !done) {
       return tl::unexpected<int>(done.error());
     }
     const auto* begin = reinterpret_cast<const char*>(request.name);
@@ -82,44 +132,40 @@ class Device final : public LuoDevice {
     request.fd = -1;
     std::copy(name.begin(), name.end(), request.name);
 
-    auto device = retry_while(EBUSY, open_limit, [this]() -> KernelResult<UniqueFd> {
-      UniqueFd fd(::open(path_.c_str(), O_RDWR | O_CLOEXEC));
-      if (!fd) return tl::unexpected<int>(errno);
-      return fd;
-    });
-    if (!device) return device;
-    if (auto done = call(device->get(), number, request); !done) {
+    const DescriptorUser user(shared_);
+    const auto device = shared_->get();
+    if (!device) return tl::unexpected<int>(device.error());
+    if (auto done = luo_call(*device, number, request); !done) {
       return tl::unexpected<int>(done.error());
     }
     return UniqueFd(request.fd);
   }
 
-  std::string path_;
+  std::shared_ptr<SharedDescriptor> shared_;
 };
 
 }  // namespace
 
 std::shared_ptr<LuoDevice> open_luo_device(std::string path) {
-  return std::make_shared<Device>(std::move(path));
+  return open_luo_device(
+      [path = std::move(path)] { return ::open(path.c_str(), O_RDWR | O_CLOEXEC); });
 }
 
-KernelResult<UniqueFd> retry_while(int transient, std::chrono::milliseconds limit,
-                                   const std::function<KernelResult<UniqueFd>()>& attempt) {
-  using Clock = std::chrono::steady_clock;
+std::shared_ptr<LuoDevice> open_luo_device(std::function<int()> open_it) {
+  return std::make_shared<RealLuoDevice>(std::move(open_it));
+}
+
+bool Retry::again(int sys_errno) {
   constexpr std::chrono::milliseconds longest_pause(50);
-  const Clock::time_point deadline = Clock::now() + limit;
-  std::chrono::milliseconds pause(1);
-  for (;;) {
-    auto result = attempt();
-    if (result || result.error() != transient || Clock::now() + pause > deadline) return result;
-    std::this_thread::sleep_for(pause);
-    pause = std::min(pause * 2, longest_pause);
-  }
-}
-
-bool is_incoming(LuoDevice& device, int session) {
-  const auto refused = device.preserve_fd(session, std::numeric_limits<std::uint64_t>::max(), -1);
-  return !refused && refused.error() == EINVAL;
+  const auto after_pause = std::chrono::steady_clock::now() + pause_;
+  const bool may_pass =
+      std::any_of(transient_.begin(), transient_.end(), [&](const Transient& one) {
+        return one.sys_errno == sys_errno && after_pause <= begin_ + one.patience;
+      });
+  if (!may_pass) return false;
+  std::this_thread::sleep_for(pause_);
+  pause_ = std::min(pause_ * 2, longest_pause);
+  return true;
 }
 
 }  // namespace handover::backend

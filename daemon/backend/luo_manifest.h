@@ -1,46 +1,46 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The daemon's manifest in a LUO session of its own, "handoverd".
-//
-// Layout, which an older or newer handoverd must find too: tokens 0, 1, … each hold a memfd with a
-// text and zeroes behind it; the highest token is the valid one. A text that fits is written in
-// place (the contents of a preserved memfd may change, its size may not); one that does not gets a
-// larger memfd under the next token, so that there is no instant without a manifest.
+// Other versions of handoverd read this: tokens 0, 1, … are memfds with the manifest in slots
+// (slots.h), or with the text alone in older versions. The highest token is valid. When a memfd
+// becomes too small, a larger one is preserved under the next token, so that there is always one.
+// LUO cannot unpreserve the small one.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
-#include "backend/backend.h"
 #include "backend/luo_device.h"
-#include "backend/luo_session.h"
+#include "backend/slot_manifest.h"
 
 namespace handover::backend {
 
-class LuoManifest {
+class LuoManifest final : public SlotManifest {
  public:
-  LuoManifest(std::shared_ptr<LuoDevice> device, LuoPatience patience)
+  explicit LuoManifest(std::shared_ptr<LuoDevice> device, LuoPatience patience = {})
       : device_(std::move(device)), patience_(patience) {}
 
-  Result<void> seal(std::string_view text);
-  Result<std::optional<std::string>> unseal();
-  [[nodiscard]] std::vector<Session::StoredFd> stored_fds() const;
-  Result<void> adopt(std::vector<Adopted::Part> parts);
+  Result<void> reach() override;
+  Result<std::optional<std::string>> unseal() override;
+  Result<void> release() override;
+  [[nodiscard]] std::vector<Session::StoredFd> stored_fds() const override;
+  Result<void> adopt(std::vector<Adopted::Part>& parts) override;
 
  private:
+  Result<void> keep(int memory) override;
   Result<void> make_session();
-  Result<void> preserve_larger(std::string_view text);
+  Result<std::string> read_newest();
+  Result<UniqueFd> retrieve_newest();
 
   std::shared_ptr<LuoDevice> device_;
   LuoPatience patience_;
   UniqueFd outgoing_;
-  UniqueFd memory_;  ///< what the highest token preserves, if this process made it
-  std::uint64_t memory_size_ = 0;
   std::uint64_t next_token_ = 0;
-  UniqueFd incoming_;  ///< given back by the service manager, not yet read
+  UniqueFd incoming_;  ///< the earlier kernel's, until release()
+  bool read_ = false;  ///< of incoming_
 };
 
 }  // namespace handover::backend

@@ -3,150 +3,225 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <utility>
 
 #include "backend/descriptor.h"
+#include "backend/luo_calls.h"
 #include "backend/refusal.h"
 
 namespace handover::backend {
 namespace {
 
-std::string token_part(std::uint64_t token) { return "t" + std::to_string(token); }
-
-UniqueFd take_part(std::vector<Adopted::Part>& parts, const std::string& name) {
-  for (Adopted::Part& part : parts) {
-    if (part.part == name) return std::move(part.fd);
-  }
-  return UniqueFd();
-}
-
-std::string joined(const std::vector<std::string>& sentences) {
-  std::string text;
-  for (const std::string& sentence : sentences) text += (text.empty() ? "" : "; ") + sentence;
-  return text;
+Adopted::Part* find_part(std::vector<Adopted::Part>& parts, Part wanted) {
+  const auto found = std::find_if(parts.begin(), parts.end(), [wanted](const Adopted::Part& part) {
+    return part.part == wanted && part.fd;
+  });
+  return found == parts.end() ? nullptr : &*found;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<LuoSession>> LuoSession::create(std::shared_ptr<LuoDevice> device,
-                                                       const std::string& name,
-                                                       LuoPatience patience) {
-  std::unique_ptr<LuoSession> session(new LuoSession(std::move(device), name, false, patience));
-  if (auto made = session->make_session(patience.create); !made) return fail(made.error());
+Result<std::unique_ptr<Session>> LuoSession::create(std::shared_ptr<LuoDevice> device,
+                                                    const std::string& name, LuoPatience patience,
+                                                    Charge charge) {
+  std::unique_ptr<LuoSession> session(
+      new LuoSession(std::move(device), name, false, patience, std::move(charge)));
+  if (auto made = session->make_session(patience, patience.create); !made) {
+    return fail(made.error());
+  }
   return session;
 }
 
-Result<std::unique_ptr<LuoSession>> LuoSession::retrieve(std::shared_ptr<LuoDevice> device,
-                                                         const std::string& name,
-                                                         LuoPatience patience) {
-  auto fd = device->retrieve_session(name);
+Result<Adoption> LuoSession::adopt(std::shared_ptr<LuoDevice> device, Adopted& adopted,
+                                   LuoPatience patience, Charge charge) {
+  Adopted::Part* const own = find_part(adopted.parts, session_part);
+  bool incoming = adopted.incoming;
+  if (own != nullptr) {
+    // The kernel is right and the record may be old.
+    const auto said = examine_session(*device, own->fd.get(), adopted.name);
+    if (!said) return fail(said.error());
+    incoming = *said;
+  }
+  std::unique_ptr<LuoSession> session(
+      new LuoSession(std::move(device), adopted.name, incoming, patience, std::move(charge)));
+  if (incoming) {
+    if (own != nullptr) {
+      session->session_ = std::move(own->fd);
+    } else if (auto retrieved = session->retrieve_session(); !retrieved) {
+      return fail(retrieved.error());
+    }
+    for (const Descriptor& one : adopted.tokens) session->bytes_.emplace(one.token, one.bytes);
+    return Adoption{std::move(session), {}, {}};
+  }
+
+  const bool anything =
+      std::any_of(adopted.tokens.begin(), adopted.tokens.end(), [&](const Descriptor& one) {
+        return find_part(adopted.parts, token_part(one.token)) != nullptr;
+      });
+  if (own == nullptr && !anything) {
+    return fail(ErrorCode::io, "session \"" + adopted.name +
+                                   "\" did not come back, nor anything that it preserved");
+  }
+  if (own != nullptr) session->session_ = std::move(own->fd);
+  session->take_over(adopted);
+  // The daemon may have died before the session was whole. If mend() fails, it is degraded.
+  (void)session->mend();
+  auto losses = session->take_losses();
+  return Adoption{std::move(session), std::move(losses), {}};
+}
+
+Result<void> LuoSession::retrieve_session() {
+  auto fd = device_->retrieve_session(name_);
   if (!fd && fd.error() == ENOENT) {
     return fail(ErrorCode::no_such_session,
-                "the earlier kernel left no session \"" + name + "\" here", ENOENT);
+                "the earlier kernel left no session \"" + name_ + "\" here", ENOENT);
   }
   if (!fd && fd.error() == EINVAL) {
     return fail(ErrorCode::state_lost,
-                "session \"" + name +
+                "session \"" + name_ +
                     "\" of the earlier kernel was retrieved by another process before (systemd "
                     "hands it to the service in whose fd store it was)",
                 EINVAL);
   }
-  if (!fd) return fail(device_error("retrieve", name, fd.error()));
-  std::unique_ptr<LuoSession> session(new LuoSession(std::move(device), name, true, patience));
-  session->session_ = std::move(*fd);
-  return session;
+  if (!fd) return fail(device_error("retrieve", name_, fd.error()));
+  session_ = std::move(*fd);
+  return {};
 }
 
-Result<std::unique_ptr<LuoSession>> LuoSession::adopt(std::shared_ptr<LuoDevice> device,
-                                                      Adopted adopted, LuoPatience patience) {
-  UniqueFd fd = take_part(adopted.parts, "s");
-  bool incoming = adopted.incoming;
-  if (fd) {
-    const auto name = device->session_name(fd.get());
-    if (!name) {
-      return fail_errno("what came back for session \"" + adopted.name + "\" is no LUO session",
-                        name.error());
+void LuoSession::take_over(Adopted& adopted) {
+  for (const Descriptor& descriptor : adopted.tokens) {
+    Adopted::Part* const part = find_part(adopted.parts, token_part(descriptor.token));
+    const auto in_kernel = is_in_kernel(descriptor.token);
+    if (part == nullptr && in_kernel == false) {
+      losses_.push_back({descriptor.token,
+                         token_of(name_, descriptor.token) +
+                             " is no longer preserved: the daemon died while it made the session "
+                             "anew, and this descriptor did not come back"});
+      continue;
     }
-    if (*name != adopted.name) {
-      return fail(ErrorCode::io, "what came back for session \"" + adopted.name +
-                                     "\" is the kernel's session \"" + *name + "\"");
-    }
-    // The kernel knows best: a stale note must not make a session of the old kernel look like ours.
-    incoming = is_incoming(*device, fd.get());
-  } else if (incoming) {
-    return retrieve(std::move(device), adopted.name, patience);
+    Held held;
+    held.descriptor = descriptor;
+    if (part != nullptr) held.fd = std::move(part->fd);
+    held.order = next_order_++;
+    held.in_kernel = in_kernel.value_or(!held.fd);
+    held_.emplace(descriptor.token, std::move(held));
   }
-
-  std::unique_ptr<LuoSession> session(
-      new LuoSession(std::move(device), adopted.name, incoming, patience));
-  if (!incoming) {
-    for (Descriptor& descriptor : adopted.tokens) {
-      UniqueFd part = take_part(adopted.parts, token_part(descriptor.token));
-      session->held_.push_back(Held{std::move(descriptor), std::move(part)});
-    }
-  }
-  if (fd) {
-    session->session_ = std::move(fd);
-    return session;
-  }
-  // The daemon died while the session was being made anew: with every descriptor at hand it can be.
-  if (auto complete = session->check_complete(std::nullopt); !complete || session->held_.empty()) {
-    return fail(ErrorCode::io, "session \"" + adopted.name +
-                                   "\" did not come back, and not all that it preserved did");
-  }
-  if (const auto lost = session->preserve_held(); !lost.empty()) {
-    return fail(ErrorCode::io,
-                "session \"" + adopted.name + "\" did not come back; " + joined(lost));
-  }
-  return session;
 }
 
-Result<Descriptor> LuoSession::preserve(std::uint64_t token, int fd) {
+std::optional<bool> LuoSession::is_in_kernel(std::uint64_t token) const {
+  if (!session_) return false;
+  // The kernel looks at the token before it looks at the descriptor, which is none
+  // (luo_preserve_file() in luo_file.c).
+  switch (device_->preserve_fd(session_.get(), token, -1)) {
+    case -EEXIST:
+      return true;
+    case -EBADF:
+      return false;
+    default:
+      return std::nullopt;
+  }
+}
+
+Result<Session::Preserved> LuoSession::preserve(std::uint64_t token, int fd,
+                                                std::optional<Keeper> only,
+                                                const std::string& cgroup) {
+  if (only && *only != keeper()) return fail(other_backend(name_, keeper(), *only));
   if (incoming_) return fail(is_incoming_error(name_, "preserving"));
-  if (find(token) != held_.end()) return fail(token_taken(name_, token));
+  if (holds(token)) return fail(token_taken(name_, token));
   auto type = examine(fd);
   if (!type) return fail(type.error());
   auto copy = duplicate_fd(fd);
   if (!copy) return fail(copy.error());
+  Preserved preserved;
   if (!session_) {
-    if (auto made = make_session(patience_.remake); !made) return fail(made.error());
+    if (auto done = complete(patience_); !session_) return fail(done.error());
+    preserved.stored = stored_fds();
   }
-  if (auto done = device_->preserve_fd(session_.get(), token, copy->get()); !done) {
-    return fail(preserve_error(name_, token, *type, done.error()));
+  const auto done =
+      charge_.run(cgroup, type->bytes,
+                  [device = device_.get(), session = session_.get(), token, file = copy->get()] {
+                    return device->preserve_fd(session, token, file);
+                  });
+  if (done.result < 0) {
+    Error error = preserve_error(name_, token, *type, -done.result);
+    if (done.result == -ENOMEM && done.charged) {
+      error.message += " (it is charged to cgroup " + cgroup + ": see its memory.max)";
+    }
+    return fail(std::move(error));
   }
-  Descriptor descriptor{token, type->kind, type->bytes, "luo"};
-  held_.push_back(Held{descriptor, std::move(*copy)});
-  return descriptor;
+  if (!done.why_here.empty()) preserved.warning = charged_here(token, done.why_here);
+  preserved.descriptor = Descriptor{token, type->kind, type->bytes, keeper()};
+  preserved.stored.push_back(StoredFd{token_part(token), copy->get()});
+  Held held;
+  held.descriptor = preserved.descriptor;
+  held.fd = std::move(*copy);
+  held.order = next_order_++;
+  held.in_kernel = true;
+  held_.emplace(token, std::move(held));
+  return preserved;
+}
+
+std::string LuoSession::charged_here(std::uint64_t token, const std::string& why) const {
+  return token_of(name_, token) + " is charged to handoverd, not to its owner: " + why;
 }
 
 Result<void> LuoSession::unpreserve(std::uint64_t token) {
   if (incoming_) return fail(is_incoming_error(name_, "unpreserving"));
-  const auto found = find(token);
+  const auto found = held_.find(token);
   if (found == held_.end()) return fail(no_such_token(name_, token));
-  if (auto complete = check_complete(token); !complete) return complete;
-  held_.erase(found);
-  return remake(nullptr);
+  if (session_ && !found->second.in_kernel) {
+    held_.erase(found);
+    return {};
+  }
+  if (auto checked = check_duplicates(token); !checked) return checked;
+  // No other process can open the device between closing the session and making it anew.
+  const auto device = hold_device();
+  if (!device) return fail(device.error());
+  auto taken_out = held_.extract(found);
+  let_go();
+  auto done = complete(patience_);
+  // The new session is without it, even if it is not whole. And what has no duplicate is dropped.
+  if (session_ || !taken_out.mapped().fd) return {};
+  taken_out.mapped().in_kernel = false;
+  held_.insert(std::move(taken_out));
+  return done;
 }
 
 Result<void> LuoSession::preserve_again(const std::function<Result<void>()>& between) {
   if (incoming_) return fail(is_incoming_error(name_, "preserving again"));
-  if (auto complete = check_complete(std::nullopt); !complete) return complete;
-  return remake(between);
+  if (held_.empty() && between) return between();
+  if (auto checked = check_duplicates(std::nullopt); !checked) return checked;
+  const auto device = hold_device();
+  if (!device) return fail(device.error());
+  let_go();
+  auto outcome = between ? between() : Result<void>{};
+  auto done = complete(patience_);
+  if (done) return outcome;
+  if (!outcome) done.error().message += "; before that: " + outcome.error().message;
+  return done;
 }
 
-Result<UniqueFd> LuoSession::retrieve(std::uint64_t token) {
+Result<Session::Retrieved> LuoSession::retrieve(std::uint64_t token, const std::string& cgroup) {
   if (!incoming_ || !session_) return fail(not_incoming_error(name_));
-  if (retrieved_.contains(token)) return fail(already_retrieved(name_, token));
-  auto fd = device_->retrieve_fd(session_.get(), token);
-  if (!fd && fd.error() == ENOENT) return fail(no_such_token(name_, token));
-  if (!fd) {
-    return fail_errno(
-        "token " + std::to_string(token) + " of session \"" + name_ +
-            "\" was preserved and the kernel cannot restore it; its contents are lost",
-        fd.error(), ErrorCode::state_lost);
+  const auto known = bytes_.find(token);
+  const std::uint64_t bytes = known == bytes_.end() ? 0 : known->second;
+  Retrieved retrieved;
+  auto given = retrieve_token(session_.get(), [&] {
+    auto done = charge_.run_if_room(cgroup, bytes,
+                                    [device = device_.get(), session = session_.get(), token] {
+                                      return device->retrieve_fd(session, token);
+                                    });
+    retrieved.warning = std::move(done.why_here);
+    return done.result;
+  });
+  if (given.fd) {
+    retrieved.fd = std::move(given.fd);
+    if (!retrieved.warning.empty()) retrieved.warning = charged_here(token, retrieved.warning);
+    return retrieved;
   }
-  retrieved_.insert(token);
-  return std::move(*fd);
+  if (given.sys_errno == ENOENT) return fail(no_such_token(name_, token));
+  if (given.for_ever) return fail(cannot_restore(token_of(name_, token), given.sys_errno));
+  return fail_errno("cannot retrieve " + token_of(name_, token) + " now; try again",
+                    given.sys_errno);
 }
 
 Result<void> LuoSession::finish() {
@@ -164,102 +239,127 @@ Result<void> LuoSession::discard() {
   if (incoming_) return fail(is_incoming_error(name_, "discarding"));
   held_.clear();
   session_.reset();  // the kernel drops it with the last descriptor
+  discarded_ = true;
   return {};
+}
+
+bool LuoSession::whole() const {
+  if (incoming_ || discarded_) return true;
+  return session_ && std::all_of(held_.begin(), held_.end(),
+                                 [](const auto& held) { return held.second.in_kernel; });
+}
+
+Result<void> LuoSession::mend() {
+  if (whole()) return {};
+  return complete(LuoPatience::none());
 }
 
 std::vector<Descriptor> LuoSession::describe() const {
   std::vector<Descriptor> descriptors;
   descriptors.reserve(held_.size());
-  for (const Held& held : held_) descriptors.push_back(held.descriptor);
-  std::sort(descriptors.begin(), descriptors.end(),
-            [](const Descriptor& a, const Descriptor& b) { return a.token < b.token; });
+  for (const auto& [token, held] : held_) descriptors.push_back(held.descriptor);
   return descriptors;
 }
 
 std::optional<UniqueFd> LuoSession::duplicate(std::uint64_t token) const {
-  const auto found = find(token);
-  if (found == held_.end() || !found->fd) return std::nullopt;
-  auto copy = duplicate_fd(found->fd.get());
+  const auto found = held_.find(token);
+  if (found == held_.end() || !found->second.fd) return std::nullopt;
+  auto copy = duplicate_fd(found->second.fd.get());
   if (!copy) return std::nullopt;
   return std::move(*copy);
 }
 
 std::vector<Session::StoredFd> LuoSession::stored_fds() const {
   std::vector<StoredFd> stored;
-  if (session_) stored.push_back(StoredFd{"s", session_.get()});
-  for (const Held& held : held_) {
-    if (held.fd) stored.push_back(StoredFd{token_part(held.descriptor.token), held.fd.get()});
+  if (session_) stored.push_back(StoredFd{session_part, session_.get()});
+  for (const auto& [token, held] : held_) {
+    if (held.fd) stored.push_back(StoredFd{token_part(token), held.fd.get()});
   }
   return stored;
 }
 
-Result<void> LuoSession::make_session(std::chrono::milliseconds patience) {
-  auto fd = retry_while(EEXIST, patience, [this]() { return device_->create_session(name_); });
+Result<void> LuoSession::make_session(const LuoPatience& patience,
+                                      std::chrono::milliseconds for_name) {
+  Retry retry({{EEXIST, for_name}, {EBUSY, patience.open}});
+  auto fd = device_->create_session(name_);
+  while (!fd && retry.again(fd.error())) fd = device_->create_session(name_);
   if (!fd && fd.error() == EEXIST) return fail(session_name_taken(name_));
   if (!fd) return fail(device_error("create", name_, fd.error()));
   session_ = std::move(*fd);
   return {};
 }
 
-Result<void> LuoSession::remake(const std::function<Result<void>()>& between) {
+void LuoSession::let_go() {
   session_.reset();
-  Result<void> outcome = between ? between() : Result<void>{};
-  const std::vector<std::string> lost = preserve_held();
-  if (lost.empty()) return outcome;
-  std::string message = joined(lost);
-  if (!outcome) message += "; before that: " + outcome.error().message;
-  return fail(ErrorCode::io, std::move(message));
+  for (auto& [token, held] : held_) held.in_kernel = false;
 }
 
-std::vector<std::string> LuoSession::preserve_held() {
-  std::vector<std::string> lost;
-  if (auto made = make_session(patience_.remake); !made) {
-    for (const Held& held : held_) {
-      lost.push_back("token " + std::to_string(held.descriptor.token) + " of session \"" + name_ +
-                     "\" is no longer preserved");
+Result<void> LuoSession::complete(const LuoPatience& patience) {
+  if (!session_) {
+    if (auto made = make_session(patience, patience.remake); !made) {
+      const Error& cause = made.error();
+      return fail(not_preserved_now(name_, held_.size(), cause.message, cause.sys_errno));
     }
-    lost.push_back(made.error().message);
-    held_.clear();
-    return lost;
   }
-  const auto preserve_one = [this](const Held& held) {
-    return device_->preserve_fd(session_.get(), held.descriptor.token, held.fd.get());
-  };
-  // Twice before giving one up: what fails for want of memory may fit once the rest is settled.
-  std::vector<Held> settled;
-  std::vector<Held> refused;
-  for (Held& held : held_) {
-    auto& where = preserve_one(held) ? settled : refused;
-    where.push_back(std::move(held));
-  }
-  for (Held& held : refused) {
-    const auto done = preserve_one(held);
-    if (done) {
-      settled.push_back(std::move(held));
+  if (preserve_missing().empty()) return {};
+  // A second try: what failed for want of memory may fit when the others are in.
+  std::map<std::uint64_t, int> waiting;
+  std::string lost;
+  for (const auto& [token, sys_errno] : preserve_missing()) {
+    if (is_passing(sys_errno)) {
+      waiting.emplace(token, sys_errno);
       continue;
     }
-    lost.push_back(fail_errno("token " + std::to_string(held.descriptor.token) + " of session \"" +
-                                  name_ + "\" is no longer preserved",
-                              done.error())
-                       .value()
-                       .message);
+    const Error refusal =
+        fail_errno(token_of(name_, token) + " is no longer preserved", sys_errno).value();
+    losses_.push_back({token, refusal.message});
+    lost += (lost.empty() ? "" : "; ") + refusal.message;
+    held_.erase(token);
   }
-  held_ = std::move(settled);
-  return lost;
+  if (!waiting.empty()) {
+    const auto& [token, sys_errno] = *waiting.begin();
+    const Error cause =
+        fail_errno("the kernel does not take token " + std::to_string(token), sys_errno).value();
+    return fail(not_preserved_now(name_, waiting.size(), cause.message, sys_errno));
+  }
+  if (!lost.empty()) return fail(ErrorCode::state_lost, std::move(lost));
+  return {};
 }
 
-std::vector<LuoSession::Held>::const_iterator LuoSession::find(std::uint64_t token) const {
-  return std::find_if(held_.begin(), held_.end(),
-                      [token](const Held& held) { return held.descriptor.token == token; });
+std::map<std::uint64_t, int> LuoSession::preserve_missing() {
+  std::vector<Held*> missing;
+  for (auto& [token, held] : held_) {
+    if (!held.in_kernel) missing.push_back(&held);
+  }
+  std::sort(missing.begin(), missing.end(),
+            [](const Held* a, const Held* b) { return a->order < b->order; });
+  std::map<std::uint64_t, int> refused;
+  for (Held* held : missing) {
+    const std::uint64_t token = held->descriptor.token;
+    const int done = device_->preserve_fd(session_.get(), token, held->fd.get());
+    // Nobody else preserves in this session: EEXIST means that this token is in it already.
+    held->in_kernel = done == 0 || done == -EEXIST;
+    if (!held->in_kernel) refused.emplace(token, -done);
+  }
+  return refused;
 }
 
-Result<void> LuoSession::check_complete(std::optional<std::uint64_t> except) const {
-  for (const Held& held : held_) {
-    if (held.fd || held.descriptor.token == except) continue;
+Result<std::shared_ptr<void>> LuoSession::hold_device() {
+  auto held = device_->hold();
+  Retry retry({{EBUSY, patience_.open}});
+  auto opened = device_->open();
+  while (!opened && retry.again(opened.error())) opened = device_->open();
+  if (!opened) return fail(device_error("make anew", name_, opened.error()));
+  return held;
+}
+
+Result<void> LuoSession::check_duplicates(std::optional<std::uint64_t> except) const {
+  for (const auto& [token, held] : held_) {
+    if (held.fd || token == except) continue;
     return fail(ErrorCode::not_supported,
-                "token " + std::to_string(held.descriptor.token) + " of session \"" + name_ +
-                    "\" is in the kernel only, since the daemon was restarted: the session cannot "
-                    "be made anew without losing it");
+                token_of(name_, token) +
+                    " is in the kernel only, since the daemon was restarted: the session cannot be "
+                    "made anew without losing it");
   }
   return {};
 }

@@ -1,87 +1,106 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// One session of the kernel's LUO, with a duplicate of every descriptor that it preserves.
+// One session of the kernel's LUO, and a duplicate of each descriptor that it preserves.
 //
-// The kernel can neither list nor unpreserve single descriptors: to take one out, the session is
-// closed, which drops all, and made anew under its name with the rest. While the session's
-// descriptor is held anywhere else (systemd's fd store), closing it here drops nothing and the name
-// stays taken: take it out of the store first.
+// The kernel can neither list descriptors nor unpreserve a single one. To take one out, this closes
+// the session, which drops all of them, makes a session of the same name, and preserves the others
+// in it. While another process has the session's descriptor (systemd's fd store), closing it drops
+// nothing and the name stays taken: take it out of the store first.
+//
+// The new session can fail for want of memory. Then this one is degraded: it still has the
+// duplicates, and mend() tries again.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/charge.h"
 #include "backend/luo_device.h"
 
 namespace handover::backend {
 
-/// How long a name that should be free may stay taken. systemd closes what it drops from the fd
-/// store a moment later, in another thread (asynchronous_close() in systemd's service.c).
-struct LuoPatience {
-  std::chrono::milliseconds create{300};   ///< it may as well be taken by somebody else
-  std::chrono::milliseconds remake{3000};  ///< it was ours
-};
-
 class LuoSession final : public Session {
  public:
-  static Result<std::unique_ptr<LuoSession>> create(std::shared_ptr<LuoDevice> device,
-                                                    const std::string& name, LuoPatience patience);
-  static Result<std::unique_ptr<LuoSession>> retrieve(std::shared_ptr<LuoDevice> device,
-                                                      const std::string& name,
-                                                      LuoPatience patience);
-  static Result<std::unique_ptr<LuoSession>> adopt(std::shared_ptr<LuoDevice> device,
-                                                   Adopted adopted, LuoPatience patience);
+  static Result<std::unique_ptr<Session>> create(std::shared_ptr<LuoDevice> device,
+                                                 const std::string& name, LuoPatience patience,
+                                                 Charge charge);
+  /// As Backend::adopt().
+  static Result<Adoption> adopt(std::shared_ptr<LuoDevice> device, Adopted& adopted,
+                                LuoPatience patience, Charge charge);
 
   [[nodiscard]] const std::string& name() const override { return name_; }
-  [[nodiscard]] std::string_view backend() const override { return "luo"; }
+  [[nodiscard]] Keeper keeper() const override { return Keeper::luo; }
   [[nodiscard]] bool incoming() const override { return incoming_; }
-  Result<Descriptor> preserve(std::uint64_t token, int fd) override;
+  Result<Preserved> preserve(std::uint64_t token, int fd, std::optional<Keeper> only,
+                             const std::string& cgroup) override;
   Result<void> unpreserve(std::uint64_t token) override;
-  Result<UniqueFd> retrieve(std::uint64_t token) override;
+  Result<Retrieved> retrieve(std::uint64_t token, const std::string& cgroup) override;
   Result<void> finish() override;
   Result<void> discard() override;
+  [[nodiscard]] bool whole() const override;
+  Result<void> mend() override;
+  std::vector<Loss> take_losses() override { return std::exchange(losses_, {}); }
+  [[nodiscard]] bool holds(std::uint64_t token) const override { return held_.contains(token); }
   [[nodiscard]] std::vector<Descriptor> describe() const override;
   [[nodiscard]] std::optional<UniqueFd> duplicate(std::uint64_t token) const override;
   Result<void> preserve_again(const std::function<Result<void>()>& between) override;
   [[nodiscard]] std::vector<StoredFd> stored_fds() const override;
 
  private:
-  /// One descriptor; `fd` is empty if only the kernel has it (it did not come back after a crash).
   struct Held {
     Descriptor descriptor;
-    UniqueFd fd;
+    UniqueFd fd;              ///< empty if the fd store did not give it back
+    std::uint64_t order = 0;  ///< LUO freezes descriptors in the order of their preservation
+    bool in_kernel = false;   ///< session_ preserves it
   };
 
   LuoSession(std::shared_ptr<LuoDevice> device, std::string name, bool incoming,
-             LuoPatience patience)
+             LuoPatience patience, Charge charge)
       : device_(std::move(device)),
         name_(std::move(name)),
         incoming_(incoming),
-        patience_(patience) {}
+        patience_(patience),
+        charge_(std::move(charge)) {}
 
-  Result<void> make_session(std::chrono::milliseconds patience);
-  Result<void> remake(const std::function<Result<void>()>& between);
-  /// Preserves all of held_ in a new session; drops those that the kernel no longer takes and
-  /// returns a sentence for each.
-  std::vector<std::string> preserve_held();
-  [[nodiscard]] std::vector<Held>::const_iterator find(std::uint64_t token) const;
-  /// not_supported if a descriptor other than that of `except` exists in the kernel only.
-  [[nodiscard]] Result<void> check_complete(std::optional<std::uint64_t> except) const;
+  /// Retrieves the earlier kernel's session of this name. no_such_session; state_lost; passing.
+  Result<void> retrieve_session();
+  /// Takes over the tokens of an outgoing session, and finds out what the kernel has of them.
+  void take_over(Adopted& adopted);
+  /// Whether the kernel's session preserves something under `token`; nullopt if it does not say.
+  [[nodiscard]] std::optional<bool> is_in_kernel(std::uint64_t token) const;
+  Result<void> make_session(const LuoPatience& patience, std::chrono::milliseconds for_name);
+  /// The warning that the owner was not charged.
+  [[nodiscard]] std::string charged_here(std::uint64_t token, const std::string& why) const;
+  /// Closes the kernel's session, which drops what it preserves. held_ stays.
+  void let_go();
+  /// Makes the kernel's session if there is none, and preserves what is not in it. A descriptor
+  /// that the kernel will never take is a loss. passing: something is still missing. state_lost.
+  Result<void> complete(const LuoPatience& patience);
+  /// Tries once to preserve each token that is missing. Returns the errnos of those that still are.
+  std::map<std::uint64_t, int> preserve_missing();
+  /// Keeps /dev/liveupdate open while the result lives. passing if it cannot be opened.
+  Result<std::shared_ptr<void>> hold_device();
+  /// not_supported if there is no duplicate of a descriptor other than that of `except`.
+  [[nodiscard]] Result<void> check_duplicates(std::optional<std::uint64_t> except) const;
 
   std::shared_ptr<LuoDevice> device_;
   std::string name_;
   bool incoming_ = false;
+  bool discarded_ = false;
   LuoPatience patience_;
-  UniqueFd session_;                   ///< empty once finished, or if making it anew failed
-  std::vector<Held> held_;             ///< in the order of preservation, which LUO freezes in
-  std::set<std::uint64_t> retrieved_;  ///< incoming: what was had (LUO would give it again)
+  Charge charge_;
+  UniqueFd session_;  ///< empty if it is finished or discarded, or could not be made
+  std::map<std::uint64_t, Held> held_;  ///< outgoing
+  std::uint64_t next_order_ = 0;
+  std::map<std::uint64_t, std::uint64_t> bytes_;  ///< incoming: the size of each token, as recorded
+  std::vector<Loss> losses_;
 };
 
 }  // namespace handover::backend

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A memfd that a backend keeps a text of its own in.
+// Memfds with texts of the backends' own.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +11,13 @@
 
 namespace handover::backend {
 
-/// An empty memfd (CLOEXEC) of `size` bytes.
+/// A new memfd (CLOEXEC) of `size` bytes, all zero.
 Result<UniqueFd> make_memory_file(const std::string& name, std::uint64_t size);
 
-/// Writes `text` at the start and zeroes behind it; the size stays (a preserved memfd may not
-/// change it). invalid_argument if it does not fit.
-Result<void> write_memory_file(int fd, std::string_view text);
+/// Writes all of `bytes` at `offset`.
+Result<void> write_memory_file(int fd, std::string_view bytes, std::uint64_t offset = 0);
 
-/// The text up to the zeroes behind it.
+/// All that is in it. io if it cannot be read, or is no file in memory.
 Result<std::string> read_memory_file(int fd);
-
-Result<std::uint64_t> memory_file_size(int fd);
 
 }  // namespace handover::backend

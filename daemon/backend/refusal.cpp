@@ -10,6 +10,10 @@ std::string token_words(std::uint64_t token) { return "token " + std::to_string(
 
 }  // namespace
 
+std::string token_of(const std::string& session, std::uint64_t token) {
+  return token_words(token) + " of " + session_words(session);
+}
+
 Error unsupported(const FileType& type, int sys_errno) {
   std::string message = type.noun + " cannot be preserved";
   if (!type.advice.empty()) message += ": " + type.advice;
@@ -64,11 +68,12 @@ Error session_name_taken(const std::string& session) {
                EEXIST};
 }
 
-Error other_backend(const std::string& session, std::string_view has, std::string_view wanted) {
-  std::string message = session_words(session) + " is kept by backend '" + std::string(has) +
-                        "' alone, not by '" + std::string(wanted) + "'";
-  message += wanted == "tracker" ? ": set \"backend\" to auto or tracker in handoverd.json"
-                                 : ": leave the backend out, or make a session of that one";
+Error other_backend(const std::string& session, Keeper has, Keeper wanted) {
+  std::string message = session_words(session) + " is kept by backend '" +
+                        std::string(to_string(has)) + "' alone, not by '" +
+                        std::string(to_string(wanted)) + "'";
+  message += wanted == Keeper::tracker ? ": set \"backend\" to auto or tracker in handoverd.json"
+                                       : ": leave the backend out, or make a session of that one";
   return Error{ErrorCode::no_such_backend, std::move(message), 0};
 }
 
@@ -101,20 +106,38 @@ Error preserve_error(const std::string& session, std::uint64_t token, const File
   }
 }
 
+Error not_preserved_now(const std::string& session, std::size_t descriptors,
+                        const std::string& cause, int sys_errno) {
+  return passing({ErrorCode::io,
+                  std::to_string(descriptors) +
+                      (descriptors == 1 ? " descriptor of " : " descriptors of ") +
+                      session_words(session) +
+                      " cannot be preserved at present; the daemon keeps what it needs and tries "
+                      "again: " +
+                      cause,
+                  sys_errno});
+}
+
+Error cannot_restore(const std::string& what, int sys_errno) {
+  return damaged(fail_errno("the kernel cannot restore " + what + ", so its contents are lost",
+                            sys_errno, ErrorCode::state_lost)
+                     .value());
+}
+
 Error device_error(const std::string& what, const std::string& session, int sys_errno) {
   switch (sys_errno) {
     case EBUSY:
-      return Error{ErrorCode::io,
-                   "cannot " + what + " " + session_words(session) +
-                       ": another process keeps /dev/liveupdate open",
-                   sys_errno};
+      return passing({ErrorCode::io,
+                      "cannot " + what + " " + session_words(session) +
+                          ": another process keeps /dev/liveupdate open",
+                      sys_errno});
     case EIO:
       // luo_open() fails so for ever once luo_session_deserialize() has failed.
-      return Error{ErrorCode::state_lost,
-                   "cannot " + what + " " + session_words(session) +
-                       ": this kernel could not read the earlier kernel's sessions (see its log); "
-                       "live update works again after a cold boot",
-                   sys_errno};
+      return damaged({ErrorCode::state_lost,
+                      "cannot " + what + " " + session_words(session) +
+                          ": this kernel could not read the earlier kernel's sessions (see its "
+                          "log); live update works again after a cold boot",
+                      sys_errno});
     default:
       return fail_errno("cannot " + what + " " + session_words(session), sys_errno).value();
   }

@@ -2,14 +2,18 @@
 // The sentences for what a backend refuses or the kernel answers, each with what to do about it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include "backend/descriptor.h"
 #include "core/error.h"
+#include "core/words.h"
 
 namespace handover::backend {
+
+/// "token 7 of session "vm"".
+std::string token_of(const std::string& session, std::uint64_t token);
 
 /// unsupported: `type` is nothing that survives a kexec here.
 Error unsupported(const FileType& type, int sys_errno = 0);
@@ -22,12 +26,17 @@ Error is_incoming_error(const std::string& session, const std::string& what);
 Error not_incoming_error(const std::string& session);
 Error session_name_taken(const std::string& session);
 /// no_such_backend: the session is of backend `has` only.
-Error other_backend(const std::string& session, std::string_view has, std::string_view wanted);
+Error other_backend(const std::string& session, Keeper has, Keeper wanted);
 
 /// LIVEUPDATE_SESSION_PRESERVE_FD's errno (luo_preserve_file() in kernel/liveupdate/luo_file.c and
 /// memfd_luo_preserve() in mm/memfd_luo.c).
 Error preserve_error(const std::string& session, std::uint64_t token, const FileType& type,
                      int sys_errno);
+/// passing: so many descriptors of the session are not preserved at present; the daemon has them.
+Error not_preserved_now(const std::string& session, std::size_t descriptors,
+                        const std::string& cause, int sys_errno);
+/// state_lost: the kernel will never restore `what`.
+Error cannot_restore(const std::string& what, int sys_errno);
 /// The errno of opening /dev/liveupdate, or of creating or retrieving a session through it.
 Error device_error(const std::string& what, const std::string& session, int sys_errno);
 

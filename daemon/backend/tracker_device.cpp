@@ -29,34 +29,34 @@ using SessionEnd = ::handover_session_end;
 }  // namespace uapi
 
 template <typename Request>
-KernelResult<void> call(int fd, unsigned long number, Request& request) {
+KernelResult<void> tracker_call(int fd, unsigned long number, Request& request) {
   request.size = sizeof(request);
   if (::ioctl(fd, number, &request) < 0) return tl::unexpected<int>(errno);
   return {};
 }
 
-TrackerKind kind_of(std::uint32_t kind) {
+Kind kind_of(std::uint32_t kind) {
   switch (kind) {
     case HANDOVER_KIND_SHMEM:
-      return TrackerKind::shmem;
+      return Kind::memfd;
     case HANDOVER_KIND_HUGETLB:
-      return TrackerKind::hugetlb;
+      return Kind::hugetlb;
     case HANDOVER_KIND_RANGE:
-      return TrackerKind::range;
+      return Kind::range;
     case HANDOVER_KIND_ALLOCATED:
-      return TrackerKind::allocated;
+      return Kind::allocated;
     case HANDOVER_KIND_RETRIEVED:
-      return TrackerKind::retrieved;
+      return Kind::handover;
     case HANDOVER_KIND_KERNEL:
-      return TrackerKind::kernel;
+      return Kind::kernel;
     default:
-      return TrackerKind::other;
+      return Kind::fd;
   }
 }
 
-class Device final : public TrackerDevice {
+class RealTrackerDevice final : public TrackerDevice {
  public:
-  explicit Device(std::string path) : path_(std::move(path)) {}
+  explicit RealTrackerDevice(std::string path) : path_(std::move(path)) {}
 
   KernelResult<TrackerInfo> info() override {
     uapi::Info request = {};
@@ -97,7 +97,7 @@ class Device final : public TrackerDevice {
 
   KernelResult<bool> is_incoming(int session) override {
     uapi::SessionInfo request = {};
-    if (auto done = call(session, HANDOVER_SESSION_INFO, request); !done) {
+    if (auto done = tracker_call(session, HANDOVER_SESSION_INFO, request); !done) {
       return tl::unexpected<int>(done.error());
     }
     return (request.flags & HANDOVER_SESSION_INCOMING) != 0;
@@ -107,20 +107,20 @@ class Device final : public TrackerDevice {
     uapi::PreserveFd request = {};
     request.fd = fd;
     request.token = token;
-    return call(session, HANDOVER_SESSION_PRESERVE_FD, request);
+    return tracker_call(session, HANDOVER_SESSION_PRESERVE_FD, request);
   }
 
   KernelResult<void> unpreserve(int session, std::uint64_t token) override {
     uapi::Unpreserve request = {};
     request.token = token;
-    return call(session, HANDOVER_SESSION_UNPRESERVE, request);
+    return tracker_call(session, HANDOVER_SESSION_UNPRESERVE, request);
   }
 
   KernelResult<UniqueFd> retrieve(int session, std::uint64_t token) override {
     uapi::Retrieve request = {};
     request.fd = -1;
     request.token = token;
-    if (auto done = call(session, HANDOVER_SESSION_RETRIEVE, request); !done) {
+    if (auto done = tracker_call(session, HANDOVER_SESSION_RETRIEVE, request); !done) {
       return tl::unexpected<int>(done.error());
     }
     return UniqueFd(request.fd);  // the kernel opens it O_CLOEXEC
@@ -129,7 +129,7 @@ class Device final : public TrackerDevice {
   KernelResult<TrackerEntry> describe(int session, std::uint64_t token) override {
     uapi::Describe request = {};
     request.token = token;
-    if (auto done = call(session, HANDOVER_SESSION_DESCRIBE, request); !done) {
+    if (auto done = tracker_call(session, HANDOVER_SESSION_DESCRIBE, request); !done) {
       return tl::unexpected<int>(done.error());
     }
     return TrackerEntry{kind_of(request.kind), request.length,
@@ -142,7 +142,7 @@ class Device final : public TrackerDevice {
       uapi::ListTokens request = {};
       request.count = static_cast<__u32>(tokens.size());
       request.tokens = reinterpret_cast<std::uintptr_t>(tokens.data());
-      if (auto done = call(session, HANDOVER_SESSION_LIST_TOKENS, request); !done) {
+      if (auto done = tracker_call(session, HANDOVER_SESSION_LIST_TOKENS, request); !done) {
         return tl::unexpected<int>(done.error());
       }
       const bool fits = request.count <= tokens.size();
@@ -154,17 +154,17 @@ class Device final : public TrackerDevice {
   KernelResult<void> restore(int session, std::uint32_t threads) override {
     uapi::Restore request = {};
     request.threads = threads;
-    return call(session, HANDOVER_SESSION_RESTORE, request);
+    return tracker_call(session, HANDOVER_SESSION_RESTORE, request);
   }
 
   KernelResult<void> finish(int session) override {
     uapi::SessionEnd request = {};
-    return call(session, HANDOVER_SESSION_FINISH, request);
+    return tracker_call(session, HANDOVER_SESSION_FINISH, request);
   }
 
   KernelResult<void> discard(int session) override {
     uapi::SessionEnd request = {};
-    return call(session, HANDOVER_SESSION_DISCARD, request);
+    return tracker_call(session, HANDOVER_SESSION_DISCARD, request);
   }
 
  private:
@@ -179,7 +179,7 @@ class Device final : public TrackerDevice {
   KernelResult<void> on_device(unsigned long number, Request& request) {
     const auto device = open_device();
     if (!device) return tl::unexpected<int>(device.error());
-    return call(device->get(), number, request);
+    return tracker_call(device->get(), number, request);
   }
 
   template <typename Request>
@@ -197,7 +197,7 @@ class Device final : public TrackerDevice {
 }  // namespace
 
 std::shared_ptr<TrackerDevice> open_tracker_device(std::string path) {
-  return std::make_shared<Device>(std::move(path));
+  return std::make_shared<RealTrackerDevice>(std::move(path));
 }
 
 }  // namespace handover::backend

@@ -13,6 +13,7 @@
 
 #include "backend/kernel_result.h"
 #include "core/unique_fd.h"
+#include "core/words.h"
 
 namespace handover::backend {
 
@@ -25,12 +26,9 @@ struct TrackerInfo {
   std::uint32_t lost = 0;  ///< sessions of the earlier kernel whose tables were damaged
 };
 
-/// HANDOVER_KIND_*; `other` for what a newer module says.
-enum class TrackerKind { other, shmem, hugetlb, range, allocated, retrieved, kernel };
-
 /// HANDOVER_SESSION_DESCRIBE, as far as the daemon uses it.
 struct TrackerEntry {
-  TrackerKind kind = TrackerKind::other;
+  Kind kind = Kind::fd;  ///< memfd for shmem; fd for a kind that only a newer module knows
   std::uint64_t length = 0;
   bool retrieved = false;
 };
@@ -79,8 +77,8 @@ class TrackerDevice {
   virtual KernelResult<void> discard(int session) = 0;
 };
 
-/// /dev/handover at `path`, opened for the moment of a call only: an open descriptor would keep the
-/// module from being unloaded or replaced while it holds nothing.
+/// /dev/handover at `path`. It is open for the time of a call only: otherwise the module could not
+/// be unloaded or replaced when it holds nothing.
 std::shared_ptr<TrackerDevice> open_tracker_device(std::string path);
 
 }  // namespace handover::backend

@@ -3,91 +3,101 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <utility>
 
-#include "backend/memory_file.h"
 #include "backend/tracker_refusal.h"
-#include "core/names.h"
 
 namespace handover::backend {
 namespace {
 
-constexpr std::uint64_t smallest_memory = UINT64_C(64) * 1024;
-/// What a manifest may grow by after the tables are sealed: a state, a few instants.
-constexpr std::uint64_t headroom = UINT64_C(16) * 1024;
+tl::unexpected<Error> failed(const std::string& what, int sys_errno) {
+  return fail(tracker_error(what, SlotManifest::own_session(), sys_errno));
+}
 
-std::string session_name() { return std::string(manifest_session_name); }
-
-tl::unexpected<Error> refused(const std::string& what, int sys_errno) {
-  return fail(tracker_error(what, session_name(), sys_errno));
+Error unreadable(const Error& cause) {
+  return damaged({ErrorCode::state_lost,
+                  "cannot read the earlier daemon's manifest: " + cause.message, cause.sys_errno});
 }
 
 }  // namespace
 
-Result<void> TrackerManifest::seal(std::string_view text) {
-  if (memory_ && text.size() <= memory_size_) {
-    if (auto written = write_memory_file(memory_.get(), text); !written) return written;
-  } else {
-    if (!session_) {
-      if (auto opened = open_session(); !opened) return opened;
-    }
-    if (auto preserved = preserve_larger(text); !preserved) return preserved;
-  }
-  text_ = text;
-  return {};
-}
-
 Result<std::optional<std::string>> TrackerManifest::unseal() {
-  auto session = device_->retrieve_session(session_name());
+  if (incoming_) return std::nullopt;
+  auto session = device_->retrieve_session(own_session());
   if (!session && (session.error() == ENOENT || session.error() == ENODEV)) return std::nullopt;
-  if (!session) return refused("retrieve", session.error());
+  if (!session) return failed("retrieve", session.error());
   const auto incoming = device_->is_incoming(session->get());
-  if (!incoming) return refused("look into", incoming.error());
+  if (!incoming) return failed("look into", incoming.error());
   if (!*incoming) return std::nullopt;  // of this very kernel
 
-  const auto read = [&]() -> Result<std::string> {
-    const auto tokens = device_->list_tokens(session->get());
-    if (!tokens) return refused("look into", tokens.error());
-    if (tokens->empty()) {
-      return fail(ErrorCode::state_lost, "the session of the earlier daemon's manifest is empty");
-    }
-    const auto memory = device_->retrieve(session->get(), tokens->back());
-    if (!memory) {
-      return fail(tracker_retrieve_error(session_name(), tokens->back(), memory.error()));
-    }
-    return read_memory_file(memory->get());
-  };
-  auto text = read();
-  // In any case: the next manifest needs the name, and nobody reads this one any more.
-  const auto finished = device_->finish(session->get());
+  const auto retrieved = retrieve_newest(session->get());
+  if (!retrieved && is_passing(retrieved.error())) return fail(retrieved.error());
+  auto text = retrieved ? read_slots(given_->fd.get()) : fail(retrieved.error());
   if (!text) {
-    return fail(ErrorCode::state_lost,
-                "cannot read the earlier daemon's manifest: " + text.error().message,
-                text.error().sys_errno);
+    // Nobody can ever read it, and the next manifest needs the name.
+    given_.reset();
+    (void)device_->finish(session->get());
+    return fail(unreadable(text.error()));
   }
-  if (!finished) return refused("finish", finished.error());
+  incoming_ = std::move(*session);
   return std::move(*text);
 }
 
-Result<void> TrackerManifest::make_room() {
-  if (!session_ || !memory_ || text_.size() + headroom <= memory_size_) return {};
-  return preserve_larger(text_);
+Result<void> TrackerManifest::retrieve_newest(int session) {
+  const auto tokens = device_->list_tokens(session);
+  if (!tokens) return failed("look into", tokens.error());
+  if (tokens->empty()) {
+    return fail(ErrorCode::state_lost, "the session of the earlier daemon's manifest is empty");
+  }
+  const Part newest = token_part(tokens->back());
+  if (given_ && given_->part == newest) return {};
+  auto memory = device_->retrieve(session, newest.token);
+  if (!memory) return fail(tracker_retrieve_error(own_session(), newest.token, memory.error()));
+  given_ = Adopted::Part{newest, std::move(*memory)};
+  return {};
+}
+
+Result<void> TrackerManifest::release() {
+  if (!incoming_) return {};
+  const auto finished = device_->finish(incoming_.get());
+  if (!finished && finished.error() != ENOENT) return failed("finish", finished.error());
+  incoming_.reset();
+  given_.reset();
+  return {};
+}
+
+std::vector<Session::StoredFd> TrackerManifest::stored_fds() const {
+  if (!given_) return {};
+  return {Session::StoredFd{given_->part, given_->fd.get()}};
+}
+
+Result<void> TrackerManifest::adopt(std::vector<Adopted::Part>& parts) {
+  // The session itself is the kernel's: only a memfd that it has given can be in the fd store.
+  const auto own = std::find_if(parts.begin(), parts.end(), [](const Adopted::Part& part) {
+    return part.part.kind == Part::Kind::token && part.fd;
+  });
+  if (own == parts.end()) {
+    return fail(ErrorCode::io, "nothing that came back is the module's manifest");
+  }
+  given_ = std::move(*own);
+  return {};
 }
 
 Result<void> TrackerManifest::open_session() {
-  auto session = device_->create_session(session_name(), TrackerLimits{});
+  // The module cannot have the earlier kernel's session and ours under one name.
+  if (auto released = release(); !released) return released;
+  auto session = device_->create_session(own_session(), TrackerLimits{});
   if (!session && session.error() == EEXIST) {
-    // Of an earlier process of ours: a crash took nothing away.
-    session = device_->retrieve_session(session_name());
-    if (!session) return refused("retrieve", session.error());
+    // An earlier process of the daemon made it.
+    session = device_->retrieve_session(own_session());
+    if (!session) return failed("retrieve", session.error());
     const auto incoming = device_->is_incoming(session->get());
-    if (!incoming) return refused("look into", incoming.error());
-    if (*incoming) return refused("create", EEXIST);
+    if (!incoming) return failed("look into", incoming.error());
+    if (*incoming) return failed("create", EEXIST);
     const auto tokens = device_->list_tokens(session->get());
-    if (!tokens) return refused("look into", tokens.error());
+    if (!tokens) return failed("look into", tokens.error());
     next_token_ = tokens->empty() ? 0 : tokens->back() + 1;
   } else if (!session) {
-    return refused("create", session.error());
+    return failed("create", session.error());
   } else {
     next_token_ = 0;
   }
@@ -95,18 +105,15 @@ Result<void> TrackerManifest::open_session() {
   return {};
 }
 
-Result<void> TrackerManifest::preserve_larger(std::string_view text) {
-  const std::uint64_t size = std::max<std::uint64_t>(smallest_memory, 2 * text.size() + headroom);
-  auto memory = make_memory_file("handoverd-manifest", size);
-  if (!memory) return fail(memory.error());
-  if (auto written = write_memory_file(memory->get(), text); !written) return written;
-  if (auto done = device_->preserve_fd(session_.get(), next_token_, memory->get()); !done) {
-    return refused("preserve the daemon's manifest in", done.error());
+Result<void> TrackerManifest::keep(int memory) {
+  if (!session_) {
+    if (auto opened = open_session(); !opened) return opened;
   }
-  memory_ = std::move(*memory);
-  memory_size_ = size;
+  if (auto done = device_->preserve_fd(session_.get(), next_token_, memory); !done) {
+    return failed("preserve the daemon's manifest in", done.error());
+  }
   ++next_token_;
-  // Older ones say less than this one; that they stay is no harm.
+  // An older memfd that stays does no harm: it is not read.
   const auto tokens = device_->list_tokens(session_.get());
   if (!tokens) return {};
   for (const std::uint64_t token : *tokens) {

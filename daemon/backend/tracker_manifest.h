@@ -2,41 +2,42 @@
 // The daemon's manifest in a session of the companion module, "handoverd": for a kernel that has no
 // LUO.
 //
-// Layout, which an older or newer handoverd must find too: as in luo_manifest.h, the highest token
-// is the valid one, with a text and zeroes behind it. A text that fits is written in place, also
-// while the module's tables are sealed; a larger memfd takes the place of one that is too small.
+// Other versions of handoverd read this: as in luo_manifest.h, the highest token is valid. The
+// manifest can be written while the module's tables are sealed.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
+#include <utility>
+#include <vector>
 
+#include "backend/slot_manifest.h"
 #include "backend/tracker_device.h"
-#include "core/error.h"
 
 namespace handover::backend {
 
-class TrackerManifest {
+class TrackerManifest final : public SlotManifest {
  public:
   explicit TrackerManifest(std::shared_ptr<TrackerDevice> device) : device_(std::move(device)) {}
 
-  Result<void> seal(std::string_view text);
-  Result<std::optional<std::string>> unseal();
-  /// Before the tables are sealed: makes sure that a text somewhat longer than the last one fits.
-  Result<void> make_room();
+  Result<std::optional<std::string>> unseal() override;
+  Result<void> release() override;
+  [[nodiscard]] std::vector<Session::StoredFd> stored_fds() const override;
+  Result<void> adopt(std::vector<Adopted::Part>& parts) override;
 
  private:
+  Result<void> keep(int memory) override;
   Result<void> open_session();
-  Result<void> preserve_larger(std::string_view text);
+  Result<void> retrieve_newest(int session);
 
   std::shared_ptr<TrackerDevice> device_;
   UniqueFd session_;
-  UniqueFd memory_;  ///< what the highest token preserves, if this process made it
-  std::uint64_t memory_size_ = 0;
   std::uint64_t next_token_ = 0;
-  std::string text_;  ///< the last one
+  UniqueFd incoming_;  ///< the earlier kernel's, from unseal() to release()
+  /// The memfd that it gave, which it does not give twice; or the one that the fd store gave back.
+  std::optional<Adopted::Part> given_;
 };
 
 }  // namespace handover::backend

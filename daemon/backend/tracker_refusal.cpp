@@ -42,16 +42,15 @@ Error tracker_error(const std::string& what, const std::string& session, int sys
                        "kho=on",
                    sys_errno};
     case EBUSY:
-      return Error{
-          ErrorCode::busy,
-          cannot +
-              ": its tables are sealed for an update, or another kernel module holds it; try "
-              "again when that is over",
-          sys_errno};
+      return passing({ErrorCode::busy,
+                      cannot +
+                          ": its tables are sealed for an update, or another kernel module holds "
+                          "it; try again when that is over",
+                      sys_errno});
     case EPERM:
     case EACCES:
       return Error{ErrorCode::access_denied,
-                   cannot + ": /dev/handover is for root with CAP_SYS_ADMIN only", sys_errno};
+                   cannot + ": /dev/handover is for root with CAP_SYS_BOOT only", sys_errno};
     case ENOTTY:
     case E2BIG:
       return Error{ErrorCode::not_supported,
@@ -101,11 +100,11 @@ Error tracker_retrieve_error(const std::string& session, std::uint64_t token, in
     case EALREADY:
       return already_retrieved(session, token);
     case ENODATA:
-      return Error{ErrorCode::state_lost,
-                   token_words(session, token) +
-                       " was preserved and what the earlier kernel wrote of it is damaged (see the "
-                       "kernel's log); its contents are lost",
-                   sys_errno};
+      return damaged({ErrorCode::state_lost,
+                      token_words(session, token) +
+                          " was preserved and what the earlier kernel wrote of it is damaged (see "
+                          "the kernel's log); its contents are lost",
+                      sys_errno});
     case EOPNOTSUPP:
       return Error{ErrorCode::unsupported,
                    token_words(session, token) +

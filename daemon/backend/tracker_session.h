@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// One session of the companion module. The kernel owns it and can list it, and others may have
-// descriptors of it: what it holds is asked for each time, not remembered.
+// One session of the companion module. The kernel owns it, and others can have descriptors of it,
+// so the module is asked each time what the session holds.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
@@ -18,30 +20,31 @@ namespace handover::backend {
 
 class TrackerSession final : public Session {
  public:
-  static Result<std::unique_ptr<TrackerSession>> create(std::shared_ptr<TrackerDevice> device,
-                                                        std::shared_ptr<TrackerRest> rest,
-                                                        const std::string& name,
-                                                        const Limits& limits);
-  /// By its name, whichever way it goes; no_such_session. The parts are files that were retrieved
-  /// just before the daemon died.
-  static Result<std::unique_ptr<TrackerSession>> adopt(std::shared_ptr<TrackerDevice> device,
-                                                       std::shared_ptr<TrackerRest> rest,
-                                                       Adopted adopted);
+  static Result<std::unique_ptr<Session>> create(std::shared_ptr<TrackerDevice> device,
+                                                 std::shared_ptr<TrackerRest> rest,
+                                                 const std::string& name, const Limits& limits);
+  /// As Backend::adopt(); by its name, whichever way it goes.
+  static Result<Adoption> adopt(std::shared_ptr<TrackerDevice> device,
+                                std::shared_ptr<TrackerRest> rest, Adopted& adopted);
 
   [[nodiscard]] const std::string& name() const override { return name_; }
-  [[nodiscard]] std::string_view backend() const override { return "tracker"; }
+  [[nodiscard]] Keeper keeper() const override { return Keeper::tracker; }
   [[nodiscard]] bool incoming() const override { return incoming_; }
-  Result<Descriptor> preserve(std::uint64_t token, int fd) override;
+  /// `cgroup` is not used: the module cannot charge it yet.
+  Result<Preserved> preserve(std::uint64_t token, int fd, std::optional<Keeper> only,
+                             const std::string& cgroup) override;
   Result<void> unpreserve(std::uint64_t token) override;
-  Result<UniqueFd> retrieve(std::uint64_t token) override;
+  /// Gives a token once (Retrieved::once).
+  Result<Retrieved> retrieve(std::uint64_t token, const std::string& cgroup) override;
   Result<void> finish() override;
   Result<void> discard() override;
+  [[nodiscard]] bool holds(std::uint64_t token) const override;
   [[nodiscard]] std::vector<Descriptor> describe() const override;
   Result<UniqueFd> open_tracker() override;
-  [[nodiscard]] std::vector<Loss> losses() const override { return losses_; }
   [[nodiscard]] std::optional<UniqueFd> duplicate(std::uint64_t token) const override;
   Result<void> preserve_again(const std::function<Result<void>()>& between) override;
-  [[nodiscard]] std::vector<StoredFd> stored_fds() const override;
+  /// Empty: the kernel owns the session.
+  [[nodiscard]] std::vector<StoredFd> stored_fds() const override { return {}; }
 
  private:
   TrackerSession(std::shared_ptr<TrackerDevice> device, std::shared_ptr<TrackerRest> rest,
@@ -51,22 +54,23 @@ class TrackerSession final : public Session {
         name_(std::move(name)),
         session_(std::move(session)) {}
 
-  [[nodiscard]] Descriptor describe(std::uint64_t token) const;
+  /// What the module says of the token; `fallback` if it gives no answer.
+  Descriptor ask(const Descriptor& fallback) const;
 
   std::shared_ptr<TrackerDevice> device_;
   std::shared_ptr<TrackerRest> rest_;
   std::string name_;
   UniqueFd session_;  ///< empty once it is ended
+  /// Outgoing: duplicates of what this process preserved, for an owner that has lost his. They are
+  /// not for the fd store: systemd >= 261 has LUO preserve what it finds there, a second time.
+  /// None once the owner has the session's own descriptor: by that he can put another file under
+  /// the same token.
+  mutable std::map<std::uint64_t, UniqueFd> files_;
+  bool opened_ = false;
   bool incoming_ = false;
-  /// What was preserved through this object or the manifest knows: the module cannot tell a memfd
-  /// from another file in tmpfs.
-  std::map<std::uint64_t, Descriptor> known_;
-  /// The kernel gives a file once, and frees its memory with the last descriptor: until the session
-  /// is finished the daemon's death must not be that of a file on its way to its owner.
-  std::map<std::uint64_t, UniqueFd> given_;
-  /// Of these, what came back after such a death: whoever asks gets it once more.
-  std::map<std::uint64_t, UniqueFd> again_;
-  std::vector<Loss> losses_;
+  /// What the manifest or the module has said last. The module cannot tell a memfd from another
+  /// file in tmpfs. And when it gives no answer, the session must not look empty.
+  mutable std::map<std::uint64_t, Descriptor> known_;
 };
 
 }  // namespace handover::backend

@@ -1,51 +1,73 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// May this caller do that? Asks polkit without blocking; the message is handled again once
-// answered.
+// May this caller do that? Asks polkit, and nobody waits for it.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <list>
 #include <map>
-#include <optional>
 #include <string>
 
-#include "bus/link.h"
+#include "bus/held_call.h"
+#include "bus/quota.h"
 #include "bus/sd_bus.h"
 
 namespace handover::bus {
 
 class Authority {
  public:
-  enum class Verdict { yes, pending };
+  /// Shown to the administrator by polkit, and to its rules.
+  using Details = std::map<std::string, std::string>;
 
-  /// Sees every message of the connection before its handler does; what a connection before it
-  /// asked is forgotten. For a bus: peers of the private socket are never asked about.
-  Result<void> attach(Link& link);
+  /// Open questions: an agent that never answers keeps its user's places and no others'. Root is
+  /// not asked about.
+  static constexpr Quota::Limits default_limits{4, 32, 0};
 
-  /// yes; or pending: the handler returns 1 at once and is called again with the same message.
-  /// access_denied if polkit refuses or is not there. Root, the daemon's own uid and peers of the
+  Authority() : Authority(default_limits) {}
+  explicit Authority(const Quota::Limits& limits) : quota_(limits) {}
+  Authority(const Authority&) = delete;
+  Authority& operator=(const Authority&) = delete;
+
+  /// The connection by which polkit is asked, a new one after a loss; nullptr: none now.
+  void ask_by(sd_bus* asking) { asking_ = asking; }
+
+  /// Runs `allowed`, at once or later, or answers the call: access_denied if polkit refuses or is
+  /// not there, busy if too many questions are open. Root, the daemon's own uid and peers of the
   /// private socket are always allowed.
-  Result<Verdict> check(const Link& link, sd_bus_message* message, const engine::Caller& caller,
-                        const char* action);
+  void check(const HeldCallPtr& call, const char* action, const Details& details,
+             std::function<void()> allowed);
+  /// The caller has left: he is asked about no longer.
+  void gone(const std::string& connection);
+  /// All callers have.
+  void all_gone();
 
-  /// Calls that wait for polkit, or for being handled again.
   [[nodiscard]] std::size_t open_questions() const { return questions_.size(); }
+  /// Calls that were answered with Busy.
+  [[nodiscard]] std::uint64_t refused() const { return refused_; }
 
  private:
   struct Question {
-    MessagePtr message;
-    SlotPtr slot;
     Authority* authority = nullptr;
+    std::string id;  ///< polkit's cancellation_id
     std::string action;
-    bool answered = false;
-    bool allowed = false;
-    std::string problem;
+    HeldCallPtr call;
+    Quota::Share share;
+    std::function<void()> allowed;
+    SlotPtr slot;
   };
+  using Questions = std::list<Question>;
   static int on_answer(sd_bus_message* reply, void* userdata, sd_bus_error*);
-  static int on_message(sd_bus_message* message, void* userdata, sd_bus_error*);
 
-  std::map<sd_bus_message*, Question> questions_;
-  std::optional<Question> answered_;  ///< that of the message being handled
+  Result<void> ask(Question& question, const Details& details);
+  void cancel(const Question& question);
+  [[nodiscard]] Questions::iterator find(const Question& question);
+
+  sd_bus* asking_ = nullptr;
+  Quota quota_;
+  Questions questions_;
+  std::uint64_t next_id_ = 1;
+  std::uint64_t refused_ = 0;
 };
 
 }  // namespace handover::bus

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Calls out of the daemon: org.handover1.Client on clients, and PID 1 for the orderly way.
+// Calls of the daemon to its clients: org.handover1.Client (docs/dbus.md).
 #include <memory>
 #include <utility>
 
@@ -9,23 +9,8 @@ namespace handover::bus {
 
 namespace {
 
-const char* member_of(engine::ClientCall call) {
-  switch (call) {
-    case engine::ClientCall::prepare:
-      return "Prepare";
-    case engine::ClientCall::cancel:
-      return "Cancel";
-    case engine::ClientCall::freeze:
-      return "Freeze";
-    case engine::ClientCall::thaw:
-      return "Thaw";
-    case engine::ClientCall::restore:
-      return "Restore";
-  }
-  return "";
-}
-
-int append_arguments(sd_bus_message* message, const engine::ClientCallArguments& arguments) {
+int append_arguments(sd_bus_message* message, engine::ClientCall call,
+                     const engine::ClientCallArguments& arguments) {
   int result = sd_bus_message_open_container(message, 'a', "{sv}");
   if (result >= 0) {
     result = sd_bus_message_append(message, "{sv}{sv}", "generation", "t", arguments.generation,
@@ -38,6 +23,9 @@ int append_arguments(sd_bus_message* message, const engine::ClientCallArguments&
   if (result >= 0 && !arguments.reason.empty()) {
     result = sd_bus_message_append(message, "{sv}", "reason", "s", arguments.reason.c_str());
   }
+  if (result >= 0 && call == engine::ClientCall::restore) {
+    result = sd_bus_message_append(message, "{sv}", "quiesced", "b", arguments.quiesced ? 1 : 0);
+  }
   return result < 0 ? result : sd_bus_message_close_container(message);
 }
 
@@ -45,37 +33,34 @@ int append_arguments(sd_bus_message* message, const engine::ClientCallArguments&
 
 void Server::call_client(const ClientRecord& client, engine::ClientCall call,
                          const engine::ClientCallArguments& arguments,
-                         std::function<void(Result<void>)> done) {
-  const auto* link = link_for(client.bus_name);
+                         std::function<void(const Answer&)> answered) {
+  const auto* link = links_.find(client.bus_name);
   sd_bus_message* made = nullptr;
   int result = -ENOTCONN;
   if (link != nullptr) {
     result = sd_bus_message_new_method_call(link->bus.get(), &made,
                                             link->direct ? nullptr : client.bus_name.c_str(),
-                                            client.path.c_str(), client_interface, member_of(call));
+                                            client.path.c_str(), client_interface, word_of(call));
   }
   MessagePtr message(made);
-  if (result >= 0) result = append_arguments(message.get(), arguments);
+  if (result >= 0) result = append_arguments(message.get(), call, arguments);
   if (result < 0) {
-    loop_.post([done = std::move(done), result] {
-      done(fail(ErrorCode::client_gone, "it cannot be called.", -result));
+    loop_.post([answered = std::move(answered), result] {
+      answered({fail(ErrorCode::client_gone, "it cannot be called.", -result)});
     });
     return;
   }
-  link->calls->send(std::move(message), arguments.timeout_usec, std::move(done));
+  const bool undoes = call == engine::ClientCall::thaw || call == engine::ClientCall::cancel;
+  link->calls->send({std::move(message), client.bus_name, client.owner.uid, arguments.timeout_usec,
+                     undoes, std::move(answered)});
 }
 
-void Server::start_orderly_kexec(std::function<void(Error)> failed) {
-  const auto* link = link_for(":");
-  if (link == nullptr) {
-    loop_.post([failed = std::move(failed)] {
-      failed(Error{ErrorCode::kexec_failed,
-                   "PID 1 did not start kexec.target: the system bus is not there."});
-    });
-    return;
-  }
-  orderly_kexec_ = std::make_unique<OrderlyKexec>(loop_, link->bus.get(), std::move(failed));
-  orderly_kexec_->start();
+void Server::stop_clock(const std::string& connection) {
+  if (auto* link = links_.find(connection); link != nullptr) link->calls->stop_clock(connection);
+}
+
+void Server::start_clock(const std::string& connection) {
+  if (auto* link = links_.find(connection); link != nullptr) link->calls->start_clock(connection);
 }
 
 }  // namespace handover::bus

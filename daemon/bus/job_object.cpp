@@ -2,6 +2,7 @@
 // org.handover1.Job (docs/dbus.md): the running update, at /org/handover1/job/ID.
 #include <cstdlib>
 
+#include "bus/method.h"
 #include "bus/server.h"
 
 namespace handover::bus {
@@ -9,14 +10,14 @@ namespace handover::bus {
 namespace {
 
 int find_job(sd_bus*, const char* path, const char*, void* userdata, void** found, sd_bus_error*) {
-  const auto& job = server_of(userdata).engine().job();
+  const auto& job = engine_of(userdata).job();
   if (!job || job_path(job->id) != path) return 0;
   *found = userdata;
   return 1;
 }
 
 int enumerate_jobs(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_error*) {
-  const auto& job = server_of(userdata).engine().job();
+  const auto& job = engine_of(userdata).job();
   // sd-bus frees the list and its strings with free().
   auto** list = static_cast<char**>(std::calloc(2, sizeof(char*)));  // NOLINT
   if (list == nullptr) return -ENOMEM;
@@ -27,51 +28,43 @@ int enumerate_jobs(sd_bus*, const char*, void* userdata, char*** nodes, sd_bus_e
 
 int get(sd_bus*, const char*, const char*, const char* property, sd_bus_message* reply,
         void* userdata, sd_bus_error*) {
-  const auto& job = server_of(userdata).engine().job();
+  const auto& job = engine_of(userdata).job();
   if (!job) return -ENOENT;
   const std::string_view wanted = property;
   if (wanted == "Id") {
     return sd_bus_message_append(reply, "u", static_cast<std::uint32_t>(job->id));
   }
   if (wanted == "Progress") return sd_bus_message_append(reply, "u", job->progress);
-  if (wanted == "Phase") return sd_bus_message_append(reply, "s", job->phase.c_str());
+  if (wanted == "Phase") return sd_bus_message_append(reply, "s", word_of(job->phase));
   if (wanted == "Detail") return sd_bus_message_append(reply, "s", job->detail.c_str());
-  return sd_bus_message_append(reply, "s",
-                               job->type == engine::JobType::update ? "update" : "prepare");
-}
-
-int cancel_job(sd_bus_message* message, void* userdata, sd_bus_error* error) {
-  auto& server = server_of(userdata);
-  const auto& link = server.link_of(message);
-  const auto caller = caller_of(link, message);
-  if (!caller) return reply_error(error, caller.error());
-  const auto verdict = server.authority().check(link, message, *caller, "org.handover1.update");
-  if (!verdict) return reply_error(error, verdict.error());
-  if (*verdict == Authority::Verdict::pending) return 1;
-  if (auto done = server.engine().cancel(); !done) return reply_error(error, done.error());
-  return sd_bus_reply_method_return(message, "");
+  return sd_bus_message_append(reply, "s", word_of(job->type));
 }
 
 const sd_bus_vtable job_vtable[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_PROPERTY("Id", "u", get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-    SD_BUS_PROPERTY("Type", "s", get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-    SD_BUS_PROPERTY("Phase", "s", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_PROPERTY("Progress", "u", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_PROPERTY("Detail", "s", get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, cancel_job,
+    SD_BUS_PROPERTY("Id", "u", safe<get>, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("Type", "s", safe<get>, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("Phase", "s", safe<get>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Progress", "u", safe<get>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Detail", "s", safe<get>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, safe<cancel_update>,
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_VTABLE_END};
 
 }  // namespace
 
-Result<void> add_job_objects(Server& server, Link& link) {
+std::string job_path(std::uint64_t id) { return std::string(job_root) + "/" + std::to_string(id); }
+
+const Interface job_interface{"org.handover1.Job", job_vtable};
+
+Result<void> add_job_objects(Link& link) {
   sd_bus_slot* slot = nullptr;
-  int result = sd_bus_add_fallback_vtable(link.bus.get(), &slot, job_root, job_interface,
-                                          job_vtable, find_job, &server);
+  int result = sd_bus_add_fallback_vtable(link.bus.get(), &slot, job_root, job_interface.name,
+                                          job_interface.vtable, safe<find_job>, &link);
   if (result >= 0) {
     link.slots.emplace_back(slot);
-    result = sd_bus_add_node_enumerator(link.bus.get(), &slot, job_root, enumerate_jobs, &server);
+    result =
+        sd_bus_add_node_enumerator(link.bus.get(), &slot, job_root, safe<enumerate_jobs>, &link);
   }
   if (result >= 0) link.slots.emplace_back(slot);
   return check(result, "serving org.handover1.Job");

@@ -2,6 +2,7 @@
 // A connection on which org.handover1 is served: the system bus, or one peer of the private socket.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,21 +13,41 @@
 
 namespace handover::bus {
 
+class Server;
+
+/// What the vtables of its objects have as user data. It does not move.
 struct Link {
-  std::unique_ptr<CallQueue> calls;
+  Server& server;
   BusPtr bus;
+  std::unique_ptr<CallQueue> calls;
   std::vector<SlotPtr> slots;  ///< vtables and matches, gone before the bus
   std::string id;              ///< "system", or "direct-N"
   bool direct = false;
+  /// Who is behind a direct connection; access_denied if that cannot be found out.
+  Result<engine::Caller> peer = fail(ErrorCode::access_denied, "Nobody is behind it.");
 
-  explicit Link(system::Loop& loop) : calls(std::make_unique<CallQueue>(loop)) {}
+  Link(Server& served, system::Loop& loop, BusPtr connection)
+      : server(served),
+        bus(std::move(connection)),
+        calls(std::make_unique<CallQueue>(loop, bus.get())) {}
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
   ~Link() { slots.clear(); }
 };
 
-/// Who sent `message`: uid from the bus driver or SO_PEERCRED, the service from the process's
-/// cgroup. access_denied if it cannot be found out.
-Result<engine::Caller> caller_of(const Link& link, sd_bus_message* message);
+/// All that there are.
+struct Links {
+  std::unique_ptr<Link> bus;  ///< nullptr: not now
+  std::map<std::string, std::unique_ptr<Link>> peers;
+
+  /// That of a connection: a unique bus name, or "direct-N". nullptr: it is gone.
+  [[nodiscard]] Link* find(const std::string& connection) const {
+    if (connection.starts_with(':')) return bus.get();
+    const auto peer = peers.find(connection);
+    return peer == peers.end() ? nullptr : peer->second.get();
+  }
+};
+
+inline Link& link_of(void* userdata) { return *static_cast<Link*>(userdata); }
 
 }  // namespace handover::bus

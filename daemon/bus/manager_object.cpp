@@ -2,8 +2,13 @@
 // org.handover1.Manager (docs/dbus.md).
 #include <string_view>
 #include <utility>
+#include <variant>
 
+#include "bus/arguments.h"
+#include "bus/method.h"
 #include "bus/server.h"
+#include "core/text.h"
+#include "engine/history.h"
 #include "version.h"
 
 namespace handover::bus {
@@ -19,25 +24,24 @@ int get_version(sd_bus*, const char*, const char*, const char*, sd_bus_message* 
 
 int get_state(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void* userdata,
               sd_bus_error*) {
-  const std::string state(to_string(server_of(userdata).engine().state()));
+  const std::string state(to_string(engine_of(userdata).state()));
   return sd_bus_message_append(reply, "s", state.c_str());
 }
 
 int get_generation(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply,
                    void* userdata, sd_bus_error*) {
-  return sd_bus_message_append(reply, "t", server_of(userdata).engine().generation());
+  return sd_bus_message_append(reply, "t", engine_of(userdata).generation());
 }
 
 int get_backend(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply,
                 void* userdata, sd_bus_error*) {
-  return sd_bus_message_append(reply, "s",
-                               server_of(userdata).engine().sessions().default_backend().c_str());
+  return sd_bus_message_append(reply, "s", word_of(engine_of(userdata).sessions().main_keeper()));
 }
 
 int get_backends(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply,
                  void* userdata, sd_bus_error*) {
   int result = sd_bus_message_open_container(reply, 'a', "s");
-  for (const auto& name : server_of(userdata).engine().sessions().backend_names()) {
+  for (const auto& name : engine_of(userdata).sessions().keeper_names()) {
     if (result >= 0) result = sd_bus_message_append(reply, "s", name.c_str());
   }
   return result < 0 ? result : sd_bus_message_close_container(reply);
@@ -46,7 +50,7 @@ int get_backends(sd_bus*, const char*, const char*, const char*, sd_bus_message*
 /// What the companion module says of itself; 0 and false if it is not there.
 int get_module(sd_bus*, const char*, const char*, const char* property, sd_bus_message* reply,
                void* userdata, sd_bus_error*) {
-  const auto module = server_of(userdata).engine().sessions().module();
+  const auto module = engine_of(userdata).module();
   const std::string_view wanted = property;
   if (wanted == "Module") return sd_bus_message_append(reply, "b", module ? 1 : 0);
   if (wanted == "ModuleLost") return sd_bus_message_append(reply, "u", module ? module->lost : 0U);
@@ -56,81 +60,96 @@ int get_module(sd_bus*, const char*, const char*, const char* property, sd_bus_m
 
 int get_emulated(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply,
                  void* userdata, sd_bus_error*) {
-  return sd_bus_message_append(reply, "b", server_of(userdata).engine().emulated() ? 1 : 0);
+  return sd_bus_message_append(reply, "b", engine_of(userdata).emulated() ? 1 : 0);
 }
 
 int get_current_job(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply,
                     void* userdata, sd_bus_error*) {
-  const auto& job = server_of(userdata).engine().job();
+  const auto& job = engine_of(userdata).job();
   return sd_bus_message_append(reply, "o", job ? job_path(job->id).c_str() : "/");
+}
+
+int get_statistics(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply,
+                   void* userdata, sd_bus_error*) {
+  int result = sd_bus_message_open_container(reply, 'a', "{sv}");
+  for (const auto& [name, value] : link_of(userdata).server.statistics()) {
+    if (result < 0) break;
+    if (const auto* number = std::get_if<std::uint64_t>(&value)) {
+      result = sd_bus_message_append(reply, "{sv}", name.c_str(), "t", *number);
+    } else {
+      result = sd_bus_message_append(reply, "{sv}", name.c_str(), "s",
+                                     std::get<std::string>(value).c_str());
+    }
+  }
+  return result < 0 ? result : sd_bus_message_close_container(reply);
 }
 
 // ---- methods
 
 constexpr const char* register_action = "org.handover1.register";
 constexpr const char* update_action = "org.handover1.update";
+/// Whoever names a kernel, an initrd or a command line can have any program run as root.
+constexpr const char* custom_action = "org.handover1.update-custom";
 
-/// Runs `act` for an allowed caller; `act` answers the message itself and returns an error if not.
-template <typename Act>
-int guarded(sd_bus_message* message, void* userdata, sd_bus_error* error, const char* action,
-            Act act) {
-  auto& server = server_of(userdata);
-  const auto& link = server.link_of(message);
-  const auto caller = caller_of(link, message);
-  if (!caller) return reply_error(error, caller.error());
-  if (action != nullptr) {
-    const auto verdict = server.authority().check(link, message, *caller, action);
-    if (!verdict) return reply_error(error, verdict.error());
-    if (*verdict == Authority::Verdict::pending) return 1;
+constexpr std::uint64_t minute_usec = 60'000'000;
+/// Prepare may have much to write; whoever waits for a frozen client stands still.
+constexpr std::uint64_t longest_prepare_usec = std::uint64_t{24} * 60 * minute_usec;
+constexpr std::uint64_t longest_standstill_usec = 60 * minute_usec;
+
+Result<void> take_limit(Options& options, const std::string& name, std::uint64_t longest_usec,
+                        std::uint64_t& into) {
+  if (auto taken = options.take(name, into); !taken) return taken;
+  if (into <= longest_usec) return {};
+  return fail(ErrorCode::invalid_argument,
+              "Option '" + name + "' is at most " + std::to_string(longest_usec) + " µs.");
+}
+
+Result<ClientRecord> read_client(sd_bus_message* message, std::size_t most_needs) {
+  ClientRecord client;
+  auto name = read_name(message);
+  if (!name) return fail(name.error());
+  client.name = std::move(*name);
+  auto path = read_path(message, "path");
+  if (!path) return fail(path.error());
+  client.path = std::move(*path);
+  auto needs = read_names(message, "needs", most_needs);
+  if (!needs) return fail(needs.error());
+  client.needs = std::move(*needs);
+  auto options = Options::read(message);
+  if (!options) return fail(options.error());
+  for (const auto& taken : {options->take("required", client.required),
+                            take_limit(*options, "prepare-timeout-usec", longest_prepare_usec,
+                                       client.prepare_timeout_usec),
+                            take_limit(*options, "freeze-timeout-usec", longest_standstill_usec,
+                                       client.freeze_timeout_usec),
+                            take_limit(*options, "restore-timeout-usec", longest_standstill_usec,
+                                       client.restore_timeout_usec),
+                            options->finish()}) {
+    if (!taken) return fail(taken.error());
   }
-  if (Result<void> done = act(server.engine(), *caller); !done) {
-    return reply_error(error, done.error());
-  }
-  return 1;
+  return client;
 }
 
 int register_client(sd_bus_message* message, void* userdata, sd_bus_error* error) {
-  const auto act = [&](engine::Engine& engine, const engine::Caller& caller) -> Result<void> {
-    ClientRecord client;
-    const auto name = read_name(message);
-    if (!name) return fail(name.error());
-    const char* path = nullptr;
-    if (auto read = check(sd_bus_message_read(message, "o", &path), "path"); !read) return read;
-    client.name = *name;
-    client.path = path;
-    if (auto read = check(sd_bus_message_enter_container(message, 'a', "s"), "needs"); !read) {
-      return read;
-    }
-    for (const char* need = nullptr; sd_bus_message_read_basic(message, 's', &need) > 0;) {
-      client.needs.emplace_back(need);
-    }
-    if (auto read = check(sd_bus_message_exit_container(message), "needs"); !read) return read;
-    auto options = Options::read(message);
-    if (!options) return fail(options.error());
-    for (auto taken :
-         {options->take("required", client.required),
-          options->take("prepare-timeout-usec", client.prepare_timeout_usec),
-          options->take("freeze-timeout-usec", client.freeze_timeout_usec),
-          options->take("restore-timeout-usec", client.restore_timeout_usec), options->finish()}) {
-      if (!taken) return taken;
-    }
-    const auto state = engine.register_client(std::move(client), caller);
-    if (!state) return fail(state.error());
-    return check(sd_bus_reply_method_return(message, "s", state->c_str()), "reply");
-  };
-  return guarded(message, userdata, error, register_action, act);
+  auto client = read_client(message, link_of(userdata).server.limits().needs);
+  return handle(message, userdata, error, std::move(client),
+                [](Server& server, const ClientRecord& record, const HeldCallPtr& call) {
+                  server.authority().check(call, register_action, {}, [&server, record, call] {
+                    server.engine().register_client(record, call->caller(),
+                                                    [call](const Result<std::string>& state) {
+                                                      if (!state)
+                                                        return call->refuse(state.error());
+                                                      call->answer("s", state->c_str());
+                                                    });
+                  });
+                });
 }
 
 int unregister_client(sd_bus_message* message, void* userdata, sd_bus_error* error) {
-  return guarded(message, userdata, error, nullptr,
-                 [&](engine::Engine& engine, const engine::Caller& caller) -> Result<void> {
-                   const char* name = nullptr;
-                   if (auto read = check(sd_bus_message_read(message, "s", &name), "name"); !read) {
-                     return read;
-                   }
-                   if (auto done = engine.unregister_client(name, caller); !done) return done;
-                   return check(sd_bus_reply_method_return(message, ""), "reply");
-                 });
+  return handle(message, userdata, error, read_name(message),
+                [](Server& server, const std::string& name, const HeldCallPtr& call) {
+                  server.engine().unregister_client(name, call->caller(), empty_reply(call));
+                });
 }
 
 int list_clients(sd_bus_message* message, void* userdata, sd_bus_error*) {
@@ -138,11 +157,13 @@ int list_clients(sd_bus_message* message, void* userdata, sd_bus_error*) {
   int result = sd_bus_message_new_method_return(message, &made);
   const MessagePtr reply(made);
   if (result >= 0) result = sd_bus_message_open_container(made, 'a', "(sosuasbs)");
-  for (const auto& [name, client] : server_of(userdata).engine().clients()) {
+  const auto& engine = engine_of(userdata);
+  for (const auto& [name, client] : engine.clients()) {
+    const bool here = engine.is_connected(client);
     if (result >= 0) result = sd_bus_message_open_container(made, 'r', "sosuasbs");
     if (result >= 0) {
       result = sd_bus_message_append(made, "sosu", name.c_str(), client.path.c_str(),
-                                     client.bus_name.c_str(), client.owner.uid);
+                                     here ? client.bus_name.c_str() : "", client.owner.uid);
     }
     if (result >= 0) result = sd_bus_message_open_container(made, 'a', "s");
     for (const auto& need : client.needs) {
@@ -150,8 +171,10 @@ int list_clients(sd_bus_message* message, void* userdata, sd_bus_error*) {
     }
     if (result >= 0) result = sd_bus_message_close_container(made);
     if (result >= 0) {
+      // Whom nobody waits for, and who is not here.
+      const bool gone = !here && client.phase == ClientPhase::idle;
       result = sd_bus_message_append(made, "bs", client.required ? 1 : 0,
-                                     std::string(to_string(client.phase)).c_str());
+                                     gone ? "gone" : std::string(to_string(client.phase)).c_str());
     }
     if (result >= 0) result = sd_bus_message_close_container(made);
   }
@@ -159,54 +182,86 @@ int list_clients(sd_bus_message* message, void* userdata, sd_bus_error*) {
   return result < 0 ? result : sd_bus_send(nullptr, made, nullptr);
 }
 
+struct NewSession {
+  std::string name;
+  std::optional<Keeper> keeper;
+  std::string client;
+};
+
+Result<NewSession> read_new_session(sd_bus_message* message) {
+  NewSession session;
+  auto name = read_name(message);
+  if (!name) return fail(name.error());
+  session.name = std::move(*name);
+  auto options = Options::read(message);
+  if (!options) return fail(options.error());
+  for (const auto& taken : {options->take_keeper(session.keeper),
+                            options->take("client", session.client), options->finish()}) {
+    if (!taken) return fail(taken.error());
+  }
+  return session;
+}
+
 int create_session(sd_bus_message* message, void* userdata, sd_bus_error* error) {
-  const auto act = [&](engine::Engine& engine, const engine::Caller& caller) -> Result<void> {
-    const auto name = read_name(message);
-    if (!name) return fail(name.error());
-    std::string backend;
-    std::string client;
-    auto options = Options::read(message);
-    if (!options) return fail(options.error());
-    for (auto taken :
-         {options->take("backend", backend), options->take("client", client), options->finish()}) {
-      if (!taken) return taken;
-    }
-    if (auto made = engine.create_session(*name, backend, client, caller); !made) return made;
-    return check(sd_bus_reply_method_return(message, "o", session_path(*name).c_str()), "reply");
-  };
-  return guarded(message, userdata, error, register_action, act);
+  return handle(message, userdata, error, read_new_session(message),
+                [](Server& server, const NewSession& session, const HeldCallPtr& call) {
+                  server.authority().check(call, register_action, {}, [&server, session, call] {
+                    server.engine().create_session(
+                        session.name, session.keeper, session.client, call->caller(),
+                        [call, name = session.name](const Result<void>& made) {
+                          if (!made) return call->refuse(made.error());
+                          call->answer("o", session_path(name).c_str());
+                        });
+                  });
+                });
 }
 
 int get_session(sd_bus_message* message, void* userdata, sd_bus_error* error) {
-  const char* name = nullptr;
-  const int result = sd_bus_message_read(message, "s", &name);
-  if (result < 0) return result;
-  if (server_of(userdata).engine().sessions().find(name) == nullptr) {
+  const auto name = read_text(message, "name");
+  if (!name) return reply_error(error, name.error());
+  if (engine_of(userdata).sessions().find(*name) == nullptr) {
     return reply_error(
-        error, Error{ErrorCode::no_such_session, "There is no session '" + std::string(name) +
-                                                     "'; list them with 'handoverctl sessions'."});
+        error, Error{ErrorCode::no_such_session, "There is no session " + in_quotes(*name) +
+                                                     "; list them with 'handoverctl sessions'."});
   }
-  return sd_bus_reply_method_return(message, "o", session_path(name).c_str());
+  return sd_bus_reply_method_return(message, "o", session_path(*name).c_str());
 }
 
-int list_sessions(sd_bus_message* message, void* userdata, sd_bus_error*) {
-  server_of(userdata).engine().refresh_sessions();
-  sd_bus_message* made = nullptr;
-  int result = sd_bus_message_new_method_return(message, &made);
-  const MessagePtr reply(made);
-  if (result >= 0) result = sd_bus_message_open_container(made, 'a', "(sosusbut)");
-  for (const auto& [name, held] : server_of(userdata).engine().sessions().all()) {
+/// "luo", or "luo+tracker" for a session with tokens in both.
+std::string backends_of(const SessionRecord& session) {
+  std::string text;
+  for (const auto keeper : keepers_of(session)) {
+    if (!text.empty()) text += "+";
+    text += to_string(keeper);
+  }
+  return text;
+}
+
+int append_sessions(sd_bus_message* reply, const engine::Engine& engine) {
+  int result = sd_bus_message_open_container(reply, 'a', "(sosusbut)");
+  for (const auto& [name, held] : engine.sessions().all()) {
     std::uint64_t bytes = 0;
     for (const auto& token : held.record.tokens) bytes += token.bytes;
     if (result >= 0) {
-      result = sd_bus_message_append(made, "(sosusbut)", name.c_str(), session_path(name).c_str(),
+      result = sd_bus_message_append(reply, "(sosusbut)", name.c_str(), session_path(name).c_str(),
                                      backends_of(held.record).c_str(), held.record.owner.uid,
                                      held.record.client.c_str(), held.record.incoming ? 1 : 0,
                                      static_cast<std::uint32_t>(held.record.tokens.size()), bytes);
     }
   }
-  if (result >= 0) result = sd_bus_message_close_container(made);
-  return result < 0 ? result : sd_bus_send(nullptr, made, nullptr);
+  return result < 0 ? result : sd_bus_message_close_container(reply);
+}
+
+int list_sessions(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+  return handle(message, userdata, error, no_arguments(),
+                [](Server& server, NoArguments, const HeldCallPtr& call) {
+                  auto& engine = server.engine();
+                  engine.refresh_sessions([&engine, call] {
+                    call->answer_with([&engine](sd_bus_message* reply) {
+                      return append_sessions(reply, engine);
+                    });
+                  });
+                });
 }
 
 /// What is empty would be taken for what was left out: a whole update, into another kernel than the
@@ -219,29 +274,54 @@ Result<void> take_filled(Options& options, const std::string& name, std::string&
               "Option '" + name + "' is empty; leave it out for the default.");
 }
 
+Result<void> take_mode(Options& options, std::optional<Mode>& into) {
+  std::string word;
+  if (auto taken = take_filled(options, "mode", word); !taken || word.empty()) return taken;
+  into = from_string<Mode>(word);
+  if (into == Mode::immediate || into == Mode::orderly) return {};
+  return fail(ErrorCode::invalid_argument,
+              "There is no mode " + in_quotes(word) + "; it is 'immediate' or 'orderly'.");
+}
+
+Result<UpdateOptions> read_update_options(sd_bus_message* message) {
+  UpdateOptions wanted;
+  auto options = Options::read(message);
+  if (!options) return fail(options.error());
+  if (options->has("initrd")) wanted.initrd = "";
+  for (const auto& taken :
+       {take_filled(*options, "kernel", wanted.kernel),
+        wanted.initrd ? options->take("initrd", *wanted.initrd) : Result<void>{},
+        take_filled(*options, "cmdline", wanted.cmdline), take_mode(*options, wanted.mode),
+        options->finish()}) {
+    if (!taken) return fail(taken.error());
+  }
+  return wanted;
+}
+
+/// What polkit's rules and the administrator see of what was named.
+Authority::Details details_of(const UpdateOptions& wanted) {
+  Authority::Details details;
+  if (!wanted.kernel.empty()) details["kernel"] = wanted.kernel;
+  if (wanted.initrd) details["initrd"] = *wanted.initrd;
+  if (!wanted.cmdline.empty()) details["cmdline"] = wanted.cmdline;
+  return details;
+}
+
 int request(sd_bus_message* message, void* userdata, sd_bus_error* error, engine::JobType type) {
-  const auto act = [&](engine::Engine& engine, const engine::Caller& caller) -> Result<void> {
-    engine::UpdateOptions wanted;
-    auto options = Options::read(message);
-    if (!options) return fail(options.error());
-    if (options->has("initrd")) wanted.initrd = "";
-    for (auto taken : {take_filled(*options, "kernel", wanted.kernel),
-                       wanted.initrd ? options->take("initrd", *wanted.initrd) : Result<void>{},
-                       take_filled(*options, "cmdline", wanted.cmdline),
-                       take_filled(*options, "mode", wanted.mode), options->finish()}) {
-      if (!taken) return taken;
-    }
-    // Answered when preflight has passed, so that its errors are this call's errors.
-    engine.request(
-        type, wanted, caller,
-        [held = std::shared_ptr<sd_bus_message>(sd_bus_message_ref(message), sd_bus_message_unref)](
-            const Result<std::uint64_t>& job) {
-          if (!job) return reply_error(held.get(), job.error());
-          sd_bus_reply_method_return(held.get(), "o", job_path(*job).c_str());
-        });
-    return {};
-  };
-  return guarded(message, userdata, error, update_action, act);
+  return handle(message, userdata, error, read_update_options(message),
+                [type](Server& server, const UpdateOptions& wanted, const HeldCallPtr& call) {
+                  const auto details = details_of(wanted);
+                  const auto* action = details.empty() ? update_action : custom_action;
+                  server.authority().check(call, action, details, [&server, type, wanted, call] {
+                    // Answered when preflight has passed, so that its errors are this call's
+                    // errors.
+                    server.engine().request(type, wanted, call->caller(),
+                                            [call](const Result<std::uint64_t>& job) {
+                                              if (!job) return call->refuse(job.error());
+                                              call->answer("o", job_path(*job).c_str());
+                                            });
+                  });
+                });
 }
 
 int prepare(sd_bus_message* message, void* userdata, sd_bus_error* error) {
@@ -252,57 +332,80 @@ int update(sd_bus_message* message, void* userdata, sd_bus_error* error) {
   return request(message, userdata, error, engine::JobType::update);
 }
 
-int cancel(sd_bus_message* message, void* userdata, sd_bus_error* error) {
-  return guarded(message, userdata, error, update_action,
-                 [&](engine::Engine& engine, const engine::Caller&) -> Result<void> {
-                   if (auto done = engine.cancel(); !done) return done;
-                   return check(sd_bus_reply_method_return(message, ""), "reply");
-                 });
+int subscribe(sd_bus_message* message, void* userdata, sd_bus_error*) {
+  auto& link = link_of(userdata);
+  link.server.signals().subscribe(link, message);
+  return sd_bus_reply_method_return(message, "");
 }
 
-int get_history(sd_bus_message* message, void* userdata, sd_bus_error*) {
+int unsubscribe(sd_bus_message* message, void* userdata, sd_bus_error*) {
+  auto& link = link_of(userdata);
+  link.server.signals().unsubscribe(link, message);
+  return sd_bus_reply_method_return(message, "");
+}
+
+void answer_history(HeldCall& call, const Result<std::string>& json) {
+  if (!json) return call.refuse(json.error());
+  // The engine leaves out what does not fit, but for the newest.
+  if (json->size() <= engine::most_history_bytes) return call.answer("s", json->c_str());
+  call.refuse(Error{ErrorCode::limit_exceeded,
+                    "The record of the latest update has more than 4 MiB; read history.json in the "
+                    "daemon's state directory."});
+}
+
+int get_history(sd_bus_message* message, void* userdata, sd_bus_error* error) {
   std::uint32_t most = 0;
-  const int result = sd_bus_message_read(message, "u", &most);
-  if (result < 0) return result;
-  return sd_bus_reply_method_return(
-      message, "s", server_of(userdata).engine().history().to_json_text(most).c_str());
+  if (const int result = sd_bus_message_read(message, "u", &most); result < 0) return result;
+  return handle(message, userdata, error, Result<std::uint32_t>(most),
+                [](Server& server, std::uint32_t wanted, const HeldCallPtr& call) {
+                  server.engine().history(wanted, [call](const Result<std::string>& json) {
+                    answer_history(*call, json);
+                  });
+                });
 }
 
 const sd_bus_vtable manager_vtable[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-    SD_BUS_PROPERTY("State", "s", get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_PROPERTY("Generation", "t", get_generation, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_PROPERTY("Backend", "s", get_backend, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-    SD_BUS_PROPERTY("Backends", "as", get_backends, 0, 0),
-    SD_BUS_PROPERTY("Module", "b", get_module, 0, 0),
-    SD_BUS_PROPERTY("ModuleABI", "u", get_module, 0, 0),
-    SD_BUS_PROPERTY("ModuleFormat", "u", get_module, 0, 0),
-    SD_BUS_PROPERTY("ModuleLost", "u", get_module, 0, 0),
-    SD_BUS_PROPERTY("Emulated", "b", get_emulated, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-    SD_BUS_PROPERTY("CurrentJob", "o", get_current_job, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-    SD_BUS_METHOD_WITH_ARGS("RegisterClient",
-                            SD_BUS_ARGS("s", name, "o", path, "as", needs, "a{sv}", options),
-                            SD_BUS_RESULT("s", state), register_client, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_PROPERTY("Version", "s", safe<get_version>, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("State", "s", safe<get_state>, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Generation", "t", safe<get_generation>, 0,
+                    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Backend", "s", safe<get_backend>, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("Backends", "as", safe<get_backends>, 0, 0),
+    SD_BUS_PROPERTY("Module", "b", safe<get_module>, 0, 0),
+    SD_BUS_PROPERTY("ModuleABI", "u", safe<get_module>, 0, 0),
+    SD_BUS_PROPERTY("ModuleFormat", "u", safe<get_module>, 0, 0),
+    SD_BUS_PROPERTY("ModuleLost", "u", safe<get_module>, 0, 0),
+    SD_BUS_PROPERTY("Emulated", "b", safe<get_emulated>, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("CurrentJob", "o", safe<get_current_job>, 0,
+                    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Statistics", "a{sv}", safe<get_statistics>, 0, 0),
+    SD_BUS_METHOD_WITH_ARGS(
+        "RegisterClient", SD_BUS_ARGS("s", name, "o", path, "as", needs, "a{sv}", options),
+        SD_BUS_RESULT("s", state), safe<register_client>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("UnregisterClient", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT,
-                            unregister_client, SD_BUS_VTABLE_UNPRIVILEGED),
+                            safe<unregister_client>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("ListClients", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sosuasbs)", clients),
-                            list_clients, SD_BUS_VTABLE_UNPRIVILEGED),
+                            safe<list_clients>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("CreateSession", SD_BUS_ARGS("s", name, "a{sv}", options),
-                            SD_BUS_RESULT("o", session), create_session,
+                            SD_BUS_RESULT("o", session), safe<create_session>,
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("GetSession", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", session),
-                            get_session, SD_BUS_VTABLE_UNPRIVILEGED),
+                            safe<get_session>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("ListSessions", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sosusbut)", sessions),
-                            list_sessions, SD_BUS_VTABLE_UNPRIVILEGED),
+                            safe<list_sessions>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Prepare", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
-                            prepare, SD_BUS_VTABLE_UNPRIVILEGED),
+                            safe<prepare>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Update", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
-                            update, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, cancel,
+                            safe<update>, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, safe<cancel_update>,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, safe<subscribe>,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, safe<unsubscribe>,
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("GetHistory", SD_BUS_ARGS("u", most), SD_BUS_RESULT("s", json),
-                            get_history, SD_BUS_VTABLE_UNPRIVILEGED),
+                            safe<get_history>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("u", id, "o", job), 0),
     SD_BUS_SIGNAL_WITH_ARGS("JobRemoved", SD_BUS_ARGS("u", id, "o", job, "s", result, "s", reason),
                             0),
@@ -318,10 +421,21 @@ const sd_bus_vtable manager_vtable[] = {
 
 }  // namespace
 
-Result<void> add_manager_object(Server& server, Link& link) {
+const Interface manager_interface{"org.handover1.Manager", manager_vtable};
+
+int cancel_update(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+  return handle(message, userdata, error, no_arguments(),
+                [](Server& server, NoArguments, const HeldCallPtr& call) {
+                  server.authority().check(call, update_action, {}, [&server, call] {
+                    server.engine().cancel(call->caller(), empty_reply(call));
+                  });
+                });
+}
+
+Result<void> add_manager_object(Link& link) {
   sd_bus_slot* slot = nullptr;
-  const int result = sd_bus_add_object_vtable(link.bus.get(), &slot, manager_path,
-                                              manager_interface, manager_vtable, &server);
+  const int result = sd_bus_add_object_vtable(
+      link.bus.get(), &slot, manager_path, manager_interface.name, manager_interface.vtable, &link);
   if (result >= 0) link.slots.emplace_back(slot);
   return check(result, "serving org.handover1.Manager");
 }

@@ -2,15 +2,14 @@
 // The orderly way into the next kernel: kexec.target's job at PID 1, and what becomes of it.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
+#include "bus/kexec_withdrawal.h"
 #include "bus/sd_bus.h"
 #include "system/loop.h"
 
@@ -25,7 +24,7 @@ class OrderlyKexec {
     /// PID 1 answers at once unless something holds it up; what it has read it does all the same.
     std::uint64_t start_usec = 90'000'000;
     /// For taking the job back before the failure is told.
-    std::uint64_t withdraw_usec = 30'000'000;
+    KexecWithdrawal::Limits withdrawal{};
   };
 
   OrderlyKexec(system::Loop& loop, sd_bus* bus, Failed failed)
@@ -45,13 +44,10 @@ class OrderlyKexec {
   static int on_subscribed(sd_bus_message* reply, void* userdata, sd_bus_error*);
   static int on_started(sd_bus_message* reply, void* userdata, sd_bus_error*);
   static int on_removed(sd_bus_message* signal, void* userdata, sd_bus_error*);
-  static int on_jobs(sd_bus_message* reply, void* userdata, sd_bus_error*);
-  static int on_cancelled(sd_bus_message* reply, void* userdata, sd_bus_error*);
 
   Result<void> ask();
   void ended(const std::string& result);
   void withdraw(std::string why);
-  void cancel(std::uint32_t job);
   void tell();
 
   system::Loop& loop_;
@@ -62,12 +58,10 @@ class OrderlyKexec {
   std::string job_;                           ///< known from StartUnit's reply
   std::map<std::string, std::string> ended_;  ///< results by job, of those that ended before that
   std::optional<std::string> why_;            ///< it has failed
-  std::size_t cancelling_ = 0;
-  system::Timer patience_;
+  std::optional<KexecWithdrawal> withdrawal_;
   SlotPtr match_;
   SlotPtr subscribe_;
   SlotPtr call_;
-  std::vector<SlotPtr> cancels_;
 };
 
 }  // namespace handover::bus

@@ -2,27 +2,102 @@
 #include "bus/sd_bus.h"
 
 #include <cerrno>
+#include <string_view>
 #include <utility>
 
 namespace handover::bus {
+
+namespace {
+
+/// Adds what is at the message's position, up to the end of the container. False: unreadable, or
+/// `bytes` is above `most`.
+bool add_content(sd_bus_message* message, std::size_t most, std::size_t& bytes) {
+  for (;;) {
+    char type = 0;
+    const char* contents = nullptr;
+    const int peeked = sd_bus_message_peek_type(message, &type, &contents);
+    if (peeked <= 0) return peeked == 0;
+    int result = 0;
+    const void* data = nullptr;
+    std::size_t size = 8;
+    constexpr std::string_view texts = "sog";
+    constexpr std::string_view numbers = "ynqiuxtd";
+    if (type == 'a' && contents[1] == '\0' && numbers.find(contents[0]) != numbers.npos) {
+      result = sd_bus_message_read_array(message, contents[0], &data, &size);
+    } else if (texts.find(type) != texts.npos) {
+      const char* text = nullptr;
+      result = sd_bus_message_read_basic(message, type, &text);
+      if (result > 0) size = std::char_traits<char>::length(text);
+    } else if (type == 'a' || type == 'v' || type == 'r' || type == 'e') {
+      result = sd_bus_message_enter_container(message, type, contents);
+      if (result < 0 || !add_content(message, most, bytes)) return false;
+      result = sd_bus_message_exit_container(message);
+    } else {
+      std::uint64_t number = 0;
+      result = sd_bus_message_read_basic(message, type, &number);
+    }
+    bytes += size;
+    if (result < 0 || bytes > most) return false;
+  }
+}
+
+}  // namespace
+
+bool will_pass(const Error& error) {
+  return error.sys_errno == EMFILE || error.sys_errno == ENFILE || error.sys_errno == ENOMEM;
+}
+
+std::optional<std::size_t> content_bytes(sd_bus_message* message, std::size_t most) {
+  std::size_t bytes = 0;
+  const bool read = add_content(message, most, bytes);
+  if (sd_bus_message_rewind(message, 1) < 0 || !read) return std::nullopt;
+  return bytes;
+}
+
+int reply_internal(sd_bus_error* into) noexcept {
+  if (into == nullptr) return 0;
+  try {
+    return reply_error(into, Error{ErrorCode::internal,
+                                   "A bug in handoverd ended this call; the journal says more."});
+  } catch (...) {  // no memory for the sentence either
+    return -ENOMEM;
+  }
+}
 
 Result<void> check(int result, const char* what) {
   if (result >= 0) return {};
   return fail_errno(what, -result);
 }
 
-Result<std::string> read_name(sd_bus_message* message) {
-  const char* name = nullptr;
-  const int result = sd_bus_message_read_basic(message, 's', &name);
-  if (result == -EBADMSG) {
-    return fail(ErrorCode::invalid_name, "the name is not UTF-8; give 1 to 63 bytes of UTF-8");
-  }
-  if (auto read = check(result, "name"); !read) return fail(read.error());
-  return std::string(name);
+namespace {
+
+using Then = std::function<void(sd_bus_message*)>;
+
+int on_called(sd_bus_message* reply, void* userdata, sd_bus_error*) {
+  (*static_cast<Then*>(userdata))(reply);
+  return 1;
+}
+
+}  // namespace
+
+int call_then(sd_bus_message* call, std::uint64_t limit_usec, Then then) {
+  auto kept = std::make_unique<Then>(std::move(then));
+  sd_bus_slot* slot = nullptr;
+  const int result =
+      sd_bus_call_async(nullptr, &slot, call, safe<on_called>, kept.get(), limit_usec);
+  if (result < 0) return result;
+  sd_bus_slot_set_destroy_callback(slot, [](void* userdata) {
+    const std::unique_ptr<Then> owned(static_cast<Then*>(userdata));
+  });
+  [[maybe_unused]] auto* const owned_by_slot = kept.release();
+  // sd-bus keeps it until it was called.
+  sd_bus_slot_set_floating(slot, 1);
+  sd_bus_slot_unref(slot);
+  return 0;
 }
 
 std::string error_name_of(const Error& error) {
-  return "org.handover1.Error." + std::string(error_name(error.code));
+  return "org.handover1.Error." + std::string(to_string(error.code));
 }
 
 int reply_error(sd_bus_error* into, const Error& error) {
@@ -31,75 +106,6 @@ int reply_error(sd_bus_error* into, const Error& error) {
 
 void reply_error(sd_bus_message* to, const Error& error) {
   sd_bus_reply_method_errorf(to, error_name_of(error).c_str(), "%s", error.message.c_str());
-}
-
-Result<Options> Options::read(sd_bus_message* message) {
-  Options options;
-  const auto unreadable = fail(ErrorCode::invalid_argument, "The options cannot be read.");
-  if (sd_bus_message_enter_container(message, 'a', "{sv}") < 0) return unreadable;
-  while (sd_bus_message_enter_container(message, 'e', "sv") > 0) {
-    const char* name = nullptr;
-    const char* contents = nullptr;
-    if (sd_bus_message_read_basic(message, 's', &name) < 0 ||
-        sd_bus_message_peek_type(message, nullptr, &contents) < 0) {
-      return unreadable;
-    }
-    const std::string type = contents;
-    if (sd_bus_message_enter_container(message, 'v', contents) < 0) return unreadable;
-    int read = 0;
-    if (type == "s") {
-      const char* text = nullptr;
-      read = sd_bus_message_read_basic(message, 's', &text);
-      if (read > 0) options.values_[name] = std::string(text);
-    } else if (type == "b") {
-      int flag = 0;
-      read = sd_bus_message_read_basic(message, 'b', &flag);
-      options.values_[name] = flag != 0;
-    } else if (type == "t") {
-      std::uint64_t number = 0;
-      read = sd_bus_message_read_basic(message, 't', &number);
-      options.values_[name] = number;
-    } else if (type == "u") {
-      std::uint32_t number = 0;
-      read = sd_bus_message_read_basic(message, 'u', &number);
-      options.values_[name] = std::uint64_t{number};
-    } else {
-      return fail(ErrorCode::invalid_argument, "Option '" + std::string(name) + "' has type '" +
-                                                   type + "'; options are b, t, u or s.");
-    }
-    if (read < 0 || sd_bus_message_exit_container(message) < 0 ||
-        sd_bus_message_exit_container(message) < 0) {
-      return unreadable;
-    }
-  }
-  if (sd_bus_message_exit_container(message) < 0) return unreadable;
-  return options;
-}
-
-template <typename T>
-Result<void> Options::take_as(const std::string& name, T& into, const char* type) {
-  const auto it = values_.find(name);
-  if (it == values_.end()) return {};
-  auto* value = std::get_if<T>(&it->second);
-  if (value == nullptr) {
-    return fail(ErrorCode::invalid_argument, "Option '" + name + "' must be of type " + type + ".");
-  }
-  into = std::move(*value);
-  values_.erase(it);
-  return {};
-}
-
-Result<void> Options::take(const std::string& name, std::string& into) {
-  return take_as(name, into, "s");
-}
-Result<void> Options::take(const std::string& name, std::uint64_t& into) {
-  return take_as(name, into, "t");
-}
-Result<void> Options::take(const std::string& name, bool& into) { return take_as(name, into, "b"); }
-
-Result<void> Options::finish() const {
-  if (values_.empty()) return {};
-  return fail(ErrorCode::invalid_argument, "There is no option '" + values_.begin()->first + "'.");
 }
 
 }  // namespace handover::bus

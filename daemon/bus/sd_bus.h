@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// sd-bus objects owned by types, and the typed reading of `a{sv}` options.
+// sd-bus objects owned by types, callbacks that exceptions do not leave, and our errors on the bus.
 #pragma once
 
 #include <systemd/sd-bus.h>
 
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
-#include <variant>
+#include <tuple>
+#include <type_traits>
 
+#include "core/enum_words.h"
 #include "core/error.h"
+#include "system/trampoline.h"
 
 namespace handover::bus {
 
@@ -32,9 +36,38 @@ inline MessagePtr reference(sd_bus_message* message) {
 /// A negative errno of sd-bus as a value.
 Result<void> check(int result, const char* what);
 
-/// Reads the string that is a name. invalid_name if it is not UTF-8, which only a peer of the
-/// private socket can send: a bus throws such a sender out.
-Result<std::string> read_name(sd_bus_message* message);
+/// An error of the system that may be over in a moment: no memory, no descriptor.
+bool will_pass(const Error& error);
+
+/// How many bytes of strings, arrays and numbers a message has; nullopt if more than `most`, or if
+/// it cannot be read. It can be read from its beginning afterwards.
+std::optional<std::size_t> content_bytes(sd_bus_message* message, std::size_t most);
+
+/// The reply to a call that an exception ended. Returns what a vtable handler returns.
+int reply_internal(sd_bus_error* into) noexcept;
+
+/// `safe<f>` is f for sd-bus, whose C frames no exception may cross, as system::trampoline<f>. To a
+/// method call the error Internal is the reply.
+template <auto function, typename... Arguments>
+int safe(Arguments... arguments) noexcept {
+  try {
+    return function(arguments...);
+  } catch (...) {
+    system::log_exception(system::function_name<function>());
+  }
+  constexpr auto last = sizeof...(Arguments) - 1;
+  using Last = std::tuple_element_t<last, std::tuple<Arguments...>>;
+  if constexpr (std::is_same_v<Last, sd_bus_error*>) {
+    return reply_internal(std::get<last>(std::tie(arguments...)));
+  } else {
+    return 0;
+  }
+}
+
+/// Sends `call`; `then` runs once with the reply or an error, from the loop, unless the connection
+/// is given up before. A negative errno: it never does.
+int call_then(sd_bus_message* call, std::uint64_t limit_usec,
+              std::function<void(sd_bus_message* reply)> then);
 
 /// "org.handover1.Error.<name>".
 std::string error_name_of(const Error& error);
@@ -43,25 +76,10 @@ int reply_error(sd_bus_error* into, const Error& error);
 /// Answers a held message with an error.
 void reply_error(sd_bus_message* to, const Error& error);
 
-/// The options of one call. Every one must be taken, by its name and type: a left-over is an error.
-class Options {
- public:
-  /// Reads `a{sv}` at the message's position. Values: b, t or u, s. invalid_argument otherwise.
-  static Result<Options> read(sd_bus_message* message);
-
-  /// Leaves `into` alone if the option is absent. invalid_argument for another type.
-  Result<void> take(const std::string& name, std::string& into);
-  Result<void> take(const std::string& name, std::uint64_t& into);
-  Result<void> take(const std::string& name, bool& into);
-  [[nodiscard]] bool has(const std::string& name) const { return values_.contains(name); }
-  /// invalid_argument names what nobody took.
-  [[nodiscard]] Result<void> finish() const;
-
- private:
-  template <typename T>
-  Result<void> take_as(const std::string& name, T& into, const char* type);
-
-  std::map<std::string, std::variant<bool, std::uint64_t, std::string>> values_;
-};
+/// An enum's word for sd-bus, which wants a C string: the tables have literals, which end in NUL.
+template <HasWords E>
+const char* word_of(E value) {
+  return to_string(value).data();
+}
 
 }  // namespace handover::bus

@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "bus/server.h"
 
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdlib>
-#include <cstring>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -18,105 +13,143 @@ namespace handover::bus {
 
 namespace {
 
-constexpr std::uint64_t reconnect_usec = 1'000'000;
-constexpr const char* default_bus_address = "unix:path=/run/dbus/system_bus_socket";
+/// The daemon's own user may do what root may, also where a test runs it.
+uid_t charged_user(const engine::Caller& caller) {
+  return caller.owner.uid == geteuid() ? 0 : caller.owner.uid;
+}
+
+std::string id_of_peer(std::uint64_t number) { return "direct-" + std::to_string(number); }
 
 }  // namespace
 
-std::string session_path(const std::string& name) {
-  char* path = nullptr;
-  if (sd_bus_path_encode(session_root, name.c_str(), &path) < 0) return session_root;
-  std::string result = path;
-  std::free(path);  // NOLINT(cppcoreguidelines-no-malloc): sd-bus allocates with malloc()
-  return result;
+Server::Server(system::Loop& loop, const Limits& limits)
+    : loop_(loop),
+      limits_(limits),
+      calls_(limits.calls),
+      authority_(limits.questions),
+      senders_(limits.senders),
+      private_socket_(loop),
+      peer_poll_(loop, [this](std::uint64_t peer) { peer_gone(id_of_peer(peer)); }),
+      bus_(loop, {[this](sd_bus* bus) { return serve_bus(bus); }, [this] { bus_lost(); }}),
+      asking_(loop, {[this](sd_bus* bus) {
+                       ask_by(bus);
+                       return Result<void>();
+                     },
+                     [this] { ask_by(nullptr); }}) {}
+
+Result<void> Server::listen(const std::string& path) { return private_socket_.listen(path); }
+
+void Server::connect() {
+  asking_.connect();
+  bus_.connect();
 }
 
-std::string job_path(std::uint64_t id) { return std::string(job_root) + "/" + std::to_string(id); }
-
-Result<void> Server::listen(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
-    return fail(ErrorCode::io, "The path " + path + " is too long for a socket.");
+Result<void> Server::open_doors() {
+  doors_open_ = true;
+  if (auto opened = peer_poll_.open(); !opened) return opened;
+  if (auto opened = private_socket_.open([this](Peer peer) { serve_peer(std::move(peer)); });
+      !opened) {
+    return opened;
   }
-  std::memcpy(address.sun_path, path.c_str(), path.size());
-  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return fail_errno("socket");
-  unlink(path.c_str());
-  const auto mask = umask(0177);
-  const int bound = bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
-  umask(mask);
-  if (bound < 0) return fail_errno("bind " + path);
-  if (::listen(fd.get(), SOMAXCONN) < 0) return fail_errno("listen " + path);
-  listener_ = std::move(fd);
-  return check(sd_event_add_io(loop_.get(), nullptr, listener_.get(), EPOLLIN, on_peer, this),
-               "sd_event_add_io");
+  return request_name();
 }
 
-int Server::on_peer(sd_event_source*, int fd, std::uint32_t, void* userdata) {
-  auto& server = *static_cast<Server*>(userdata);
-  UniqueFd peer(accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!peer) return 0;  // it has gone again
-  auto link = std::make_unique<Link>(server.loop_);
-  link->direct = true;
-  link->id = "direct-" + std::to_string(server.next_peer_++);
-  sd_bus* bus = nullptr;
+void Server::serve_peer(Peer peer) {
+  if (auto served = try_to_serve(std::move(peer)); !served) {
+    log::warning("A private connection could not be served: ", served.error().message);
+  }
+}
+
+Result<void> Server::try_to_serve(Peer peer) {
+  sd_bus* made = nullptr;
   sd_id128_t id{};
-  int result = sd_bus_new(&bus);
-  link->bus.reset(bus);
-  if (result >= 0) result = sd_bus_set_fd(bus, peer.get(), peer.get());
+  int result = sd_bus_new(&made);
+  BusPtr bus(made);
+  if (result >= 0) result = sd_bus_set_fd(made, peer.socket.get(), peer.socket.get());
   if (result >= 0) [[maybe_unused]]
-    const int taken = peer.release();
+    const int taken = peer.socket.release();
   if (result >= 0) result = sd_id128_randomize(&id);
-  if (result >= 0) result = sd_bus_set_server(bus, 1, id);
-  if (result >= 0) result = sd_bus_negotiate_fds(bus, 1);
-  if (result >= 0) result = sd_bus_start(bus);
-  if (result >= 0) result = sd_bus_attach_event(bus, server.loop_.get(), SD_EVENT_PRIORITY_NORMAL);
-  auto added = check(result, "private connection");
-  if (added) added = server.add_objects(*link);
-  if (!added) {
-    log::warning("A private connection could not be served: ", added.error().message);
-    return 0;
-  }
+  if (result >= 0) result = sd_bus_set_server(made, 1, id);
+  if (result >= 0) result = sd_bus_negotiate_fds(made, 1);
+  if (result >= 0) result = sd_bus_start(made);
+  if (auto started = check(result, "connecting"); !started) return started;
+
+  auto link = std::make_unique<Link>(*this, loop_, std::move(bus));
+  link->direct = true;
+  const auto number = next_peer_++;
+  link->id = id_of_peer(number);
+  link->peer = std::move(peer.caller);
+  if (link->peer) link->peer->connection = link->id;
+  if (auto added = add_objects(*link); !added) return added;
+  if (auto watched = peer_poll_.add(number, made); !watched) return watched;
   auto id_copy = link->id;
-  server.links_.emplace(std::move(id_copy), std::move(link));
-  return 0;
+  links_.peers.emplace(std::move(id_copy), std::move(link));
+  return {};
 }
 
-Result<void> Server::connect() {
-  auto link = std::make_unique<Link>(loop_);
-  link->id = "system";
-  sd_bus* bus = nullptr;
-  const char* address = std::getenv("DBUS_SYSTEM_BUS_ADDRESS");
-  int result = sd_bus_new(&bus);
-  link->bus.reset(bus);
-  if (result >= 0) {
-    result = sd_bus_set_address(bus, address != nullptr ? address : default_bus_address);
-  }
-  if (result >= 0) result = sd_bus_set_bus_client(bus, 1);
-  if (result >= 0) result = sd_bus_negotiate_fds(bus, 1);
-  if (result >= 0) result = sd_bus_set_watch_bind(bus, 1);
-  if (result >= 0) result = sd_bus_start(bus);
-  if (result >= 0) result = sd_bus_attach_event(bus, loop_.get(), SD_EVENT_PRIORITY_NORMAL);
-  if (auto started = check(result, "connecting to the system bus"); !started) return started;
-  if (auto added = add_objects(*link); !added) return added;
-  if (auto attached = authority_.attach(*link); !attached) return attached;
+void Server::peer_gone(const std::string& id) {
+  const auto peer = links_.peers.find(id);
+  if (peer == links_.peers.end()) return;
+  signals_.left(*peer->second);
+  links_.peers.erase(peer);
+  engine().connection_gone(id);
+}
 
+Result<void> Server::serve_bus(sd_bus* bus) {
+  auto served = try_to_serve_bus(bus);
+  if (!served) {
+    senders_.detach();
+    links_.bus.reset();
+  }
+  return served;
+}
+
+Result<void> Server::try_to_serve_bus(sd_bus* bus) {
+  links_.bus = std::make_unique<Link>(*this, loop_, BusPtr(sd_bus_ref(bus)));
+  links_.bus->id = "system";
+  // In front of the objects: their handlers know who calls.
+  if (auto attached = senders_.attach(bus); !attached) return attached;
+  if (auto added = add_objects(*links_.bus); !added) return added;
+  sd_bus_slot* slot = nullptr;
+  const int result = sd_bus_add_match_async(bus, &slot,
+                                            "type='signal',sender='org.freedesktop.DBus',"
+                                            "interface='org.freedesktop.DBus',"
+                                            "member='NameOwnerChanged',"
+                                            "path='/org/freedesktop/DBus',arg2=''",
+                                            safe<on_name_lost>, nullptr, this);
+  if (auto matched = check(result, "watching who leaves the bus"); !matched) return matched;
+  links_.bus->slots.emplace_back(slot);
+  return doors_open_ ? request_name() : Result<void>();
+}
+
+Result<void> Server::request_name() {
+  if (!links_.bus) return {};
   sd_bus_slot* slot = nullptr;
   // Queued behind a daemon that is just going (re-exec); a second daemon is kept out by the lock.
-  result = sd_bus_request_name_async(bus, &slot, bus_name, SD_BUS_NAME_QUEUE, on_name_reply, this);
-  if (result >= 0) {
-    link->slots.emplace_back(slot);
-    result = sd_bus_add_match_async(bus, &slot,
-                                    "type='signal',sender='org.freedesktop.DBus',"
-                                    "interface='org.freedesktop.DBus',member='NameOwnerChanged',"
-                                    "path='/org/freedesktop/DBus',arg2=''",
-                                    on_name_lost, nullptr, this);
-  }
-  if (result >= 0) link->slots.emplace_back(slot);
-  if (auto matched = check(result, "using the system bus"); !matched) return matched;
-  links_.insert_or_assign("system", std::move(link));
+  const int result = sd_bus_request_name_async(links_.bus->bus.get(), &slot, bus_name,
+                                               SD_BUS_NAME_QUEUE, safe<on_name_reply>, this);
+  if (auto requested = check(result, "requesting the bus name"); !requested) return requested;
+  links_.bus->slots.emplace_back(slot);
   return {};
+}
+
+void Server::bus_lost() {
+  senders_.detach();
+  authority_.all_gone();
+  signals_.bus_lost();
+  links_.bus.reset();
+  // A new bus gives the same unique names to others.
+  ++buses_lost_;
+  for (const auto& connection : engine().connections()) {
+    if (connection.starts_with(':')) engine().connection_gone(connection);
+  }
+}
+
+void Server::ask_by(sd_bus* asking) {
+  authority_.ask_by(asking);
+  senders_.ask_by(asking);
+  // What was asked on the connection before may have been answered by nobody.
+  if (asking != nullptr && doors_open_) look_for_lost_clients();
 }
 
 int Server::on_name_reply(sd_bus_message* message, void*, sd_bus_error*) {
@@ -127,165 +160,94 @@ int Server::on_name_reply(sd_bus_message* message, void*, sd_bus_error*) {
   return 1;
 }
 
-int Server::on_disconnected(sd_bus_message* message, void* userdata, sd_bus_error*) {
-  auto& server = *static_cast<Server*>(userdata);
-  const auto& link = server.link_of(message);
-  // Not from within the connection's own callback.
-  server.loop_.post([&server, id = link.id, direct = link.direct] {
-    if (direct) {
-      server.links_.erase(id);
-      server.engine().connection_gone(id);
-      return;
-    }
-    log::warning("The system bus is gone; connecting again.");
-    // And everybody on it: a new bus gives the same unique names to others.
-    std::set<std::string> gone;
-    for (const auto& [name, client] : server.engine().clients()) {
-      if (client.bus_name.starts_with(':')) gone.insert(client.bus_name);
-    }
-    for (const auto& connection : gone) server.engine().connection_gone(connection);
-    server.reconnect_ = server.loop_.after(reconnect_usec, [&server] {
-      if (auto connected = server.connect(); !connected) {
-        log::error(connected.error().message);
-      }
-    });
-  });
-  return 0;
-}
-
 int Server::on_name_lost(sd_bus_message* message, void* userdata, sd_bus_error*) {
   const char* name = nullptr;
   const char* before = nullptr;
   const char* after = nullptr;
   if (sd_bus_message_read(message, "sss", &name, &before, &after) >= 0 && *name == ':') {
-    static_cast<Server*>(userdata)->engine().connection_gone(name);
+    static_cast<Server*>(userdata)->left_bus(name);
   }
   return 0;
 }
 
+void Server::left_bus(const std::string& name) {
+  senders_.gone(name);
+  authority_.gone(name);
+  signals_.left_bus(name);
+  engine().connection_gone(name);
+}
+
 void Server::look_for_lost_clients() {
-  auto& link = *links_.at("system");
-  struct Look {
-    Server* server;
-    std::string name;
-  };
-  for (const auto& [name, client] : engine_->clients()) {
-    if (!client.bus_name.starts_with(':')) continue;
-    auto look = std::make_unique<Look>(Look{this, client.bus_name});
-    sd_bus_slot* slot = nullptr;
-    const int result = sd_bus_call_method_async(
-        link.bus.get(), &slot, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-        "org.freedesktop.DBus", "NameHasOwner",
-        [](sd_bus_message* reply, void* userdata, sd_bus_error*) {
-          const auto& looked = *static_cast<Look*>(userdata);
-          int there = 1;
-          if (sd_bus_message_read(reply, "b", &there) >= 0 && there == 0) {
-            looked.server->loop_.post([server = looked.server, lost = looked.name] {
-              server->engine().connection_gone(lost);
-            });
-          }
-          return 1;
-        },
-        look.get(), "s", client.bus_name.c_str());
-    if (result < 0) continue;
-    sd_bus_slot_set_destroy_callback(slot, [](void* userdata) {
-      const std::unique_ptr<Look> owned(static_cast<Look*>(userdata));
-    });
-    [[maybe_unused]] auto* const owned_by_slot = look.release();
-    link.slots.emplace_back(slot);
+  auto* asking = asking_.get();
+  if (asking == nullptr) return;  // ask_by() looks again
+  for (const auto& name : engine().connections()) {
+    if (!name.starts_with(':')) continue;
+    sd_bus_message* made = nullptr;
+    int result = sd_bus_message_new_method_call(asking, &made, "org.freedesktop.DBus",
+                                                "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                                "NameHasOwner");
+    const MessagePtr call(made);
+    if (result >= 0) result = sd_bus_message_append(made, "s", name.c_str());
+    if (result >= 0) {
+      result = call_then(made, UINT64_MAX, [this, name, bus = buses_lost_](sd_bus_message* reply) {
+        int there = 1;
+        if (sd_bus_message_read(reply, "b", &there) < 0 || there != 0) return;
+        loop_.post([this, name, bus] {
+          if (bus == buses_lost_) left_bus(name);
+        });
+      });
+    }
+    if (result < 0) log::error("The bus cannot be asked whether client ", name, " is there.");
   }
 }
 
 Result<void> Server::add_objects(Link& link) {
-  for (const auto add : {add_manager_object, add_session_objects, add_job_objects}) {
-    if (auto added = add(*this, link); !added) return added;
+  for (const auto add :
+       {add_manager_object, add_session_objects, add_job_objects, add_log_control}) {
+    if (auto added = add(link); !added) return added;
   }
-  if (auto added = add_log_control(link); !added) return added;
-  sd_bus_slot* slot = nullptr;
-  // sd-bus makes this signal itself when the connection ends.
-  const int result = sd_bus_match_signal_async(
-      link.bus.get(), &slot, nullptr, "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
-      "Disconnected", on_disconnected, nullptr, this);
-  if (result >= 0) link.slots.emplace_back(slot);
-  return check(result, "watching a connection");
+  return {};
 }
 
-const Link& Server::link_of(sd_bus_message* message) const {
-  auto* bus = sd_bus_message_get_bus(message);
-  for (const auto& [id, link] : links_) {
-    if (link->bus.get() == bus) return *link;
-  }
-  std::abort();  // a message of a connection that is not ours
+Result<engine::Caller> Server::caller_of(const Link& link, sd_bus_message* message) const {
+  return link.direct ? link.peer : senders_.caller_of(message);
 }
 
-Link* Server::link_for(const std::string& connection) const {
-  const auto it = links_.find(connection.starts_with(':') ? "system" : connection);
-  return it == links_.end() ? nullptr : it->second.get();
+Result<HeldCallPtr> Server::hold(const Link& link, sd_bus_message* message) {
+  auto caller = caller_of(link, message);
+  if (!caller) return fail(caller.error());
+  log::debug(caller->connection, ", uid ", caller->owner.uid,
+             caller->owner.unit.empty() ? "" : ", ", caller->owner.unit, ", calls ",
+             sd_bus_message_get_member(message), ".");
+  auto share = calls_.take(charged_user(*caller));
+  if (!share) {
+    ++refused_calls_;
+    return fail(ErrorCode::busy,
+                "Too many calls of this user wait for their answers; wait, and call again.");
+  }
+  return std::make_shared<HeldCall>(message, std::move(*caller), std::move(*share));
 }
 
-void Server::flush() {
-  for (const auto& [id, link] : links_) {
-    // A peer that does not read must not hold the update up.
-    if (sd_bus_is_ready(link->bus.get()) > 0) sd_bus_process(link->bus.get(), nullptr);
-  }
-}
-
-template <typename... Arguments>
-void Server::signal(const char* member, const char* types, Arguments... arguments) {
-  for (const auto& [id, link] : links_) {
-    sd_bus_emit_signal(link->bus.get(), manager_path, manager_interface, member, types,
-                       arguments...);
-  }
-}
-
-void Server::changed(const std::string& path, const char* interface, const char* property) {
-  for (const auto& [id, link] : links_) {
-    sd_bus_emit_properties_changed(link->bus.get(), path.c_str(), interface, property, nullptr);
-  }
-}
-
-void Server::manager_changed(const char* property) {
-  changed(manager_path, manager_interface, property);
-}
-void Server::session_changed(const std::string& session, const char* property) {
-  changed(session_path(session), session_interface, property);
-}
-void Server::session_added(const std::string& session) {
-  // Under a name that was there before, and incoming.
-  session_changed(session, "Incoming");
-  signal("SessionAdded", "so", session.c_str(), session_path(session).c_str());
-}
-void Server::session_removed(const std::string& session) {
-  signal("SessionRemoved", "so", session.c_str(), session_path(session).c_str());
-}
-void Server::client_added(const std::string& client) { signal("ClientAdded", "s", client.c_str()); }
-void Server::client_removed(const std::string& client) {
-  signal("ClientRemoved", "s", client.c_str());
-}
-void Server::client_changed(const ClientRecord& client) {
-  signal("ClientChanged", "ss", client.name.c_str(), std::string(to_string(client.phase)).c_str());
-}
-void Server::job_added(std::uint64_t id) {
-  signal("JobNew", "uo", static_cast<std::uint32_t>(id), job_path(id).c_str());
-}
-void Server::job_changed(std::uint64_t id) {
-  const auto path = job_path(id);
-  for (const auto& [name, link] : links_) {
-    sd_bus_emit_properties_changed(link->bus.get(), path.c_str(), job_interface, "Phase",
-                                   "Progress", "Detail", nullptr);
-  }
-}
-void Server::job_removed(std::uint64_t id, const std::string& result, const std::string& reason) {
-  signal("JobRemoved", "uoss", static_cast<std::uint32_t>(id), job_path(id).c_str(), result.c_str(),
-         reason.c_str());
-}
-void Server::update_finished(const std::string& outcome, const std::string& reason,
-                             std::uint64_t generation) {
-  signal("UpdateFinished", "sst", outcome.c_str(), reason.c_str(), generation);
-}
-void Server::state_lost(const std::string& session, const std::string& client,
-                        const std::string& reason) {
-  signal("StateLost", "sss", session.c_str(), client.c_str(), reason.c_str());
+engine::Engine::Statistics Server::statistics() const {
+  std::uint64_t queued = 0;
+  std::uint64_t unanswered = 0;
+  const auto add = [&](const Link& link) {
+    queued += link.calls->waiting();
+    unanswered += link.calls->unanswered();
+  };
+  if (links_.bus) add(*links_.bus);
+  for (const auto& [id, peer] : links_.peers) add(*peer);
+  auto all = engine_->statistics();
+  all["connections"] = links_.peers.size();
+  all["subscribers"] = signals_.subscribers();
+  all["calls-queued"] = queued;
+  all["calls-unanswered"] = unanswered;
+  all["calls-held"] = calls_.taken();
+  all["calls-of-strangers"] = senders_.held();
+  all["calls-refused"] = refused_calls_ + senders_.refused();
+  all["questions-open"] = authority_.open_questions();
+  all["questions-refused"] = authority_.refused();
+  return all;
 }
 
 }  // namespace handover::bus

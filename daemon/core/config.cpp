@@ -5,9 +5,11 @@
 #include <array>
 #include <cctype>
 #include <limits>
+#include <set>
 #include <utility>
+#include <vector>
 
-#include "core/json_fields.h"
+#include "core/field_reader.h"
 #include "core/json_lines.h"
 #include "core/names.h"
 #include "core/text.h"
@@ -91,14 +93,17 @@ std::optional<std::uint64_t> scaled(std::string_view whole, std::string_view fra
   return number;
 }
 
-/// The limits of every duration in the file: below 1 ms no client could answer, and what waits for
-/// more than 30 days waits for a mistake.
+/// The limits of a duration. Below 1 ms no client could answer, and what waits for more than 30
+/// days waits for a mistake.
+struct Range {
+  std::uint64_t longest_usec = UINT64_C(30) * 86'400 * usec_per_second;
+  std::string_view in_words = "between 1ms and 30d";
+};
 constexpr std::uint64_t shortest_usec = 1'000;
-constexpr std::uint64_t longest_usec = UINT64_C(30) * 86'400 * usec_per_second;
 
 /// As FieldReader's conversions: sets `out` or leaves what is wrong in the reader.
 template <typename Out>
-void read_duration(FieldReader& reader, std::string_view name, Out& out) {
+void read_duration(FieldReader& reader, std::string_view name, Out& out, Range range = {}) {
   const auto value = reader.take(name);
   if (!value) return;
   std::uint64_t usec = 0;
@@ -114,8 +119,8 @@ void read_duration(FieldReader& reader, std::string_view name, Out& out) {
     return reader.refuse(name,
                          R"(must be a duration as "500ms", "5s" or "2min", or whole seconds)");
   }
-  if (usec < shortest_usec || usec > longest_usec) {
-    return reader.refuse(name, "must be between 1ms and 30d");
+  if (usec < shortest_usec || usec > range.longest_usec) {
+    return reader.refuse(name, "must be " + std::string(range.in_words));
   }
   out = usec;
 }
@@ -132,7 +137,7 @@ void read_number(FieldReader& reader, std::string_view name, std::uint64_t least
 }
 
 void read_choice(FieldReader& reader, std::string_view name,
-                 std::initializer_list<std::string_view> allowed, std::string& out) {
+                 const std::vector<std::string_view>& allowed, std::string& out) {
   std::string chosen = out;
   reader.optional(name, chosen);
   if (std::find(allowed.begin(), allowed.end(), chosen) == allowed.end()) {
@@ -143,11 +148,23 @@ void read_choice(FieldReader& reader, std::string_view name,
   out = std::move(chosen);
 }
 
+/// One of the enum's words.
+template <HasWords E>
+void read_word(FieldReader& reader, std::string_view name, E& out) {
+  std::vector<std::string_view> allowed;
+  allowed.reserve(words_of<E>.size());
+  for (const Word<E>& line : words_of<E>) allowed.push_back(line.word);
+  std::string word(to_string(out));
+  read_choice(reader, name, allowed, word);
+  out = from_string<E>(word).value_or(out);
+}
+
 void refuse_unknown(FieldReader& reader) {
   const nlohmann::json rest = reader.rest();
   if (rest.empty()) return;
   std::string message = "is unknown; the fields are";
-  for (const std::string& name : reader.known()) message += " " + name;
+  const std::set<std::string_view> known(reader.known().begin(), reader.known().end());
+  for (const std::string_view name : known) message.append(" ").append(name);
   reader.refuse(rest.begin().key(), std::move(message));
 }
 
@@ -156,15 +173,8 @@ ClientLimits read_client_limits(FieldReader& reader) {
   read_duration(reader, "prepare_timeout", limits.prepare_timeout_usec);
   read_duration(reader, "freeze_timeout", limits.freeze_timeout_usec);
   read_duration(reader, "restore_timeout", limits.restore_timeout_usec);
-  bool required = false;
-  if (auto value = reader.take("required")) {
-    if (!value->is_boolean()) {
-      reader.refuse("required", "must be true or false");
-    } else {
-      required = value->get<bool>();
-      limits.required = required;
-    }
-  }
+  reader.optional("required", limits.required);
+  read_word(reader, "if_not_frozen", limits.if_not_frozen);
   refuse_unknown(reader);
   return limits;
 }
@@ -244,7 +254,8 @@ Result<Config> parse_config(std::string_view text) {
 
   constexpr std::uint64_t most_sessions = 65'536;
   constexpr std::uint64_t most_descriptors = 1'048'576;
-  constexpr std::uint64_t least_bytes = 4'096;
+  constexpr std::uint64_t most_clients = 65'536;
+  constexpr std::uint64_t most_needs = 4'096;
   constexpr std::uint64_t most_bytes = std::numeric_limits<std::int64_t>::max();
   constexpr std::uint64_t most_history = 10'000;
   constexpr std::uint64_t most_threads = 64;  // HANDOVER_SESSION_RESTORE
@@ -253,10 +264,14 @@ Result<Config> parse_config(std::string_view text) {
   FieldReader reader(std::move(*json), "");
   std::string schema;  // names the schema to editors; means nothing here
   reader.optional("$schema", schema);
-  read_choice(reader, "backend", {"auto", "luo", "tracker", "emulated"}, config.backend);
+  std::string backend = "auto";
+  read_choice(reader, "backend", {"auto", "luo", "tracker", "emulated"}, backend);
+  config.backend = from_string<Keeper>(backend);
   read_number(reader, "restore_threads", 0, most_threads, config.restore_threads);
   reader.optional("collapse", config.collapse);
-  read_choice(reader, "mode", {"immediate", "orderly"}, config.mode);
+  std::string mode(to_string(config.mode));
+  read_choice(reader, "mode", {"immediate", "orderly"}, mode);
+  config.mode = from_string<Mode>(mode).value_or(config.mode);
   reader.optional("kernel", config.kernel);
   if (!config.kernel.empty() && !config.kernel.starts_with('/')) {
     reader.refuse("kernel", "must be an absolute path, or empty for the newest in /boot");
@@ -264,14 +279,21 @@ Result<Config> parse_config(std::string_view text) {
   reader.optional("cmdline", config.cmdline);
   read_duration(reader, "prepare_timeout", config.prepare_timeout_usec);
   read_duration(reader, "freeze_timeout", config.freeze_timeout_usec);
+  read_duration(reader, "freeze_budget", config.freeze_budget_usec);
+  read_duration(reader, "sync_timeout", config.sync_timeout_usec);
   read_duration(reader, "thaw_timeout", config.thaw_timeout_usec);
   read_duration(reader, "restore_timeout", config.restore_timeout_usec);
-  read_duration(reader, "boot_gate", config.boot_gate_usec);
+  // PID 1 waits 90 s for the daemon to be ready (TimeoutStartSec=) and kills it then.
+  read_duration(reader, "boot_gate", config.boot_gate_usec,
+                {60 * usec_per_second, "between 1ms and 1min"});
   read_duration(reader, "claim_timeout", config.claim_timeout_usec);
-  read_number(reader, "max_sessions_per_user", 1, most_sessions, config.max_sessions_per_user);
-  read_number(reader, "max_descriptors_per_user", 1, most_descriptors,
+  read_word(reader, "unclaimed", config.unclaimed);
+  read_number(reader, "max_sessions_per_user", 0, most_sessions, config.max_sessions_per_user);
+  read_number(reader, "max_descriptors_per_user", 0, most_descriptors,
               config.max_descriptors_per_user);
-  read_number(reader, "max_bytes_per_user", least_bytes, most_bytes, config.max_bytes_per_user);
+  read_number(reader, "max_bytes_per_user", 0, most_bytes, config.max_bytes_per_user);
+  read_number(reader, "max_clients_per_user", 0, most_clients, config.max_clients_per_user);
+  read_number(reader, "max_needs_per_client", 1, most_needs, config.max_needs_per_client);
   read_number(reader, "history_entries", 1, most_history, config.history_entries);
   read_clients(reader, config.clients);
   refuse_unknown(reader);

@@ -5,78 +5,22 @@
 
 namespace handover {
 
-std::string_view error_name(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::invalid_argument:
-      return "InvalidArgument";
-    case ErrorCode::invalid_name:
-      return "InvalidName";
-    case ErrorCode::name_taken:
-      return "NameTaken";
-    case ErrorCode::no_such_session:
-      return "NoSuchSession";
-    case ErrorCode::no_such_client:
-      return "NoSuchClient";
-    case ErrorCode::no_such_token:
-      return "NoSuchToken";
-    case ErrorCode::token_taken:
-      return "TokenTaken";
-    case ErrorCode::no_such_backend:
-      return "NoSuchBackend";
-    case ErrorCode::unsupported:
-      return "Unsupported";
-    case ErrorCode::already_preserved:
-      return "AlreadyPreserved";
-    case ErrorCode::already_retrieved:
-      return "AlreadyRetrieved";
-    case ErrorCode::not_incoming:
-      return "NotIncoming";
-    case ErrorCode::incoming:
-      return "Incoming";
-    case ErrorCode::access_denied:
-      return "AccessDenied";
-    case ErrorCode::busy:
-      return "Busy";
-    case ErrorCode::nothing_to_cancel:
-      return "NothingToCancel";
-    case ErrorCode::limit_exceeded:
-      return "LimitExceeded";
-    case ErrorCode::dependency_cycle:
-      return "DependencyCycle";
-    case ErrorCode::unknown_dependency:
-      return "UnknownDependency";
-    case ErrorCode::kernel_not_found:
-      return "KernelNotFound";
-    case ErrorCode::not_a_kernel:
-      return "NotAKernel";
-    case ErrorCode::kernel_incompatible:
-      return "KernelIncompatible";
-    case ErrorCode::module_missing:
-      return "ModuleMissing";
-    case ErrorCode::kexec_load_failed:
-      return "KexecLoadFailed";
-    case ErrorCode::kexec_failed:
-      return "KexecFailed";
-    case ErrorCode::vetoed:
-      return "Vetoed";
-    case ErrorCode::timed_out:
-      return "TimedOut";
-    case ErrorCode::client_gone:
-      return "ClientGone";
-    case ErrorCode::cancelled:
-      return "Cancelled";
-    case ErrorCode::manifest_invalid:
-      return "ManifestInvalid";
-    case ErrorCode::state_lost:
-      return "StateLost";
-    case ErrorCode::io:
-      return "Io";
-    case ErrorCode::not_supported:
-      return "NotSupported";
-    case ErrorCode::internal:
-      return "Internal";
+Nature nature_of(ErrorCode code, int sys_errno) {
+  switch (sys_errno) {
+    case EBUSY:
+    case EAGAIN:
+    case EINTR:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+    case ENOSPC:
+    case ETIMEDOUT:
+      return Nature::passing;
+    default:
+      break;
   }
-  return "Internal";  // a value outside of the enum: a bug of the caller, named as one
+  const bool lost = code == ErrorCode::state_lost || code == ErrorCode::manifest_invalid;
+  return lost ? Nature::damaged : Nature::refused;
 }
 
 tl::unexpected<Error> fail_errno(std::string_view what, int sys_errno, ErrorCode code) {

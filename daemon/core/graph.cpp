@@ -17,8 +17,6 @@ const std::set<std::string>& no_names() {
   return none;
 }
 
-enum class Visit { unseen, on_path, finished };
-
 /// One client on the path that is being followed, and which of its needs comes next.
 struct Step {
   const std::string* name;
@@ -35,56 +33,124 @@ std::string spell_circle(const std::vector<Step>& path, const std::string& again
   return circle + printable(again);
 }
 
+Result<void> check_self(const std::string& name, const std::vector<std::string>& needs) {
+  if (std::find(needs.begin(), needs.end(), name) == needs.end()) return {};
+  return fail(ErrorCode::invalid_argument,
+              "client " + in_quotes(name) + " needs itself; leave its own name out");
+}
+
 }  // namespace
 
 Result<Graph> Graph::make(const Needs& needs) {
   Graph graph;
   for (const auto& [name, needed] : needs) {
-    Node& node = graph.nodes_[name];
-    for (const std::string& other : needed) {
-      if (other == name) {
-        return fail(ErrorCode::invalid_argument,
-                    "client " + in_quotes(name) + " needs itself; leave its own name out");
-      }
-      if (!needs.contains(other)) {
-        return fail(ErrorCode::unknown_dependency,
-                    "client " + in_quotes(name) + " needs " + in_quotes(other) +
-                        ", which is not registered; register it first");
-      }
-      node.needs.insert(other);
-      graph.nodes_[other].needed_by.insert(name);
-    }
+    if (auto checked = check_self(name, needed); !checked) return fail(checked.error());
+    graph.set_needs(name, needed);
   }
-
-  // Depth first without recursion: a chain may be as long as there are clients.
+  if (auto known = graph.check_known(); !known) return fail(known.error());
   std::map<std::string, Visit> visits;
-  for (const auto& [root, root_node] : graph.nodes_) {
-    if (visits[root] != Visit::unseen) continue;
-    std::vector<Step> path;
-    path.push_back({&root, &root_node.needs, root_node.needs.begin()});
-    visits[root] = Visit::on_path;
-    while (!path.empty()) {
-      Step& here = path.back();
-      if (here.next == here.needs->end()) {
-        visits[*here.name] = Visit::finished;
-        path.pop_back();
-        continue;
-      }
-      const std::string& other = *here.next++;
-      Visit& visit = visits[other];
-      if (visit == Visit::on_path) {
-        return fail(ErrorCode::dependency_cycle,
-                    "clients need each other in a circle: " + spell_circle(path, other) +
-                        "; drop one of these");
-      }
-      if (visit == Visit::unseen) {
-        visit = Visit::on_path;
-        const auto node = graph.nodes_.find(other);
-        path.push_back({&node->first, &node->second.needs, node->second.needs.begin()});
-      }
+  for (const auto& entry : needs) {
+    if (auto followed = graph.follow(entry.first, visits); !followed) {
+      return fail(followed.error());
     }
   }
   return graph;
+}
+
+Result<void> Graph::replace(const std::string& name, const std::vector<std::string>& needs) {
+  if (auto checked = check_self(name, needs); !checked) return checked;
+  const bool was_there = contains(name);
+  const std::set<std::string> before = this->needs(name);
+  if (was_there && before == std::set<std::string>(needs.begin(), needs.end())) return {};
+  set_needs(name, needs);
+  // A new circle would lead through this client.
+  if (nodes_.at(name).needed_by.empty()) return {};
+  std::map<std::string, Visit> visits;
+  auto followed = follow(name, visits);
+  if (followed) return {};
+  set_needs(name, {before.begin(), before.end()});
+  if (!was_there) erase(name);
+  return followed;
+}
+
+void Graph::erase(const std::string& name) {
+  const auto node = nodes_.find(name);
+  if (node == nodes_.end() || !node->second.there) return;
+  set_needs(name, {});
+  node->second.there = false;
+  --size_;
+  forget_if_unused(name);
+}
+
+Result<void> Graph::check_known() const {
+  for (const auto& [name, node] : nodes_) {
+    for (const std::string& other : node.needs) {
+      if (contains(other)) continue;
+      return fail(ErrorCode::unknown_dependency, "client " + in_quotes(name) + " needs " +
+                                                     in_quotes(other) +
+                                                     ", which is not registered; register it "
+                                                     "first");
+    }
+  }
+  return {};
+}
+
+/// Depth first without recursion: a chain may be as long as there are clients.
+Result<void> Graph::follow(const std::string& root, std::map<std::string, Visit>& visits) {
+  std::vector<Step> path;
+  const auto enter = [&](const std::string& name) {
+    const auto node = nodes_.find(name);
+    visits[name] = Visit::on_path;
+    path.push_back({&node->first, &node->second.needs, node->second.needs.begin()});
+    ++steps_;
+  };
+  if (!visits.contains(root)) enter(root);
+  while (!path.empty()) {
+    Step& here = path.back();
+    if (here.next == here.needs->end()) {
+      visits[*here.name] = Visit::finished;
+      path.pop_back();
+      continue;
+    }
+    const std::string& other = *here.next++;
+    ++steps_;
+    const auto visit = visits.find(other);
+    if (visit == visits.end()) {
+      enter(other);
+    } else if (visit->second == Visit::on_path) {
+      return fail(ErrorCode::dependency_cycle,
+                  "clients need each other in a circle: " + spell_circle(path, other) +
+                      "; drop one of these");
+    }
+  }
+  return {};
+}
+
+void Graph::set_needs(const std::string& name, const std::vector<std::string>& needs) {
+  Node& node = nodes_[name];
+  if (!node.there) ++size_;
+  node.there = true;
+  const std::set<std::string> before = std::exchange(node.needs, {});
+  steps_ += before.size() + needs.size() + 1;
+  for (const std::string& other : needs) {
+    node.needs.insert(other);
+    nodes_[other].needed_by.insert(name);
+  }
+  for (const std::string& other : before) {
+    if (node.needs.contains(other)) continue;
+    nodes_[other].needed_by.erase(name);
+    forget_if_unused(other);
+  }
+}
+
+void Graph::forget_if_unused(const std::string& name) {
+  const auto node = nodes_.find(name);
+  if (!node->second.there && node->second.needed_by.empty()) nodes_.erase(node);
+}
+
+bool Graph::contains(const std::string& name) const {
+  const auto node = nodes_.find(name);
+  return node != nodes_.end() && node->second.there;
 }
 
 const std::set<std::string>& Graph::needs(const std::string& name) const {
@@ -99,8 +165,10 @@ const std::set<std::string>& Graph::needed_by(const std::string& name) const {
 
 std::vector<std::string> Graph::names() const {
   std::vector<std::string> names;
-  names.reserve(nodes_.size());
-  for (const auto& entry : nodes_) names.push_back(entry.first);
+  names.reserve(size_);
+  for (const auto& [name, node] : nodes_) {
+    if (node.there) names.push_back(name);
+  }
   return names;
 }
 
@@ -115,60 +183,97 @@ std::set<std::string> all_names(const Graph& graph) {
 
 Wave::Wave(const Graph& graph, Direction direction) : Wave(graph, direction, all_names(graph)) {}
 
+// Clients that are not in this part take their turn silently: what lies behind them still waits.
 Wave::Wave(const Graph& graph, Direction direction, const std::set<std::string>& only) {
-  const auto before = [&graph, direction](const std::string& name) -> const std::set<std::string>& {
-    return direction == Direction::dependencies_first ? graph.needs(name) : graph.needed_by(name);
-  };
-  const std::set<std::string> known = all_names(graph);
-  for (const std::string& name : only) {
-    if (!known.contains(name)) continue;
-    std::set<std::string>& blockers = blocked_by_[name];
-    // Those left out are walked through, so that what lies behind them still comes first.
-    std::set<std::string> seen;
-    std::vector<std::string> open(before(name).begin(), before(name).end());
-    while (!open.empty()) {
-      const std::string other = std::move(open.back());
-      open.pop_back();
-      if (!seen.insert(other).second) continue;
-      if (only.contains(other)) {
-        blockers.insert(other);
-      } else {
-        open.insert(open.end(), before(other).begin(), before(other).end());
-      }
+  for (const std::string& name : graph.names()) {
+    indices_.emplace_hint(indices_.end(), name, nodes_.size());
+    Node& node = nodes_.emplace_back();
+    node.name = name;
+    if (!only.contains(name)) continue;
+    node.turn = Turn::later;
+    ++to_come_;
+  }
+  for (Node& node : nodes_) {
+    const bool needs_first = direction == Direction::dependencies_first;
+    ++steps_;
+    for (const std::string& other :
+         needs_first ? graph.needs(node.name) : graph.needed_by(node.name)) {
+      ++steps_;
+      const auto before = indices_.find(other);
+      if (before == indices_.end()) continue;  // it is not there
+      ++node.blockers;
+      nodes_[before->second].behind.push_back(indices_.at(node.name));
     }
   }
+  std::vector<std::size_t> first;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (nodes_[i].blockers == 0) first.push_back(i);
+  }
+  free(std::move(first));
 }
 
 std::vector<std::string> Wave::take_ready() {
-  std::vector<std::string> ready;
-  for (auto entry = blocked_by_.begin(); entry != blocked_by_.end();) {
-    if (!entry->second.empty()) {
-      ++entry;
-      continue;
-    }
-    ready.push_back(entry->first);
-    waiting_.insert(entry->first);
-    entry = blocked_by_.erase(entry);
+  std::vector<std::size_t> indices = std::exchange(ready_, {});
+  std::sort(indices.begin(), indices.end());  // as their names
+  std::vector<std::string> names;
+  for (const std::size_t index : indices) {
+    Node& node = nodes_[index];
+    if (node.turn != Turn::ready) continue;
+    node.turn = Turn::now;
+    --to_come_;
+    names.push_back(node.name);
+    waiting_.insert(node.name);
   }
-  return ready;
+  return names;
 }
 
 void Wave::done(const std::string& name) {
-  // A copy, since `name` may be an element of waiting_ that ends here.
-  const std::string gone = name;  // NOLINT(performance-unnecessary-copy-initialization)
-  std::set<std::string> inherited;
-  if (const auto passed_over = blocked_by_.find(gone); passed_over != blocked_by_.end()) {
-    // Passed over before its turn: who waited for it now waits for what it waited for.
-    inherited = std::move(passed_over->second);
-    blocked_by_.erase(passed_over);
-  } else if (waiting_.erase(gone) == 0) {
-    return;
+  const auto found = indices_.find(name);
+  if (found == indices_.end()) return;
+  Node& node = nodes_[found->second];
+  switch (node.turn) {
+    case Turn::silent:
+    case Turn::over:
+      return;
+    case Turn::later:
+      node.turn = Turn::silent;
+      --to_come_;
+      return;
+    case Turn::ready:
+      --to_come_;
+      break;
+    case Turn::now:
+      waiting_.erase(node.name);
+      break;
   }
-  for (auto& [other, blockers] : blocked_by_) {
-    if (blockers.erase(gone) > 0) blockers.insert(inherited.begin(), inherited.end());
-  }
+  node.turn = Turn::over;
+  free(release(node));
 }
 
-bool Wave::finished() const { return blocked_by_.empty() && waiting_.empty(); }
+std::vector<std::size_t> Wave::release(const Node& node) {
+  std::vector<std::size_t> freed;
+  for (const std::size_t behind : node.behind) {
+    ++steps_;
+    if (--nodes_[behind].blockers == 0) freed.push_back(behind);
+  }
+  return freed;
+}
+
+void Wave::free(std::vector<std::size_t> indices) {
+  while (!indices.empty()) {
+    const std::size_t index = indices.back();
+    indices.pop_back();
+    ++steps_;
+    Node& node = nodes_[index];
+    if (node.turn == Turn::silent) {
+      node.turn = Turn::over;
+      const std::vector<std::size_t> more = release(node);
+      indices.insert(indices.end(), more.begin(), more.end());
+    } else {
+      node.turn = Turn::ready;
+      ready_.push_back(index);
+    }
+  }
+}
 
 }  // namespace handover

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "core/json_fields.h"
+#include "core/field_reader.h"
 
 namespace handover {
 

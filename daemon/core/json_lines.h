@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// On which line each field of a JSON text stands, and whether one is there twice.
+// Finds the line of each field in a JSON text, and fields that are there twice.
 #pragma once
 
 #include <cstddef>
@@ -10,16 +10,17 @@
 
 namespace handover {
 
-/// nlohmann::json keeps no positions and takes the last of two equal keys without a word; a person
-/// who edits a file needs both told.
+/// nlohmann::json keeps no positions, and silently takes the last of two equal keys. A person who
+/// edits a file needs to know both.
 class JsonLines {
  public:
-  /// `text` must be valid JSON; of other text this makes no sense, but no harm either.
+  /// `text` should be valid JSON. For other text the results are meaningless, but safe.
   explicit JsonLines(std::string_view text);
 
-  /// Of the key that a JSON pointer (RFC 6901) ends in; of elements of arrays, their array's.
+  /// The line of the key that a JSON pointer (RFC 6901) ends in. For an array's element: the
+  /// array's.
   [[nodiscard]] std::optional<std::size_t> line_of(std::string_view pointer) const;
-  /// The pointer of the first key that its object has already.
+  /// The pointer of the first key that its object has twice.
   [[nodiscard]] const std::optional<std::string>& repeated() const { return repeated_; }
 
  private:

@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What the daemon must know to go on after its own death or a kexec: versioned, checksummed JSON.
+// What the daemon needs to go on after its own death or a kexec, as JSON with a version and a
+// checksum. Changes since are written behind it (core/manifest_change.h).
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/error.h"
+#include "core/extra.h"
+#include "core/left_out.h"
 #include "core/state_machine.h"
 #include "core/timeline.h"
+#include "core/words.h"
 
 namespace handover {
 
-/// Who may touch a session or client again: the uid and the systemd service that made it.
+/// The uid and the systemd service that made a session or client. Nobody else but root may use it.
 struct Owner {
   std::uint32_t uid = 0;
   std::string unit;  ///< "x.service", or "" for a caller outside any service (a login shell)
@@ -27,29 +32,32 @@ struct Owner {
 bool may_use(const Owner& owner, const Owner& caller);
 
 /// One preserved descriptor.
-struct TokenRecord {
+struct TokenRecord {  // NOLINT(bugprone-exception-escape): of json, whose move does not throw
   std::uint64_t token = 0;
-  std::string kind;         ///< "blob", or as backend::Descriptor::kind
+  Kind kind = Kind::fd;
   std::uint64_t bytes = 0;  ///< size when preserved; 0 if it has none
   bool retrieved = false;
-  std::string backend = {};                         ///< which holds it; "": the session's
-  nlohmann::json extra = nlohmann::json::object();  ///< fields a newer version wrote, kept
+  std::optional<Keeper> keeper = {};  ///< who holds it; absent: the session's
+  nlohmann::json extra = no_extra;
   bool operator==(const TokenRecord&) const = default;
 };
 
-struct SessionRecord {
+struct SessionRecord {   // NOLINT(bugprone-exception-escape): of json, whose move does not throw
   std::uint64_t id = 0;  ///< never reused in one boot; names the fd in the fd store
   std::string name;
-  std::string backend;  ///< where its tokens go unless they say otherwise
-  std::string client;   ///< the client it belongs to, "" if none
+  Keeper keeper = Keeper::luo;  ///< where its tokens go unless they say otherwise
+  std::string client;           ///< the client it belongs to, "" if none
   Owner owner;
+  std::string cgroup;     ///< of its owner, below /sys/fs/cgroup; "": unknown
   bool incoming = false;  ///< holds state from the earlier kernel, not finished yet
-  /// Its end was begun: a daemon that comes back ends it, and misses nothing that is gone already.
+  /// Finish or Discard has begun. A restarted daemon completes it; what is gone by then is no loss.
   bool ending = false;
-  /// Its owner has a descriptor of the tracker's session: tokens come and go without us.
+  /// The kernel does not hold all of its tokens now. The daemon tries to preserve them again.
+  bool degraded = false;
+  /// Its owner has a descriptor of the module's session, and can change its tokens without us.
   bool opened = false;
   std::vector<TokenRecord> tokens;
-  nlohmann::json extra = nlohmann::json::object();
+  nlohmann::json extra = no_extra;
   bool operator==(const SessionRecord&) const = default;
 };
 
@@ -65,65 +73,88 @@ enum class ClientPhase {
   restored,
   given_up
 };
+constexpr auto words(ClientPhase) {
+  return std::to_array<Word<ClientPhase>>({{ClientPhase::idle, "idle"},
+                                           {ClientPhase::preparing, "preparing"},
+                                           {ClientPhase::prepared, "prepared"},
+                                           {ClientPhase::freezing, "freezing"},
+                                           {ClientPhase::frozen, "frozen"},
+                                           {ClientPhase::thawing, "thawing"},
+                                           {ClientPhase::restoring, "restoring"},
+                                           {ClientPhase::restored, "restored"},
+                                           {ClientPhase::given_up, "given_up"}});
+}
 
-struct ClientRecord {
+struct ClientRecord {  // NOLINT(bugprone-exception-escape): of json, whose move does not throw
   std::string name;
   std::string bus_name;  ///< unique name, or "" for a direct connection
-  std::string path;      ///< object that implements org.handover1.Client
+  std::string path;      ///< of the object that implements org.handover1.Client
   Owner owner;
   std::vector<std::string> needs;
-  bool required = true;                    ///< the update ends if this client fails or is gone
+  bool required = true;                    ///< the update fails if this client fails or is gone
   std::uint64_t prepare_timeout_usec = 0;  ///< 0: the configured one
   std::uint64_t freeze_timeout_usec = 0;
   std::uint64_t restore_timeout_usec = 0;
   ClientPhase phase = ClientPhase::idle;
-  nlohmann::json extra = nlohmann::json::object();
+  bool quiesced = false;  ///< it has answered Freeze, and nobody has thawed it since
+  std::string left_out;   ///< why the update went on without it; "" if it did not
+  nlohmann::json extra = no_extra;
   bool operator==(const ClientRecord&) const = default;
 };
 
 /// The update that runs, or that led to this kernel.
-struct UpdateRecord {
+struct UpdateRecord {  // NOLINT(bugprone-exception-escape): of json, whose move does not throw
   std::uint64_t id = 0;
-  std::string mode;            ///< "immediate", "orderly", or "emulated"
+  Mode mode = Mode::external;
   std::string kernel;          ///< path of the target image
   std::string kernel_release;  ///< its release
   std::string from_release;
   std::string requested_by;  ///< "uid 0 (unit x.service)" for the history
   Timeline timeline;
   std::vector<std::string> losses;  ///< one sentence each, for the history
-  nlohmann::json extra = nlohmann::json::object();
+  std::vector<LeftOut> left_out;    ///< for the history, too
+  std::string overruled;            ///< the finding that it ignores on request, or ""
+  nlohmann::json extra = no_extra;
   bool operator==(const UpdateRecord&) const = default;
 };
 
-struct Manifest {
-  static constexpr int version = 1;
+struct Manifest {  // NOLINT(bugprone-exception-escape): of json, which does not throw when moved
+  static constexpr int version = 2;  ///< as written; 1 is read, too
 
   State state = State::normal;
   std::uint64_t generation = 0;  ///< live updates since the cold boot
   std::string boot_id;           ///< of the kernel that wrote it
-  std::uint64_t next_id = 1;
+  std::uint64_t next_id = 1;     ///< of the next session or update
   std::vector<SessionRecord> sessions;
   std::vector<ClientRecord> clients;
   std::optional<UpdateRecord> update;
-  /// Finished as far as their owners can tell; the kernel restores the rest of their memory yet.
+  /// Sessions that are finished for their owners, and kept until the kernel has restored the memory
+  /// that nobody has touched yet.
   std::vector<std::string> resting;
-  nlohmann::json extra = nlohmann::json::object();
+  std::string config;          ///< the configuration that the update was prepared with: JSON
+  std::string unwritten;       ///< entries of the history that are not on disk yet: JSON, or ""
+  std::uint64_t sequence = 0;  ///< number of the last change line that is included
+  nlohmann::json extra = no_extra;
   bool operator==(const Manifest&) const = default;
 };
 
-/// The name of the backend that holds the token.
-const std::string& backend_of(const SessionRecord& session, const TokenRecord& token);
-/// Those that hold the session's tokens, or would hold the first one: "luo", "luo+tracker".
-std::string backends_of(const SessionRecord& session);
+/// Who holds the token.
+Keeper keeper_of(const SessionRecord& session, const TokenRecord& token);
+/// All who hold tokens of the session. An empty session: who would hold the first one.
+std::set<Keeper> keepers_of(const SessionRecord& session);
 
-/// One line "handover-manifest 1 <bytes> <crc32 of the JSON, 8 hex digits>\n", then the JSON.
-/// Trailing bytes after <bytes> are ignored: a memfd has its own size. A string that is not UTF-8
-/// (JSON knows no other) is written with U+FFFD in place of each bad byte.
+/// One line "handover-manifest 2 <bytes> <crc32 of the JSON, 8 hex digits>\n", then the JSON. JSON
+/// must be UTF-8: each byte of a string that is not becomes U+FFFD.
 std::string serialize(const Manifest& manifest);
 
-/// manifest_invalid with what is wrong (cut, garbled, version, checksum, a field). Never throws.
+/// Reads a manifest and applies the changes behind it, up to the first line that is cut, garbled or
+/// out of sequence. That is no error: a caller is answered only when its line is whole. The rest is
+/// ignored, since a memfd may be longer than its text.
+///
+/// manifest_invalid says what is wrong (cut, garbled, version, checksum, a field). Never throws.
+///
+/// An unknown kind or mode, of a newer version, is read as Kind::fd or Mode::external, and written
+/// again as it was. Other unknown words are errors.
 Result<Manifest> parse_manifest(std::string_view text);
-
-std::string_view to_string(ClientPhase phase);
 
 }  // namespace handover

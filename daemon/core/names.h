@@ -19,8 +19,8 @@ inline constexpr std::string_view manifest_session_name = "handoverd";
 /// 1 to 63 bytes of UTF-8, no '/', no control character, not "." or "..". invalid_name otherwise.
 Result<void> check_name(std::string_view name);
 
-/// check_name(), and not one of the kernel sessions others own: "systemd" (PID 1), "handoverd"
-/// (us).
+/// As check_name(). Refuses also the names of kernel sessions that are taken: "systemd" (PID 1's)
+/// and "handoverd" (ours).
 Result<void> check_session_name(std::string_view name);
 
 }  // namespace handover

@@ -68,16 +68,6 @@ std::vector<std::string>::iterator end_of_kernel_words(std::vector<std::string>&
   return std::find(words.begin(), words.end(), "--");
 }
 
-/// As the kernel ends up: the last one counts.
-bool is_on(const std::string& cmdline, std::string_view name) {
-  std::vector<std::string> words = split_words(cmdline);
-  bool on = false;
-  for (auto word = words.begin(); word != end_of_kernel_words(words); ++word) {
-    if (sets(*word, name)) on = sets_on(*word, name);
-  }
-  return on;
-}
-
 /// The strings of one ABI family: "kho" has "kho-v4".
 std::set<std::string> family(const std::set<std::string>& abi, std::string_view name) {
   std::set<std::string> members;
@@ -103,6 +93,11 @@ std::string describe(const KernelImage& image) {
   return text;
 }
 
+/// Why something of the running kernel is not known, behind the sentence that says so.
+std::string because(const RunningKernel& running) {
+  return running.abi_problem.empty() ? "" : " (" + printable(running.abi_problem) + ")";
+}
+
 class Findings {
  public:
   void add(ErrorCode code, std::string message) { list_.push_back({code, std::move(message), 0}); }
@@ -115,10 +110,11 @@ class Findings {
 void check_running(const PreflightInput& input, Findings& findings) {
   // Without LUO and debugfs, only the module can tell.
   if (!input.running.kho_enabled && !input.module.kho) {
-    findings.add(ErrorCode::not_supported,
-                 "kexec handover is off in the running kernel (" +
-                     printable(input.running.release) +
-                     "); boot a kernel with CONFIG_KEXEC_HANDOVER and kho=on");
+    findings.add(
+        ErrorCode::not_supported,
+        "kexec handover is off in the running kernel (" + printable(input.running.release) +
+            (input.running.abi_problem.empty() ? ")" : "), as far as is known") +
+            because(input.running) + "; boot a kernel with CONFIG_KEXEC_HANDOVER and kho=on");
   }
   if (input.needs_luo && !input.running.luo_available) {
     findings.add(ErrorCode::not_supported,
@@ -146,7 +142,7 @@ void check_family(const PreflightInput& input, const KernelImage& target, const 
     findings.add(ErrorCode::kernel_incompatible,
                  "cannot find out which ABI of " + title + " the running kernel (" +
                      printable(input.running.release) + ") speaks, to compare it with " +
-                     join(understands) + " of " + describe(target) +
+                     join(understands) + " of " + describe(target) + because(input.running) +
                      "; put the running kernel's image into /boot");
   } else if (!std::includes(understands.begin(), understands.end(), speaks.begin(), speaks.end())) {
     findings.add(ErrorCode::kernel_incompatible,
@@ -224,6 +220,15 @@ void check_cmdline(const PreflightInput& input, Findings& findings) {
 
 }  // namespace
 
+bool is_on(const std::string& cmdline, std::string_view name) {
+  std::vector<std::string> words = split_words(cmdline);
+  bool on = false;
+  for (auto word = words.begin(); word != end_of_kernel_words(words); ++word) {
+    if (sets(*word, name)) on = sets_on(*word, name);
+  }
+  return on;
+}
+
 std::vector<Error> preflight(const PreflightInput& input) {
   Findings findings;
   if (input.target) {
@@ -231,6 +236,13 @@ std::vector<Error> preflight(const PreflightInput& input) {
     check_target(input, *input.target, findings);
     check_module(input, *input.target, findings);
     check_cmdline(input, findings);
+  }
+  if (input.initrd_missing) {
+    findings.add(ErrorCode::kernel_not_found,
+                 "there is no initrd beside the target, though the running kernel has its own: "
+                 "without one it may not find its root file system, and all state would be lost; "
+                 "make it (update-initramfs, dracut), name it with --initrd FILE, or boot without "
+                 "one by --initrd ''");
   }
   for (const std::string& client : input.missing_required_clients) {
     findings.add(ErrorCode::client_gone, "client " + in_quotes(client) +
@@ -243,6 +255,16 @@ std::vector<Error> preflight(const PreflightInput& input) {
                      " still holds state of the earlier kernel, which a further update would lose; "
                      "let its client restore, or run: handoverctl session finish " +
                      printable(session));
+  }
+  for (const std::string& session : input.degraded_sessions) {
+    findings.add(ErrorCode::busy, "the kernel does not hold all of session " + in_quotes(session) +
+                                      " at present, which is tried again by itself; update when "
+                                      "'handoverctl sessions' shows it whole");
+  }
+  for (const std::string& client : input.unthawed_clients) {
+    findings.add(ErrorCode::busy, "client " + in_quotes(client) +
+                                      " has not answered Thaw since an earlier update, and is "
+                                      "still called; restart its service");
   }
   return findings.take();
 }

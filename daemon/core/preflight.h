@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// May this host go into that kernel now? Rules over plain values; each finding names its culprit.
+// Rules that decide whether this host may go into that kernel now. They see plain values only.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/error.h"
@@ -26,6 +27,7 @@ struct RunningKernel {
   bool kho_enabled = false;
   bool luo_available = false;  ///< /dev/liveupdate is there
   std::string cmdline;
+  std::string abi_problem = {};  ///< what kept `abi` from being read; "" if nothing went wrong
 };
 
 /// The companion module that a target kernel would load (system/kernel_module.h finds it).
@@ -51,18 +53,27 @@ struct PreflightInput {
   ModuleInput module;
   std::vector<std::string> unfinished_sessions;  ///< incoming ones, not finished
   std::vector<std::string> missing_required_clients;
+  std::vector<std::string> degraded_sessions;  ///< the kernel does not hold all of them now
+  std::vector<std::string> unthawed_clients;   ///< required, and have not answered Thaw
+  /// The running kernel has an initrd beside it; the target has none, and none was asked for.
+  bool initrd_missing = false;
   std::string target_cmdline;
 };
 
-/// Empty: go. Otherwise every finding, the gravest first (the first becomes the D-Bus error):
-/// not_supported, kernel_incompatible and module_missing for the kernels, client_gone and incoming
-/// for this host's clients and sessions. What could not be found out is a finding too: a wrong
-/// guess panics the new kernel (luo_restore_fail) or drops the state.
+/// All findings, the gravest first, which becomes the D-Bus error. Empty: the update may go on.
+/// Each finding names its culprit: not_supported, kernel_incompatible and module_missing are about
+/// the kernels, client_gone and incoming about this host's clients and sessions. What could not be
+/// found out is a finding, too: a wrong guess panics the new kernel (luo_restore_fail) or loses the
+/// state.
 std::vector<Error> preflight(const PreflightInput& input);
 
-/// `cmdline` with `kho=on` and `liveupdate=on` ensured: replaces an off, appends what is missing,
-/// keeps everything else and its order. Words inside "quotes" are one word; "--" ends the kernel's.
-/// Between two words stands one space.
+/// Whether a kernel with this command line has its boolean parameter `name` on: "on", "1", "y", …
+/// in its last mention, as kstrtobool() reads it (lib/kstrtox.c). Not named is not on.
+bool is_on(const std::string& cmdline, std::string_view name);
+
+/// The command line with `kho=on` and `liveupdate=on`: replaces other values, appends what is
+/// missing, and keeps everything else in its order. Text in "quotes" is one word; "--" ends the
+/// kernel's part. Words are separated by one space.
 std::string ensure_cmdline(const std::string& cmdline);
 
 }  // namespace handover

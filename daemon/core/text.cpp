@@ -46,15 +46,6 @@ std::size_t utf8_sequence_length(std::string_view text) {
   return lead.length;
 }
 
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t length = utf8_sequence_length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
-}
-
 bool starts_with_control(std::string_view text) {
   if (text.empty()) return false;
   const std::uint8_t first = byte_at(text, 0);
@@ -82,6 +73,12 @@ std::string printable(std::string_view text, std::size_t most_bytes) {
     text.remove_prefix(length == 0 ? 1 : length);
   }
   return out;
+}
+
+std::string with_commas(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text.append(text.empty() ? "" : ", ").append(name);
+  return text;
 }
 
 std::string in_quotes(std::string_view text) { return "'" + printable(text) + "'"; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// When what happened in an update, in ticks of a counter that runs on through the kexec.
+// When things happened in an update, in ticks of a counter that runs on through the kexec.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/error.h"
+#include "core/enum_words.h"
+#include "core/extra.h"
 
 namespace handover {
 
@@ -27,7 +28,7 @@ enum class Mark {
   freeze_begin,    ///< just before the first Freeze call is sent
   clients_frozen,  ///< the last client has answered
   sealed,
-  kexec_called,    ///< the last instruction of ours in the old kernel
+  kexec_called,    ///< our last instruction in the old kernel
   kernel_started,  ///< the new kernel's clock began (now - uptime)
   init_started,    ///< the new kernel's PID 1 began
   daemon_started,
@@ -35,76 +36,78 @@ enum class Mark {
   first_restored,    ///< the first client runs again
   clients_restored,  ///< the last client runs again
 };
+constexpr auto words(Mark) {
+  return std::to_array<Word<Mark>>({{Mark::requested, "requested"},
+                                    {Mark::preflight_done, "preflight_done"},
+                                    {Mark::target_loaded, "target_loaded"},
+                                    {Mark::clients_prepared, "clients_prepared"},
+                                    {Mark::sessions_ready, "sessions_ready"},
+                                    {Mark::freeze_begin, "freeze_begin"},
+                                    {Mark::clients_frozen, "clients_frozen"},
+                                    {Mark::sealed, "sealed"},
+                                    {Mark::kexec_called, "kexec_called"},
+                                    {Mark::kernel_started, "kernel_started"},
+                                    {Mark::init_started, "init_started"},
+                                    {Mark::daemon_started, "daemon_started"},
+                                    {Mark::sessions_found, "sessions_found"},
+                                    {Mark::first_restored, "first_restored"},
+                                    {Mark::clients_restored, "clients_restored"}});
+}
 
-struct ClientTimes {
+struct ClientTimes {  // NOLINT(bugprone-exception-escape): of json, whose move does not throw
   std::optional<std::uint64_t> prepare_usec;
   std::optional<std::uint64_t> freeze_usec;
   std::optional<std::uint64_t> restore_usec;
-  std::optional<Ticks> frozen_at;                   ///< it answered Freeze
-  std::optional<Ticks> running_at;                  ///< it answered Restore or Thaw
-  nlohmann::json extra = nlohmann::json::object();  ///< fields a newer version wrote, kept
+  std::optional<Ticks> frozen_at;   ///< it answered Freeze
+  std::optional<Ticks> running_at;  ///< it answered Restore or Thaw
+  nlohmann::json extra = no_extra;
   bool operator==(const ClientTimes&) const = default;
 };
 
-struct Timeline {
+struct Timeline {  // NOLINT(bugprone-exception-escape): of json, which does not throw when moved
   std::uint64_t ticks_per_second = 0;
   std::map<Mark, Ticks> marks;
   std::map<std::string, ClientTimes> clients;
-  nlohmann::json extra =
-      nlohmann::json::object();  ///< a newer version's marks are in extra["marks"]
+  nlohmann::json extra = no_extra;  ///< a newer version's marks are in extra["marks"]
   bool operator==(const Timeline&) const = default;
 };
 
 struct Phase {
-  /// Before the blackout "preflight", "load", "prepare", "collapse", "wait", "freeze"; in it
-  /// "seal", "stop", "kexec", "kernel", "init", "daemon", "restore"; after it "rest".
+  /// Before the blackout "preflight", "load", "prepare", "collapse", "wait", and "freeze", in which
+  /// it begins for one client after the other; in it "seal", "stop", "kexec", "kernel", "init",
+  /// "daemon", "restore" and "rest", in which it ends for them.
   std::string name;
   std::uint64_t usec = 0;
-  bool in_blackout = false;  ///< lies between the last client frozen and the first one running
+  /// Lies between the first client frozen and the last one running again. Of "freeze" a part does.
+  bool in_blackout = false;
   bool operator==(const Phase&) const = default;
 };
 
-/// The phases between the marks that are there, in order, each named for the mark it ends at; a
-/// missing mark joins its neighbours ("kernel+init"). A mark that lies before an earlier one (the
-/// start of a kernel is known to some µs only) makes a phase of 0: the phases always sum up.
+/// The phases between the marks, in order. Without a mark, the phases on both sides of it are one
+/// ("kernel+init"). If a mark is earlier than the one before it (the start of a kernel is known to
+/// a few µs only), its phase is 0 long. The lengths always sum up to the whole.
 std::vector<Phase> phases(const Timeline& timeline);
 
-/// Blackout as design.md defines it: last client frozen → first client running again, by the marks;
-/// by the clients' own times where a mark is missing (an update that was thawed). nullopt until
-/// both ends are known.
-std::optional<std::uint64_t> blackout_usec(const Timeline& timeline);
+/// How long one client stood still: it answered Freeze → it answered Restore (or Thaw). nullopt
+/// until both are known.
+std::optional<std::uint64_t> standstill_usec(const ClientTimes& times,
+                                             std::uint64_t ticks_per_second);
 
-/// Of one client: it answered Freeze → it answered Restore (or Thaw).
-std::optional<std::uint64_t> blackout_usec(const ClientTimes& times,
-                                           std::uint64_t ticks_per_second);
-
-std::uint64_t ticks_to_usec(Ticks ticks, std::uint64_t ticks_per_second);
-
-std::string_view to_string(Mark mark);
-
-nlohmann::json to_json(const Timeline& timeline);
-/// invalid_argument with the field. Unknown fields are kept, and unknown marks.
-Result<Timeline> timeline_from_json(const nlohmann::json& json);
-
-/// One finished update, as /var/lib/handover keeps it and GetHistory returns it.
-struct HistoryEntry {
-  std::uint64_t id = 0;
-  std::uint64_t generation = 0;  ///< after the update
-  std::string outcome;           ///< "done", "done-with-losses", "cancelled", "failed"
-  std::string reason;            ///< names the culprit unless done
-  std::string mode;
-  std::string from_release;
-  std::string to_release;
-  std::string finished_at;  ///< RFC 3339, UTC
-  Timeline timeline;
-  std::vector<std::string> losses;                  ///< one sentence each, per session or client
-  nlohmann::json extra = nlohmann::json::object();  ///< fields a newer version wrote, kept
-  bool operator==(const HistoryEntry&) const = default;
+struct Standstill {
+  std::string client;
+  std::uint64_t usec = 0;
+  bool operator==(const Standstill&) const = default;
 };
 
-/// With "phases" and "blackout_usec" worked out for readers that know no ticks; ignored when read.
-nlohmann::json to_json(const HistoryEntry& entry);
-/// invalid_argument with the field.
-Result<HistoryEntry> history_from_json(const nlohmann::json& json);
+/// Among the clients that run again. Of two with the same length, the first by name. nullopt: there
+/// is none.
+std::optional<Standstill> longest(const Timeline& timeline);
+std::optional<Standstill> shortest(const Timeline& timeline);
+
+/// The blackout of an update is the longest standstill of all its clients. If none has times: last
+/// client frozen → last client running again, by the marks. nullopt until both ends are known.
+std::optional<std::uint64_t> blackout_usec(const Timeline& timeline);
+
+std::uint64_t ticks_to_usec(Ticks ticks, std::uint64_t ticks_per_second);
 
 }  // namespace handover

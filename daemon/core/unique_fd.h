@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A file descriptor that has one owner. The only place in the daemon that calls close().
+// A file descriptor with one owner. Nothing else in the daemon calls close().
 #pragma once
 
 #include <unistd.h>

@@ -4,7 +4,7 @@
 namespace handover {
 
 UpdateOptions going_on(UpdateOptions asked, const UpdateOptions& prepared) {
-  if (asked.mode.empty()) asked.mode = prepared.mode;
+  if (!asked.mode) asked.mode = prepared.mode;
   if (!asked.kernel.empty() && asked.kernel != prepared.kernel) return asked;
   asked.kernel = prepared.kernel;
   if (!asked.initrd) asked.initrd = prepared.initrd;

@@ -5,20 +5,22 @@
 #include <optional>
 #include <string>
 
+#include "core/words.h"
+
 namespace handover {
 
-/// Empty: the configured default.
+/// Empty or absent: the configured default.
 struct UpdateOptions {
   std::string kernel;
   std::optional<std::string>
       initrd;  ///< "" means none; absent: initrd.img-RELEASE beside the kernel if it is there
   std::string cmdline;
-  std::string mode;
+  std::optional<Mode> mode;
   bool operator==(const UpdateOptions&) const = default;
 };
 
-/// An update that goes on from `prepared`: what is not named anew stays as it was prepared. Another
-/// kernel has an initrd and a command line of its own.
+/// For an update that goes on from `prepared`: options that are not given anew stay as they were
+/// prepared. With another kernel, initrd and command line are not kept.
 UpdateOptions going_on(UpdateOptions asked, const UpdateOptions& prepared);
 
 }  // namespace handover

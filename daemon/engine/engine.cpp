@@ -1,309 +1,355 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What clients ask for outside an update: registering, and their sessions.
+// Turns of the loop: events are taken, the state machine is stepped, and what changed is written
+// down.
 #include "engine/engine.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "core/names.h"
 #include "system/log.h"
+#include "system/trampoline.h"
 
 namespace handover::engine {
 
-Engine::Engine(system::Loop& loop, Outside& outside, Sessions sessions, Setup setup)
-    : loop_(loop),
+Engine::Engine(Host& host, Outside& outside, const backend::Keepers& keepers, Setup setup)
+    : host_(host),
       outside_(outside),
-      sessions_(std::move(sessions)),
       setup_(std::move(setup)),
-      history_(setup_.state_directory + "/history.json", setup_.config.history_entries),
-      worker_(loop) {}
-
-const History& Engine::history() {
-  if (auto loaded = history_.load(); !loaded) log::error(loaded.error().message);
-  return history_;
+      ledger_(limits_of(setup_.config, host.memory_bytes())),
+      sessions_(host, keepers, ledger_, *this),
+      journal_(host, keepers.manifest, *this),
+      records_(host, setup_.config.history_entries) {
+  records_.on_written([this] {
+    if (unwritten_.empty()) return;
+    unwritten_.clear();
+    journal_.note_head();
+    wake();
+  });
+  // The earlier kernel's manifest has served.
+  journal_.on_first_text([this] {
+    host_.run(manifest_queue, [&store = sessions_.fd_store()]() -> std::function<void()> {
+      if (auto gone = store.forget_all(FdStore::manifest_prefix); !gone) {
+        log::warning(gone.error().message);
+      }
+      return [] {};
+    });
+  });
 }
 
-bool Engine::connected(const ClientRecord& client) const {
-  return connections_.contains(client.bus_name);
+Engine::~Engine() {
+  *alive_ = false;
+  stop_ = true;
+  // Jobs know the rooms: none may run on when they are gone.
+  host_.stop_jobs();
 }
 
-std::string Engine::next_step_for(const ClientRecord& client) const {
-  if (state_ == State::restoring && client.phase == ClientPhase::restoring) return "restoring";
-  if (state_ == State::thawing &&
-      (client.phase == ClientPhase::frozen || client.phase == ClientPhase::freezing ||
-       client.phase == ClientPhase::thawing)) {
-    return "thawing";
-  }
-  return "new";
+// ---- turns
+
+void Engine::wake() {
+  if (std::exchange(awake_, true)) return;
+  host_.at_turn_end([this, alive = alive_] {
+    if (*alive) end_turn();
+  });
 }
 
-Result<void> Engine::check_cycles(const ClientRecord& with) const {
-  auto needed = needs();
-  needed[with.name] = with.needs;
-  for (auto& [name, others] : needed) {
-    // Clients start in any order: who is not here yet is checked when an update is asked for.
-    std::erase_if(others, [&](const std::string& other) { return !needed.contains(other); });
-  }
-  if (auto graph = Graph::make(needed); !graph) return fail(graph.error());
-  return {};
-}
-
-Result<std::string> Engine::register_client(ClientRecord client, const Caller& caller) {
-  if (auto valid = check_name(client.name); !valid) return fail(valid.error());
-  for (const auto& need : client.needs) {
-    if (auto valid = check_name(need); !valid) return fail(valid.error());
-  }
-  const auto known = clients_.find(client.name);
-  if (known != clients_.end()) {
-    if (!may_use(known->second.owner, caller.owner)) {
-      return fail(ErrorCode::access_denied, "Client '" + client.name + "' belongs to uid " +
-                                                std::to_string(known->second.owner.uid) + " " +
-                                                known->second.owner.unit +
-                                                "; choose another name.");
-    }
-    if (connected(known->second) && known->second.bus_name != caller.connection) {
-      return fail(ErrorCode::name_taken,
-                  "A client '" + client.name + "' is connected already; choose another name.");
-    }
-  }
-  const bool stands_still = is_blackout(state_) && state_ != State::restoring;
-  if (stands_still && (known == clients_.end() || next_step_for(known->second) == "new")) {
-    return fail(ErrorCode::busy, "An update is in state " + std::string(to_string(state_)) +
-                                     "; register again when it is over.");
-  }
-  if (auto acyclic = check_cycles(client); !acyclic) return fail(acyclic.error());
-
-  client.owner = known == clients_.end() ? caller.owner : known->second.owner;
-  client.bus_name = caller.connection;
-  if (known != clients_.end()) {
-    client.extra = known->second.extra;
-    // A client that died frozen and comes anew has nothing to thaw, but answers Thaw all the same.
-    client.phase = next_step_for(known->second) == "new" ? ClientPhase::idle : known->second.phase;
-  }
-  if (const auto limits = setup_.config.clients.find(client.name);
-      limits != setup_.config.clients.end()) {
-    const auto& [prepare, freeze, restore, required] = limits->second;
-    client.prepare_timeout_usec = prepare.value_or(client.prepare_timeout_usec);
-    client.freeze_timeout_usec = freeze.value_or(client.freeze_timeout_usec);
-    client.restore_timeout_usec = restore.value_or(client.restore_timeout_usec);
-    client.required = required.value_or(client.required);
-  }
-  const auto name = client.name;
-  const bool added = known == clients_.end();
-  connections_.insert(caller.connection);
-  auto& record = clients_.insert_or_assign(name, std::move(client)).first->second;
-  if (state_ == State::preparing || state_ == State::prepared) stale_ = true;
-  const auto next = next_step_for(record);
-  persist_or_log();
-  if (added) outside_.client_added(name);
-  outside_.client_changed(record);
-  // After the reply is on its way: the client learns what to expect before it is called.
-  loop_.post([this, name] { deliver(name); });
-  return next;
-}
-
-Result<void> Engine::unregister_client(const std::string& name, const Caller& caller) {
-  const auto client = clients_.find(name);
-  if (client == clients_.end()) {
-    return fail(ErrorCode::no_such_client,
-                "There is no client '" + name + "'; list them with 'handoverctl clients'.");
-  }
-  if (!may_use(client->second.owner, caller.owner)) {
-    return fail(ErrorCode::access_denied,
-                "Client '" + name +
-                    "' belongs to somebody else; only its owner or root may "
-                    "unregister it.");
-  }
-  if (state_ != State::normal) {
-    return fail(ErrorCode::busy, "An update is in state " + std::string(to_string(state_)) +
-                                     "; unregister when it is over, or cancel it.");
-  }
-  drop_client(name);
-  persist_or_log();
-  return {};
-}
-
-void Engine::drop_client(const std::string& name) {
-  clients_.erase(name);
-  outside_.client_removed(name);
-}
-
-bool Engine::owns_sessions(const std::string& client) const {
-  return std::any_of(sessions_.all().begin(), sessions_.all().end(),
-                     [&](const auto& held) { return held.second.record.client == client; });
-}
-
-/// Whom an update waited for in vain, and who has nothing left: the next one goes without it.
-void Engine::drop_absent_clients() {
-  std::vector<std::string> absent;
-  for (const auto& [name, client] : clients_) {
-    if (!connected(client) && !owns_sessions(name)) absent.push_back(name);
-  }
-  for (const auto& name : absent) drop_client(name);
-}
-
-void Engine::connection_gone(const std::string& connection) {
-  if (connections_.erase(connection) == 0) return;
-  std::vector<std::string> gone;
-  for (const auto& [name, client] : clients_) {
-    if (client.bus_name == connection) gone.push_back(name);
-  }
-  for (const auto& name : gone) {
-    auto& client = clients_.at(name);
-    log::info("Client '", name, "' has left the bus.");
-    const bool being_called = pass_ && pass_->called.contains(name);
-    const bool counts = state_ == State::preparing || state_ == State::prepared ||
-                        state_ == State::freezing || state_ == State::frozen;
-    if (state_ == State::normal && !owns_sessions(name)) {
-      drop_client(name);
-    } else if (counts && client.required && !being_called) {
-      fail_update(Error{ErrorCode::client_gone, "Client '" + name + "' left the bus in state " +
-                                                    std::string(to_string(state_)) + "."});
+void Engine::end_turn() {
+  awake_ = false;
+  for (;;) {
+    if (!events_.empty()) {
+      const auto event = events_.front();
+      events_.pop_front();
+      take(event);
+    } else if (std::exchange(pass_moved_, false)) {
+      advance_pass();
     } else {
-      outside_.client_changed(client);
+      break;
     }
   }
-  persist_or_log();
-}
-
-Result<void> Engine::may_change_sessions() const {
-  if (worker_busy_) {
-    return fail(ErrorCode::busy,
-                "The sessions are being made ready for an update; try again in a moment.");
+  const auto written = journal_.flush();
+  if (!written) log::error("The manifest could not be written: ", written.error().message);
+  for (const auto& then : std::exchange(when_written_, {})) then(written);
+  if (terminated_ && may_end()) {
+    if (auto over = std::exchange(terminated_, nullptr)) over();
   }
-  if (is_blackout(state_) && state_ != State::restoring) {
-    return fail(ErrorCode::busy, "An update is in state " + std::string(to_string(state_)) +
-                                     "; try again when it is over.");
+}
+
+/// SIGTERM, and all is written down.
+bool Engine::may_end() const {
+  // This process is the new kernel of an emulated update: no later one would read what it got.
+  if (setup_.emulated_kexec && !journal_.begun()) return false;
+  // A later process goes on with it.
+  if (state_ == State::restoring) return true;
+  // Those who have not answered Thaw have had their time in the pass; it was repeated since. The
+  // last word on an update is said when the history has its record, or has not taken it.
+  return state_ == State::normal && !records_.owes_word();
+}
+
+void Engine::when_written(std::function<void(const Result<void>&)> then) {
+  when_written_.push_back(std::move(then));
+  wake();
+}
+
+void Engine::reply_when_written(Reply<void> reply) {
+  when_written([reply = std::move(reply)](const Result<void>& written) { reply(written); });
+}
+
+void Engine::post(Event event) {
+  events_.push_back(event);
+  wake();
+}
+
+void Engine::set_state(State state, Event event) {
+  if (state == state_) return;
+  log::event(log::Id::state_changed, log::Level::info,
+             {{log::Field::state, std::string(to_string(state))}}, to_string(state_), " -> ",
+             to_string(state), " (", to_string(event), ")");
+  state_ = state;
+  journal_.note_head();
+  journal_.allow_compaction(state == State::normal || state == State::prepared);
+  outside_.manager_changed("State");
+  status();
+}
+
+namespace {
+
+/// It takes an update further.
+bool is_step_forward(Event event) {
+  switch (event) {
+    case Event::preflight_passed:
+    case Event::target_loaded:
+    case Event::clients_prepared:
+    case Event::newcomers:
+    case Event::sessions_ready:
+    case Event::update_requested:
+    case Event::going_on:
+    case Event::clients_frozen:
+    case Event::sealed:
+      return true;
+    default:
+      return false;
   }
-  return {};
 }
 
-void Engine::session_touched(const std::string& name, const char* property) {
-  if (state_ == State::prepared) stale_ = true;
-  outside_.session_changed(name, property);
+}  // namespace
+
+void Engine::take(Event event) {
+  ++counters_.events;
+  // It was posted before the update failed, or was cancelled: the word of that is behind it.
+  if (update_.failure() && is_step_forward(event)) return;
+  const auto transition = step(state_, event);
+  if (!transition) {
+    log::debug(to_string(event), " means nothing in state ", to_string(state_), ".");
+    return;
+  }
+  set_state(transition->next, event);
+  if (state_ == State::normal) tell_settled();
+  for (const auto action : transition->actions) {
+    auto done = perform(action);
+    if (done) continue;
+    const bool going_forward = state_ == State::preparing || state_ == State::freezing ||
+                               state_ == State::frozen || state_ == State::rebooting;
+    if (going_forward) return fail_update(done.error());
+    // Nothing may stop the way back to normal.
+    log::error(to_string(action), ": ", done.error().message);
+  }
 }
 
-Result<void> Engine::create_session(const std::string& name, const std::string& backend,
-                                    const std::string& client, const Caller& caller) {
-  if (auto may = may_change_sessions(); !may) return may;
-  if (!client.empty()) {
-    const auto record = clients_.find(client);
-    if (record == clients_.end()) {
-      return fail(ErrorCode::no_such_client,
-                  "There is no client '" + client + "'; register it before its sessions.");
+Result<void> Engine::perform(Action action) {
+  switch (action) {
+    case Action::persist:
+      journal_.note_head();
+      return journal_.flush();
+    case Action::run_preflight:
+      when_refreshed([this] { run_preflight(); });
+      return {};
+    case Action::load_target:
+      load_target();
+      return {};
+    case Action::call_prepare: {
+      tell_started(update_.job ? update_.job->id : 0);
+      set_job(JobPhase::prepare, 15, "Preparing clients.");
+      // In the first round everybody; later those who came since.
+      const auto newcomers = update_.take_newcomers();
+      const bool first = !std::exchange(asked_all_, true);
+      start_pass(ClientCall::prepare, Event::clients_prepared, first ? nullptr : &newcomers);
+      return {};
     }
-    if (!may_use(record->second.owner, caller.owner)) {
-      return fail(ErrorCode::access_denied, "Client '" + client + "' belongs to somebody else.");
+    case Action::ready_sessions:
+      mark(Mark::clients_prepared);
+      if (auto checked = check_again(); !checked) return checked;
+      ready_sessions();
+      return {};
+    case Action::await_freeze:
+      mark(Mark::sessions_ready);
+      await_freeze();
+      return {};
+    case Action::call_cancel: {
+      if (!update_.started) set_job(JobPhase::cancel, 0, "Undoing.");
+      const auto asked = clients_.in({ClientPhase::preparing, ClientPhase::prepared});
+      start_pass(ClientCall::cancel, Event::clients_cancelled, &asked);
+      return {};
     }
-  }
-  if (auto made = sessions_.create(next_id_, name, caller.owner, backend, client); !made) {
-    return fail(made.error());
-  }
-  ++next_id_;
-  if (auto persisted = persist(); !persisted) {
-    if (auto undone = sessions_.discard(name); !undone) {
-      log::error(undone.error().message);
+    case Action::unload_target:
+      return {};  // it is, since the last client was told; unload_target()
+    case Action::call_freeze:
+      begin_freeze();
+      return {};
+    case Action::seal:
+      mark(Mark::clients_frozen);
+      seal();
+      return {};
+    case Action::kexec:
+      kexec();
+      return {};
+    case Action::call_thaw:
+      begin_thaw();
+      return {};
+    case Action::withdraw_kexec:
+      withdraw_kexec();
+      return {};
+    case Action::call_restore: {
+      const auto restoring = clients_.in({ClientPhase::restoring});
+      start_pass(ClientCall::restore, Event::clients_restored, &restoring);
+      return {};
     }
-    return persisted;
+    case Action::finish_update:
+      finish_update();
+      return {};
   }
-  outside_.session_added(name);
-  return {};
+  return fail(ErrorCode::internal, "Unknown action.");
 }
 
-void Engine::refresh_sessions() {
-  if (!worker_busy_) sessions_.refresh();
+/// Only queues: whoever finds a failure may be in the middle of something.
+void Engine::fail_update(Error error) {
+  log::error("The update ends: ", error.message);
+  // What is being undone, or is over, cannot fail: ending its pass would leave clients frozen.
+  const bool undone = state_ == State::withdrawing || state_ == State::thawing ||
+                      state_ == State::cancelling || state_ == State::restoring;
+  if (undone || !update_.record()) return;
+  update_.fail(std::move(error));
+  end_pass();
+  sealing_ = false;
+  freeze_waits_ = false;
+  if (target_busy_) {
+    stop_ = true;
+    if (!after_target_) after_target_ = Event::failed;
+  } else {
+    post(Event::failed);
+  }
 }
 
-Result<UniqueFd> Engine::open_tracker(const std::string& session, const Caller& caller) {
-  if (auto may = may_change_sessions(); !may) return fail(may.error());
-  auto held = sessions_.find(session, caller.owner);
-  if (!held) return fail(held.error());
-  auto fd = sessions_.open_tracker(**held);
-  if (!fd) return fd;
-  // Without this on record, what is preserved there would come back unnoticed.
-  if (auto persisted = persist(); !persisted) return fail(persisted.error());
-  session_touched(session, "Tokens");
-  return fd;
-}
-
-Result<void> Engine::preserve(const std::string& session, std::uint64_t token, int fd, bool blob,
-                              const std::string& backend, const Caller& caller) {
-  if (auto may = may_change_sessions(); !may) return may;
-  sessions_.refresh();
-  auto held = sessions_.find(session, caller.owner);
-  if (!held) return fail(held.error());
-  if (auto done = sessions_.preserve(**held, token, fd, blob, backend); !done) return done;
-  if (auto persisted = persist(); !persisted) {
-    if (auto undone = sessions_.unpreserve(**held, token); !undone) {
-      log::error(undone.error().message);
+/// The target's queue: preflight, load, collapse, the module's tables. When a job of it has been
+/// told to end, the event that told so follows it.
+void Engine::run_target_job(Host::Job job) {
+  target_busy_ = true;
+  host_.run(target_queue, [this, alive = alive_, job = std::move(job)]() -> std::function<void()> {
+    std::function<void()> then;
+    try {
+      then = job();
+    } catch (...) {
+      system::log_exception("a job of the update");
     }
-    return persisted;
-  }
-  session_touched(session, "Tokens");
-  return {};
+    return [this, alive, then = std::move(then)] {
+      if (!*alive) return;
+      target_busy_ = false;
+      if (then) {
+        then();
+      } else if (!update_.failure()) {
+        fail_update(
+            Error{ErrorCode::internal, "A bug ended a step of the update; see the journal.", 0});
+      }
+      if (target_busy_ || !after_target_) return;
+      post(*std::exchange(after_target_, std::nullopt));
+    };
+  });
 }
 
-Result<void> Engine::unpreserve(const std::string& session, std::uint64_t token,
-                                const Caller& caller) {
-  if (auto may = may_change_sessions(); !may) return may;
-  sessions_.refresh();
-  auto held = sessions_.find(session, caller.owner);
-  if (!held) return fail(held.error());
-  auto done = sessions_.unpreserve(**held, token);
-  persist_or_log();
-  session_touched(session, "Tokens");
-  return done;
+// ---- what is written down
+
+Manifest Engine::manifest() const {
+  Manifest manifest;
+  manifest.state = state_;
+  manifest.generation = generation_;
+  manifest.boot_id = boot_id_;
+  manifest.next_id = next_id_;
+  for (const auto& [name, held] : sessions_.all()) {
+    if (held.standing != Standing::coming) manifest.sessions.push_back(held.record);
+  }
+  for (const auto& [name, client] : clients_.all()) manifest.clients.push_back(client);
+  manifest.update = update_.record();
+  manifest.resting = sessions_.resting();
+  manifest.config = setup_.config_text;
+  manifest.unwritten = unwritten();
+  manifest.extra = extra_;
+  return manifest;
 }
 
-Result<UniqueFd> Engine::retrieve(const std::string& session, std::uint64_t token,
-                                  const Caller& caller) {
-  auto held = sessions_.find(session, caller.owner);
-  if (!held) return fail(held.error());
-  refresh_sessions();
-  auto fd = sessions_.retrieve(**held, token);
-  if (!fd) return fd;
-  // After the reply is on its way: a daemon that dies in between must give it once more.
-  loop_.post([this] { persist_or_log(); });
-  session_touched(session, "Tokens");
-  return fd;
+HeadChange Engine::head() const {
+  return HeadChange{state_, generation_, next_id_, sessions_.resting(), unwritten()};
 }
 
-Result<void> Engine::finish(const std::string& session, const Caller& caller) {
-  auto held = sessions_.find(session, caller.owner);
-  if (!held) return fail(held.error());
-  if (auto begun = Sessions::begin_finish(**held); !begun) return begun;
-  // Written before it is done: a daemon that dies half-way must not call the rest lost.
-  if (auto persisted = persist(); !persisted) {
-    (*held)->record.ending = false;
-    return persisted;
-  }
-  auto unclaimed = sessions_.finish(session);
-  if (!unclaimed) return fail(unclaimed.error());
-  for (const auto token : *unclaimed) {
-    log::warning("Session '", session, "': token ", token, " was not retrieved and is freed.");
-  }
-  persist_or_log();
-  outside_.session_removed(session);
-  return {};
+std::string Engine::unwritten() const {
+  return unwritten_.empty() ? std::string() : serialize(std::span(unwritten_));
 }
 
-Result<void> Engine::discard(const std::string& session, const Caller& caller) {
-  if (auto may = may_change_sessions(); !may) return may;
-  auto held = sessions_.find(session, caller.owner);
-  if (!held) return fail(held.error());
-  if (auto begun = Sessions::begin_discard(**held); !begun) return begun;
-  if (auto persisted = persist(); !persisted) {
-    (*held)->record.ending = false;
-    return persisted;
+const SessionRecord* Engine::session(std::uint64_t id) const {
+  const auto* held = sessions_.find(id);
+  return held != nullptr && held->standing != Standing::coming ? &held->record : nullptr;
+}
+
+const ClientRecord* Engine::client(const std::string& name) const { return clients_.find(name); }
+
+// ---- what others see
+
+void Engine::history(std::uint32_t most, Reply<std::string> reply) {
+  records_.read(most, std::move(reply));
+}
+
+void Engine::status() {
+  std::string line = std::string(to_string(state_)) + ", generation " +
+                     std::to_string(generation_) + ", backend " +
+                     std::string(to_string(sessions_.main_keeper()));
+  if (emulated()) line += " (nothing survives a real kexec)";
+  if (config_is_borrowed()) line += "; the configuration file cannot be used";
+  host_.status(line + ".");
+}
+
+Engine::Statistics Engine::statistics() const {
+  Statistics all;
+  const auto& journal = journal_.figures();
+  all["manifest-writes"] = journal.flushes;
+  all["manifest-changes"] = journal.lines;
+  all["manifest-write-usec"] = journal.flush_usec;
+  all["manifest-longest-write-usec"] = journal.longest_flush_usec;
+  all["manifest-compactions"] = journal.compactions;
+  all["manifest-bytes"] = journal.text_bytes;
+  all["jobs-waiting"] = host_.jobs_waiting();
+  all["events"] = counters_.events;
+  all["client-calls"] = counters_.calls;
+  all["client-late-answers"] = counters_.late_answers;
+  all["thaws-repeated"] = counters_.thaws_repeated;
+  all["thaws-owed"] = owed_.size();
+  all["losses"] = counters_.losses;
+  all["fd-store-used"] = sessions_.fd_store().count();
+  if (const auto limit = sessions_.fd_store().limit()) all["fd-store-limit"] = *limit;
+  for (const auto resource : all_values<Resource>()) {
+    all["charged-" + std::string(to_string(resource))] = ledger_.used(resource);
   }
-  if (auto done = sessions_.discard(session); !done) {
-    persist_or_log();
-    return done;
-  }
-  if (state_ == State::prepared) stale_ = true;
-  persist_or_log();
-  outside_.session_removed(session);
-  return {};
+  all["accounts"] = ledger_.accounts();
+  all["sessions-unreached"] = sessions_.in(Standing::unreached).size();
+  all["sessions-degraded"] = sessions_.in(Standing::degraded).size();
+  for (const auto& [name, value] : host_.statistics()) all[name] = value;
+  return all;
+}
+
+void Engine::use_config(Config config, std::string text) {
+  setup_.config = std::move(config);
+  setup_.config_text = std::move(text);
+  setup_.config_problem.reset();
+  ledger_.set_limits(limits_of(setup_.config, host_.memory_bytes()));
+  log::info("The configuration file is used (again).");
+  if (auto begun = journal_.begin(); !begun) log::error(begun.error().message);
+  status();
 }
 
 }  // namespace handover::engine

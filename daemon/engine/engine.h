@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The shell around the state machine: performs its actions, feeds it events, keeps the manifest.
+// Joins the rooms: takes events, steps the state machine, and has its actions done by clients
+// (clients.h), a pass over them (pass.h), the update (update.h), sessions (sessions.h), and what is
+// written down (journal.h, records.h).
 //
-// One thread, the loop's; what takes long runs on the worker and comes back as an event. While the
-// worker has the sessions (worker_busy_), nobody else touches them.
+// One thread, the loop's. Events are queued and taken at the end of a turn of the loop, so that no
+// caller finds the world changed under its feet. What waits runs on the host's pool.
 #pragma once
 
 #include <atomic>
@@ -10,243 +12,345 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "core/config.h"
-#include "core/graph.h"
 #include "core/manifest.h"
-#include "core/preflight.h"
 #include "core/state_machine.h"
 #include "core/update_options.h"
-#include "engine/history.h"
+#include "engine/charges.h"
+#include "engine/clients.h"
+#include "engine/host.h"
+#include "engine/journal.h"
 #include "engine/outside.h"
-#include "engine/pending.h"
+#include "engine/pass.h"
+#include "engine/records.h"
 #include "engine/sessions.h"
-#include "system/loop.h"
+#include "engine/update.h"
 
 namespace handover::engine {
 
-/// What is tried again while the state directory's file system is not there: early in a boot /var
-/// may not be mounted, or not be writable yet.
-inline constexpr std::uint64_t state_retry_usec = 1'000'000;
-inline constexpr unsigned state_tries = 300;
-
-/// Who asks, as the bus told.
+/// Who asks, as the bus found out.
 struct Caller {
   Owner owner;
   std::string connection;  ///< unique bus name, or "direct-N"
-};
-
-using handover::UpdateOptions;
-
-enum class JobType { prepare, update };
-
-struct Job {
-  std::uint64_t id = 0;
-  JobType type = JobType::update;
-  std::string phase;
-  unsigned progress = 0;  ///< percent of the whole
-  std::string detail;
+  std::string cgroup;      ///< below /sys/fs/cgroup; "" if it is not known
 };
 
 struct Setup {
   Config config;
-  std::string runtime_directory;  ///< manifest.json of this boot
-  std::string state_directory;    ///< history.json, pending.json
-  std::vector<std::string> argv;  ///< to execute ourselves again (emulated)
+  std::string config_text;  ///< as it was read; travels in the manifest
+  /// The file could not be used, and `config` is the default one: a manifest's takes its place.
+  std::optional<Error> config_problem;
   bool emulated_kexec = false;    ///< this process is such an execution
   Ticks started_at = 0;           ///< counter when main() began
   std::function<void()> settled;  ///< called once, when nothing is left to restore
+  /// Called once, when the engine knows what there is: from then on it takes calls.
+  std::function<void()> ready;
+  /// Called at most once: this process has no way to go on.
+  std::function<void(Error)> failed;
 };
 
-class Engine {
+class Engine final : private Model, private Sessions::Watch {
  public:
-  Engine(system::Loop& loop, Outside& outside, Sessions sessions, Setup setup);
-  ~Engine() { stop_worker_ = true; }
+  Engine(Host& host, Outside& outside, const backend::Keepers& keepers, Setup setup);
+  ~Engine() override;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   /// Finds out what there is to go on with: nothing, an interrupted update of this boot, or the
-  /// manifest of an earlier kernel. Call once, when `outside` can take calls.
-  void start(std::vector<system::NamedFd> fds);
+  /// manifest of an earlier kernel. Call once. `fds` came back from the fd store.
+  void start(std::vector<NamedDescriptor> fds);
 
+  // ---- what there is
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] std::uint64_t generation() const { return generation_; }
-  [[nodiscard]] bool emulated() const { return sessions_.default_backend() == "emulated"; }
+  [[nodiscard]] bool emulated() const { return sessions_.main_keeper() == Keeper::emulated; }
   [[nodiscard]] const Sessions& sessions() const { return sessions_; }
-  [[nodiscard]] const std::map<std::string, ClientRecord>& clients() const { return clients_; }
-  [[nodiscard]] const std::optional<Job>& job() const { return job_; }
-  /// With the file's entries as soon as its file system is mounted.
-  [[nodiscard]] const History& history();
+  /// Before somebody reads what they hold: owners of a tracker's descriptor do not tell us.
+  /// Takes in what owners preserved in the tracker by themselves; `then` runs when that is done.
+  void refresh_sessions(std::function<void()> then) { sessions_.refresh_all(std::move(then)); }
+  [[nodiscard]] const Clients::Records& clients() const { return clients_.all(); }
+  [[nodiscard]] bool is_connected(const ClientRecord& client) const {
+    return clients_.connected(client);
+  }
+  /// The open connections of clients, by name.
+  [[nodiscard]] std::vector<std::string> connections() const { return clients_.connections(); }
+  [[nodiscard]] const std::optional<Job>& job() const { return update_.job; }
+  /// After a look: it comes and goes with modprobe and rmmod.
+  [[nodiscard]] std::optional<backend::Module> module() const { return sessions_.look_at_module(); }
+  using Statistics = std::map<std::string, std::variant<std::uint64_t, std::string>>;
+  [[nodiscard]] Statistics statistics() const;
+  void history(std::uint32_t most, Reply<std::string> reply);
 
-  /// Returns "new", "restoring" or "thawing" (docs/dbus.md). invalid_name, name_taken,
-  /// dependency_cycle, invalid_argument, busy.
-  Result<std::string> register_client(ClientRecord client, const Caller& caller);
-  Result<void> unregister_client(const std::string& name, const Caller& caller);
+  // ---- clients
+  /// Answers "new", "restoring" or "thawing" (docs/dbus.md). invalid_name, name_taken,
+  /// dependency_cycle, invalid_argument, limit_exceeded, busy.
+  void register_client(ClientRecord client, const Caller& caller, Reply<std::string> reply);
+  void unregister_client(const std::string& name, const Caller& caller, Reply<void> reply);
   /// A connection closed: its clients are gone.
   void connection_gone(const std::string& connection);
 
-  Result<void> create_session(const std::string& name, const std::string& backend,
-                              const std::string& client, const Caller& caller);
-  /// `backend` "": where it is kept best.
-  Result<void> preserve(const std::string& session, std::uint64_t token, int fd, bool blob,
-                        const std::string& backend, const Caller& caller);
-  Result<void> unpreserve(const std::string& session, std::uint64_t token, const Caller& caller);
-  /// The owner's own descriptor of the tracker's session.
-  Result<UniqueFd> open_tracker(const std::string& session, const Caller& caller);
-  /// Before somebody reads what sessions hold: owners of such a descriptor do not tell us.
-  void refresh_sessions();
-  Result<UniqueFd> retrieve(const std::string& session, std::uint64_t token, const Caller& caller);
-  Result<void> finish(const std::string& session, const Caller& caller);
-  Result<void> discard(const std::string& session, const Caller& caller);
+  // ---- sessions; replies come when the change is written down
+  void create_session(const std::string& name, std::optional<Keeper> keeper,
+                      const std::string& client, const Caller& caller, Reply<void> reply);
+  /// Without `keeper`: where it is kept best.
+  void preserve(const std::string& session, std::uint64_t token, UniqueFd fd, bool blob,
+                std::optional<Keeper> keeper, const Caller& caller, const Reply<void>& reply);
+  void unpreserve(const std::string& session, std::uint64_t token, const Caller& caller,
+                  const Reply<void>& reply);
+  void open_tracker(const std::string& session, const Caller& caller, const Reply<UniqueFd>& reply);
+  void retrieve(const std::string& session, std::uint64_t token, const Caller& caller,
+                const Reply<UniqueFd>& reply);
+  void finish(const std::string& session, const Caller& caller, const Reply<void>& reply);
+  void discard(const std::string& session, const Caller& caller, const Reply<void>& reply);
 
-  /// `started` gets the new job's id once preflight has passed and the target is loaded, or the
-  /// error that stopped it before any client was asked: kernel_not_found, not_a_kernel,
-  /// kernel_incompatible, kexec_load_failed, busy (what is in the way), invalid_argument.
-  using Started = std::function<void(Result<std::uint64_t>)>;
-  void request(JobType type, const UpdateOptions& options, const Caller& caller, Started started);
+  // ---- updates
+  /// Answers with the job's id once preflight has passed and the target is loaded, or with what
+  /// stopped it before any client was asked: kernel_not_found, not_a_kernel, kernel_incompatible,
+  /// kexec_load_failed, busy (what is in the way), invalid_argument.
+  void request(JobType type, const UpdateOptions& options, const Caller& caller,
+               Reply<std::uint64_t> started);
   /// nothing_to_cancel.
-  Result<void> cancel();
+  void cancel(const Caller& caller, const Reply<void>& reply);
+
+  /// SIGTERM: undoes what is under way, then calls `done`. busy while the machine leaves this
+  /// kernel.
+  Result<void> terminate(std::function<void()> done);
+  /// The configuration's file is good (again).
+  void use_config(Config config, std::string text);
+  /// Whether the configuration in use is a manifest's, since the file cannot be used.
+  [[nodiscard]] bool config_is_borrowed() const { return setup_.config_problem.has_value(); }
 
  private:
-  /// One wave of calls over the clients.
-  struct Pass {
-    Wave wave;
-    ClientCall call;
-    Event then;
-    std::set<std::string> called;   ///< sent, not answered
-    bool absent_time_over = false;  ///< who is not here when its turn comes is passed over
-  };
-
-  // start.cpp: what the earlier process or kernel left
-  void start_restarted(Manifest manifest, std::map<std::string, system::NamedFd> fds);
-  void start_booted(const Manifest& manifest, std::map<std::string, system::NamedFd> fds);
-  void adopt_sessions(const std::vector<SessionRecord>& records,
-                      std::map<std::string, system::NamedFd>& fds);
-  void forget_unknown(const std::map<std::string, system::NamedFd>& fds);
-  void end_begun_sessions();
-  void await_claims();
-  /// An earlier kernel's record on disk. nullopt, and nothing to be done: none that is told of.
-  [[nodiscard]] std::optional<PendingUpdate> lost_update();
-  void look_for_lost_update(unsigned tries);
-  void report_lost_update(const PendingUpdate& pending);
-
-  // engine.cpp: clients, sessions
-  [[nodiscard]] Result<void> may_change_sessions() const;
-  [[nodiscard]] Result<void> check_cycles(const ClientRecord& with) const;
-  [[nodiscard]] bool connected(const ClientRecord& client) const;
-  [[nodiscard]] std::string next_step_for(const ClientRecord& client) const;
-  void drop_client(const std::string& name);
-  void drop_absent_clients();
-  [[nodiscard]] bool owns_sessions(const std::string& client) const;
-  void session_touched(const std::string& name, const char* property);
-
-  // manifest.cpp: what is written where
-  [[nodiscard]] std::string pending_path() const;
-  [[nodiscard]] bool state_is_mounted() const;
-  void write_pending();
-  void remove_pending(unsigned tries);
-  [[nodiscard]] Manifest manifest() const;
-  Result<void> persist();
-  void persist_or_log();
-  void mark(Mark mark) { mark_at(mark, 0); }
-  void mark_at(Mark mark, Ticks ticks);
-
-  // update.cpp: events and actions
+  // engine.cpp: turns, events, what is written down
+  void wake();
+  [[nodiscard]] bool may_end() const;
+  void end_turn();
   void post(Event event);
   void take(Event event);
+  Result<void> perform(Action action);
+  void set_state(State state, Event event);
+  /// Runs when what was noted so far is written down, with what came of it.
+  void when_written(std::function<void(const Result<void>&)> then);
   void fail_update(Error error);
-  void tell_started(const Result<std::uint64_t>& result);
+  void reply_when_written(Reply<void> reply);
+  void run_target_job(Host::Job job);
+  void status();
+
+  // Model
+  [[nodiscard]] Manifest manifest() const override;
+  [[nodiscard]] HeadChange head() const override;
+  [[nodiscard]] std::string unwritten() const;
+  [[nodiscard]] const SessionRecord* session(std::uint64_t id) const override;
+  [[nodiscard]] const ClientRecord* client(const std::string& name) const override;
+  [[nodiscard]] const std::optional<UpdateRecord>& update() const override {
+    return update_.record();
+  }
+
+  // Sessions::Watch, in losses.cpp
+  void session_noted(std::uint64_t id) override;
+  void write_down() override;
+  void token_noted(const Sessions::Held& held, std::uint64_t token) override;
+  void session_whole(const Sessions::Held& held) override;
+  void session_degraded(const Sessions::Held& held, const std::string& why) override;
+  void session_unreached(const Sessions::Held& held) override;
+  void session_gone(const SessionRecord& record) override;
+  void lost(const SessionRecord& record, std::optional<std::uint64_t> token,
+            const std::string& sentence) override;
+  void session_settled(const std::string& name, const std::string& client) override;
+  void sessions_idle() override;
+
+  // registry.cpp: clients and sessions, as their owners ask for them
+  [[nodiscard]] Result<void> may_change_sessions() const;
+  [[nodiscard]] std::string next_step_for(const ClientRecord& client) const;
+  void apply_limits(ClientRecord& client) const;
+  void drop_client(const std::string& name);
+  void drop_absent_clients();
+  void touched(const std::string& session);
+  [[nodiscard]] const ClientRecord* client_of(const std::string& session) const;
+  void with_session(const std::string& session, const Caller& caller,
+                    const std::function<void(Sessions::Held&)>& act,
+                    const std::function<void(const Error&)>& refuse);
+
+  // start.cpp: what an earlier process or kernel left
+  void start_restarted(Manifest manifest);
+  void unseal();
+  void unsealed(const Result<std::optional<std::string>>& sealed);
+  void start_booted(const Manifest& manifest);
+  void take_over_unwritten(const std::string& text);
+  void start_afresh(std::optional<Error> lost);
+  void expect(std::vector<SessionRecord> records);
+  void start_adoption(bool open_tables);
+  [[nodiscard]] bool borrow_config(const Manifest& manifest);
+  void doors_open();
+  void forget_unknown();
+  void await_claims();
+  void claim_time_over();
+  void report_lost_update(const PendingUpdate& pending, const std::optional<Error>& why);
+  void report_lost_manifest(const Error& why);
+  void record_failed(HistoryEntry entry);
+  void discard_left_out(const std::map<std::string, std::string>& left_out);
+  void end_discarded(const std::string& client);
   void tell_settled();
   void restore_rest();
+
+  // actions.cpp: the update's steps
   void new_update(JobType type, const UpdateOptions& options, const Caller& caller);
-  [[nodiscard]] HistoryEntry outcome() const;
-  Result<void> perform(Action action);
   void await_freeze();
-  Result<void> seal();
+  void begin_freeze();
+  void seal();
+  void seal_now();
+  void tables_closed(const Result<void>& closed);
   void kexec();
-  void kexec_emulated();
+  void leave_kernel();
+  void leave_now();
+  void freeze_now();
+  void budget_over();
+  void store_for_orderly();
+  void cancel_update(const std::string& why);
+  void begin_thaw();
+  void withdraw_kexec();
+  void take_kexec_back(std::function<void(const Result<void>&)> then);
   void finish_update();
-  void write_history(unsigned tries);
-  void set_job(const char* phase, unsigned progress, std::string detail);
-  void run_on_worker(std::function<std::function<void()>()> job);
+  void end_job(std::optional<std::uint64_t> id, Outcome result, const std::string& reason);
+  void set_job(JobPhase phase, unsigned progress, std::string detail);
+  void tell_started(Result<std::uint64_t> result);
+  void mark(Mark mark);
 
   // preparation.cpp: while workloads run on
   [[nodiscard]] PreflightInput preflight_input() const;
-  Result<void> check_again();
+  [[nodiscard]] Result<void> check_again();
+  [[nodiscard]] Result<void> check_whole() const;
+  void when_refreshed(std::function<void()> then);
   void run_preflight();
   void load_target();
+  void unload_target(const std::function<void()>& then);
   void ready_sessions();
+  void collapse_next();
+  void collapsed(const std::string& name, const Result<Collapse>& done);
+  void rehearse_and_sync();
+  void rehearse_now();
 
-  // passes.cpp: calls to clients
-  void start_pass(ClientCall call, Event then, const std::set<std::string>& only);
+  // calls.cpp: passes over the clients
+  void start_pass(ClientCall call, Event then, const std::set<std::string>* only);
   void advance_pass();
-  void deliver(const std::string& name);
-  void answered(std::uint64_t epoch, const std::string& name, Ticks sent, Result<void> result);
+  void take_turn(const std::string& name);
+  void call(ClientRecord& client);
+  void answered(std::uint64_t pass, const std::string& name, const std::string& to, Ticks sent,
+                const Outside::Answer& answer);
   void answered_well(ClientRecord& client, ClientCall call, Ticks sent);
-  /// False: the pass goes on waiting for this client.
-  bool answered_badly(ClientRecord& client, ClientCall call, const Error& error);
-  void leave_out(ClientRecord& client, ClientCall call, const Error& error);
+  void answered_badly(ClientRecord& client, ClientCall call, const Error& error);
+  void leave_out(ClientRecord& client, const std::string& why, std::optional<ClientCall> undo);
+  void note_left_out(const std::string& client, const std::string& why);
+  void owe(const std::string& name, ClientCall call);
+  void owe_no_more(const std::string& name);
+  void call_undo(const std::string& name);
+  void undone(const std::string& name, const Outside::Answer& answer);
+  void end_pass();
+  void absent_time_over();
   void set_phase(ClientRecord& client, ClientPhase phase);
+  [[nodiscard]] bool can_restore(const ClientRecord& client) const;
+  [[nodiscard]] bool has_to_claim(const ClientRecord& client) const;
   void restored(ClientRecord& client);
   void give_up(ClientRecord& client, const std::string& reason);
-  void claim_time_over();
-  void absent_time_over();
-  void pass_over(ClientRecord& client);
-  /// Ends incoming sessions; what was not retrieved is reported: it `why` and is freed.
-  void finish_sessions(const std::vector<std::string>& names, const std::string& why);
-  void finish_session(const std::string& session, const std::string& why);
-  [[nodiscard]] std::vector<std::string> incoming_sessions_of(const std::string& client) const;
-  void report_unclaimed(const std::string& session, const std::string& client, std::uint64_t token,
-                        const std::string& why);
-  void report_loss(const std::string& session, const std::string& client, std::string reason);
-  [[nodiscard]] std::set<std::string> clients_in(std::initializer_list<ClientPhase> phases) const;
-  [[nodiscard]] std::map<std::string, std::vector<std::string>> needs() const;
   [[nodiscard]] std::uint64_t timeout_of(const ClientRecord& client, ClientCall call) const;
 
-  system::Loop& loop_;
+  // losses.cpp
+  void finish_sessions_of(const std::string& client, const std::string& why);
+  void finish_session(const std::string& session, const std::string& why);
+  void not_finished(const SessionRecord& record, const std::string& why, const Error& error);
+  void end_when_here(Sessions::Held& held);
+  [[nodiscard]] bool owes_thaw(const std::string& client) const;
+  void report_unclaimed(const SessionRecord& record, std::uint64_t token, const std::string& why);
+  void report_loss(const std::string& session, const std::string& client, std::string reason,
+                   std::optional<std::uint64_t> token = std::nullopt);
+
+  Host& host_;
   Outside& outside_;
-  Sessions sessions_;
   Setup setup_;
-  History history_;
+  Ledger ledger_;
+  Clients clients_;
+  Sessions sessions_;
+  Update update_;
+  Journal journal_;
+  Records records_;
 
   State state_ = State::normal;
   std::uint64_t generation_ = 0;
   std::uint64_t next_id_ = 1;
   std::string boot_id_;
-  std::map<std::string, ClientRecord> clients_;
-  std::set<std::string> connections_;  ///< those of registered clients that are open
-  std::optional<UpdateRecord> update_;
-  std::optional<Job> job_;
-  nlohmann::json extra_ = nlohmann::json::object();
-
-  // the running update
-  UpdateOptions options_;
-  Started started_;
-  std::string target_cmdline_;
-  std::optional<Error> failure_;  ///< the first one: the update's reason
-  PreflightInput looked_at_;      ///< what preflight found out about both kernels
-  bool stale_ = false;            ///< prepared, but clients or sessions changed since
-  bool target_loaded_ = false;
-  bool look_for_lost_ = false;  ///< an earlier kernel's pending record was not read yet
-  std::string lost_why_;        ///< its reason, if we know more than that nothing came along
-  bool pending_over_ = false;   ///< pending.json goes once the history is written
-  bool worker_busy_ = false;
-  std::atomic<bool> stop_worker_{false};
+  nlohmann::json extra_;  ///< of the manifest: fields that a newer version wrote
+  /// Updates whose end the history's file does not tell yet: a process that dies leaves them to the
+  /// next one.
+  std::vector<HistoryEntry> unwritten_;
 
   std::deque<Event> events_;
-  bool stepping_ = false;
-  std::optional<Pass> pass_;
-  std::uint64_t pass_epoch_ = 0;  ///< answers to an earlier pass are late and mean nothing
-  system::Timer absent_timer_;
-  system::Timer claim_timer_;
-  system::Timer history_timer_;
-  system::Timer pending_timer_;
+  bool awake_ = false;  ///< end_turn() will run
+  std::vector<std::function<void(const Result<void>&)>> when_written_;
 
-  system::Worker worker_;  ///< last: its thread ends before what it uses
+  std::optional<Pass> pass_;
+  std::uint64_t passes_ = 0;
+  bool pass_moved_ = false;  ///< somebody's turn may have come
+  Host::Alarm absent_alarm_;
+  Host::Alarm pause_alarm_;  ///< new sessions of those that run wait for Restore of others
+  Host::Alarm budget_alarm_;
+  Host::Alarm claim_alarm_;
+  Host::Alarm boot_alarm_;
+  std::map<std::string, std::string> restore_failures_;  ///< what a client said of its last one
+  std::map<std::string, std::string> to_finish_;  ///< that could not be for the moment, and why
+  Host::Alarm finish_alarm_;
+  bool claims_over_ = false;            ///< what cannot be reached by now is given up
+  std::uint64_t boot_waited_usec_ = 0;  ///< for the end of the boot
+  Host::Alarm withdrawal_alarm_;
+  std::optional<Ticks> withdrawing_since_;
+  /// Thaw (or Cancel) is owed to these, and is called again and again.
+  struct Owed {
+    ClientCall call = ClientCall::thaw;
+    std::uint64_t pause_usec = 0;
+    Host::Alarm alarm;
+    bool called = false;
+  };
+  std::map<std::string, Owed> owed_;
+
+  std::map<std::string, NamedDescriptor> stored_;  ///< came back from the fd store, not claimed yet
+  std::optional<Error> manifest_problem_;          ///< with the one of this boot
+  std::uint64_t unseal_pause_usec_ = 0;
+  std::uint64_t unseal_waited_usec_ = 0;
+  Host::Alarm unseal_alarm_;
+  std::shared_ptr<void> device_;  ///< the kernel's, kept open while the manifest is asked for
+
+  bool asked_all_ = false;  ///< the first round of Prepare has begun
+
+  bool target_busy_ = false;  ///< a job on the target's queue: preflight, load, collapse, tables
+  std::optional<Event> after_target_;  ///< posted when that job has ended
+  std::atomic<bool> stop_{false};      ///< tells such a job to end early
+  struct Collapsing {
+    std::deque<std::string> waiting;
+    std::size_t running = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t done = 0;
+    Collapse total;
+  };
+  Collapsing collapsing_;
+  bool freeze_waits_ = false;  ///< for jobs of sessions to end
+  bool sealing_ = false;       ///< seal() waits for sessions and journal
+  bool tables_open_ = true;
+  std::function<void()> terminated_;  ///< SIGTERM: called when it is over
+  struct Counters {
+    std::uint64_t calls = 0;
+    std::uint64_t late_answers = 0;
+    std::uint64_t thaws_repeated = 0;
+    std::uint64_t losses = 0;
+    std::uint64_t events = 0;
+  };
+  Counters counters_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace handover::engine

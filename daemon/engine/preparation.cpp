@@ -1,64 +1,42 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What an update does on the worker's thread while workloads run on: it looks at the target, loads
-// it, and collapses memory.
+// What an update does while workloads run on: it looks at the target, loads it, and collapses
+// memory.
 #include <algorithm>
 #include <memory>
 #include <utility>
 
+#include "core/text.h"
 #include "engine/engine.h"
-#include "system/boot.h"
-#include "system/collapse.h"
-#include "system/kernel_image.h"
-#include "system/kernel_module.h"
-#include "system/kexec.h"
+#include "engine/run_or_fail.h"
 #include "system/log.h"
 
 namespace handover::engine {
 
-namespace {
-
-/// The initrd that belongs to the target, "" if there is none.
-std::string initrd_of(const std::string& kernel, const std::string& release,
-                      const std::string& running_release) {
-  auto initrd = system::initrd_beside(kernel, release);
-  const auto running = "/boot/vmlinuz-" + running_release;
-  if (initrd.empty() && !system::initrd_beside(running, running_release).empty()) {
-    log::warning("There is no initrd.img-", release, " beside ", kernel,
-                 ", though the running kernel has its own: the target boots without an initrd, "
-                 "unless one is named with --initrd.");
-  }
-  return initrd;
-}
-
-/// Small pages cost the companion module nothing: it joins those that lie side by side.
-bool to_collapse(const SessionRecord& session, const TokenRecord& token) {
-  return token.kind == "memfd" && backend_of(session, token) != "tracker";
-}
-
-}  // namespace
-
 PreflightInput Engine::preflight_input() const {
   PreflightInput input;
   // It carries the manifest, whatever the sessions use.
-  const auto backends = sessions_.backend_names();
-  input.needs_luo = std::find(backends.begin(), backends.end(), "luo") != backends.end();
+  input.needs_luo = sessions_.has(Keeper::luo);
   for (const auto& [name, held] : sessions_.all()) {
     if (held.record.incoming) input.unfinished_sessions.push_back(name);
+    if (held.standing == Standing::degraded) input.degraded_sessions.push_back(name);
     if (held.record.opened) input.module.needed = true;
     for (const auto& token : held.record.tokens) {
-      const auto& backend = backend_of(held.record, token);
-      if (backend == "luo" && token.kind != "fd") input.memfds_preserved = true;
-      if (backend == "tracker") input.module.needed = true;
+      const auto keeper = keeper_of(held.record, token);
+      if (keeper == Keeper::luo && token.kind != Kind::fd) input.memfds_preserved = true;
+      if (keeper == Keeper::tracker) input.module.needed = true;
     }
   }
   // Then it keeps the manifest as well, or will be asked for everything that is to come.
-  if (sessions_.default_backend() == "tracker") input.module.needed = true;
+  if (sessions_.main_keeper() == Keeper::tracker) input.module.needed = true;
   if (const auto module = sessions_.module()) {
     input.module.format = module->format;
     input.module.kho = module->kho;
   }
-  for (const auto& [name, client] : clients_) {
-    if (client.required && !connected(client)) input.missing_required_clients.push_back(name);
+  for (const auto& [name, client] : clients_.all()) {
+    if (client.required && !clients_.connected(client)) {
+      input.missing_required_clients.push_back(name);
+    }
+    if (client.required && owes_thaw(name)) input.unthawed_clients.push_back(name);
   }
   return input;
 }
@@ -66,97 +44,99 @@ PreflightInput Engine::preflight_input() const {
 /// What clients preserved while they prepared may need more of the target than what was there when
 /// preflight looked.
 Result<void> Engine::check_again() {
-  if (!looked_at_.target) return {};
-  sessions_.refresh();
+  if (!update_.looked_at.target) return {};
   auto input = preflight_input();
-  input.target = looked_at_.target;
-  input.running = looked_at_.running;
-  input.target_cmdline = looked_at_.target_cmdline;
-  input.module.target = looked_at_.module.target;
-  input.module.problem = looked_at_.module.problem;
+  const auto& seen = update_.looked_at;
+  input.target = seen.target;
+  input.running = seen.running;
+  input.target_cmdline = seen.target_cmdline;
+  input.module.target = seen.module.target;
+  input.module.problem = seen.module.problem;
   const auto findings = preflight(input);
   if (!findings.empty()) return fail(findings.front());
   return {};
 }
 
+/// When the records have what owners preserved in the tracker by themselves.
+void Engine::when_refreshed(std::function<void()> then) {
+  sessions_.refresh_all([this, alive = alive_, id = update_.record()->id, then = std::move(then)] {
+    if (!*alive || state_ != State::preparing || update_.failure()) return;
+    if (update_.record() && update_.record()->id == id) then();
+  });
+}
+
 void Engine::run_preflight() {
-  sessions_.refresh();
-  struct Found {
-    PreflightInput input;
-    UpdateOptions options;
-    std::optional<Error> error;
-  };
-  auto found = std::make_shared<Found>(Found{preflight_input(), options_, std::nullopt});
-  if (auto graph = Graph::make(needs()); !graph) found->error = graph.error();
-  if (found->options.kernel.empty()) found->options.kernel = setup_.config.kernel;
-  const auto cmdline = options_.cmdline.empty() ? setup_.config.cmdline : options_.cmdline;
-  run_on_worker([this, found, cmdline, real = !emulated()]() -> std::function<void()> {
-    const auto look = [&]() -> Result<void> {
-      auto& options = found->options;
-      if (!real) {
-        // Nothing is booted; but a target that was named on purpose must be one.
-        if (options.kernel.empty()) return {};
-        const auto target = system::inspect_kernel(options.kernel);
-        if (!target) return fail(target.error());
-        return {};
+  std::optional<Error> error;
+  if (auto known = clients_.graph().check_known(); !known) error = known.error();
+
+  auto options = update_.options;
+  if (options.kernel.empty()) options.kernel = setup_.config.kernel;
+  if (options.cmdline.empty()) options.cmdline = setup_.config.cmdline;
+  run_target_job([this, error, options, refresh = sessions_.keepers().refresh_module,
+                  update_loaded = update_.target_loaded,
+                  real = !emulated()]() -> std::function<void()> {
+    const bool module = refresh && refresh().has_value();
+    if (real && !update_loaded) {
+      // Somebody else has loaded one, and means to boot it.
+      const auto there = host_.kernel_loaded();
+      if (!there) {
+        log::warning("It is not known whether a kernel is loaded for kexec already: ",
+                     there.error().message);
+      } else if (*there) {
+        log::event(log::Id::preflight_finding, log::Level::warning,
+                   {{log::Field::code, "kernel-loaded"}},
+                   "A kernel is loaded for kexec already, by somebody else; this update's takes "
+                   "its place.");
       }
-      if (options.kernel.empty()) {
-        auto newest = system::newest_kernel();
-        if (!newest) return fail(newest.error());
-        options.kernel = *newest;
+    }
+    auto looked = std::make_shared<Result<LookedAt>>(real ? host_.look_at(options, module)
+                                                          : host_.look_at_emulated(options));
+    return [this, error, looked] {
+      if (update_.failure()) return;
+      if (error) return fail_update(*error);
+      if (!*looked) return fail_update(looked->error());
+      auto input = preflight_input();
+      auto& seen = (*looked)->input;
+      input.target = seen.target;
+      input.running = seen.running;
+      input.target_cmdline = seen.target_cmdline;
+      input.initrd_missing = seen.initrd_missing;
+      input.module.target = seen.module.target;
+      input.module.problem = seen.module.problem;
+      const auto findings = preflight(input);
+      for (const auto& finding : findings) {
+        log::event(log::Id::preflight_finding, log::Level::error,
+                   {{log::Field::code, std::string(to_string(finding.code))}},
+                   "Preflight: ", finding.message);
       }
-      auto running = system::running_kernel();
-      if (!running) return fail(running.error());
-      auto target = system::inspect_kernel(options.kernel);
-      if (!target) return fail(target.error());
-      if (!options.initrd) {
-        options.initrd = initrd_of(options.kernel, target->release, running->release);
-      }
-      options.cmdline = ensure_cmdline(cmdline.empty() ? running->cmdline : cmdline);
-      found->input.running = *running;
-      found->input.target = *target;
-      found->input.target_cmdline = options.cmdline;
-      // Also if nothing needs it yet: clients are about to preserve more.
-      if (found->input.module.format != 0) {
-        auto module = system::find_companion_module(target->release);
-        if (module) {
-          found->input.module.target = *module;
-        } else {
-          found->input.module.problem = module.error().message;
-        }
-      }
-      return {};
-    };
-    if (auto looked = look(); !looked && !found->error) found->error = looked.error();
-    return [this, found] {
-      if (failure_) return post(Event::failed);
-      if (found->error) return fail_update(*found->error);
-      const auto findings = preflight(found->input);
-      for (const auto& finding : findings) log::error("Preflight: ", finding.message);
       if (!findings.empty()) return fail_update(findings.front());
-      options_ = found->options;
-      looked_at_ = found->input;
-      update_->kernel = options_.kernel;
-      update_->kernel_release =
-          found->input.target ? found->input.target->release : system::kernel_release();
+      update_.options = (*looked)->options;
+      update_.target = (*looked)->target;
+      update_.looked_at = std::move(input);
+      auto& record = *update_.edit();
+      record.kernel = update_.options.kernel;
+      record.kernel_release =
+          update_.looked_at.target ? update_.looked_at.target->release : host_.kernel_release();
       mark(Mark::preflight_done);
       post(Event::preflight_passed);
     };
   });
 }
 
+/// Also when an update goes on from prepared: what somebody else has loaded since would be booted
+/// without having been looked at.
 void Engine::load_target() {
-  set_job("load", 10,
+  set_job(JobPhase::load, 10,
           emulated() ? "Nothing to load: the emulated backend boots no kernel."
-                     : "Loading " + update_->kernel + ".");
-  run_on_worker([this, options = options_, real = !emulated()]() -> std::function<void()> {
-    Result<void> loaded;
-    if (real) {
-      loaded = system::load_kernel(options.kernel, options.initrd.value_or(""), options.cmdline);
-    }
+                     : "Loading " + update_.record()->kernel + ".");
+  auto target = std::make_shared<LookedAt>();
+  target->target = update_.target;
+  target->options = update_.options;
+  run_target_job([this, target, real = !emulated()]() -> std::function<void()> {
+    const auto loaded = real ? host_.load(*target) : Result<void>{};
     return [this, loaded] {
-      if (loaded) target_loaded_ = true;
-      if (failure_) return post(Event::failed);
+      if (loaded) update_.target_loaded = true;
+      if (update_.failure()) return;
       if (!loaded) return fail_update(loaded.error());
       mark(Mark::target_loaded);
       post(Event::target_loaded);
@@ -164,72 +144,111 @@ void Engine::load_target() {
   });
 }
 
+void Engine::unload_target(const std::function<void()>& then) {
+  if (!std::exchange(update_.target_loaded, false) || emulated()) return then();
+  run_target_job([this, then]() -> std::function<void()> {
+    const auto unloaded = run_or_fail("unloading the target", [this] { return host_.unload(); });
+    if (!unloaded) log::error(unloaded.error().message);
+    return then;
+  });
+}
+
+/// Of the sessions that changed since, or of all at first.
 void Engine::ready_sessions() {
-  struct Work {
-    std::vector<std::string> names;
-    std::uint64_t bytes = 0;
-  };
-  Work work;
-  if (setup_.config.collapse) {
-    for (const auto& [name, held] : sessions_.all()) {
-      std::uint64_t bytes = 0;
-      for (const auto& token : held.record.tokens) {
-        if (to_collapse(held.record, token)) bytes += token.bytes;
-      }
-      if (bytes == 0) continue;
-      work.names.push_back(name);
-      work.bytes += bytes;
+  const auto touched = update_.take_touched();
+  collapsing_ = {};
+  for (const auto& [name, held] : sessions_.all()) {
+    if (!setup_.config.collapse || !held.kernel || held.record.incoming || held.record.ending) {
+      continue;
     }
+    if (!touched.all && !touched.names.contains(name)) continue;
+    const auto bytes = Sessions::bytes_to_collapse(held.record);
+    if (bytes == 0) continue;
+    collapsing_.waiting.push_back(name);
+    collapsing_.bytes += bytes;
   }
-  set_job("collapse", 40, work.names.empty() ? "Sessions are ready." : "Collapsing memory.");
-  run_on_worker([this, work, real = !emulated()]() -> std::function<void()> {
-    std::uint64_t before = 0;
-    system::Collapsed total;
-    const auto progress = [this, &before, bytes = work.bytes](std::uint64_t done) {
-      const auto part = static_cast<unsigned>((before + done) * 40 / bytes);
-      loop_.post([this, part] {
-        if (state_ == State::preparing) set_job("collapse", 40 + part, "Collapsing memory.");
+  const bool any = !collapsing_.waiting.empty();
+  set_job(JobPhase::collapse, 40, any ? "Collapsing memory." : "Sessions are ready.");
+  if (!any) return rehearse_and_sync();
+  target_busy_ = true;  // a cancel or a failure waits until the sessions are let go of
+  collapse_next();
+}
+
+/// Two at a time: the pool has other work, too.
+void Engine::collapse_next() {
+  constexpr std::size_t most_at_once = 2;
+  while (collapsing_.running < most_at_once && !collapsing_.waiting.empty()) {
+    const auto name = std::move(collapsing_.waiting.front());
+    collapsing_.waiting.pop_front();
+    auto held = sessions_.find(name, Owner{});
+    if (!held || !(*held)->kernel || stop_) continue;
+    ++collapsing_.running;
+    auto before = std::make_shared<std::atomic<std::uint64_t>>(0);
+    const auto progress = [this, alive = alive_, before](std::uint64_t done) {
+      const auto more = done - before->exchange(done);
+      host_.post([this, alive, more] {
+        if (!*alive || state_ != State::preparing || collapsing_.bytes == 0) return;
+        collapsing_.done += more;
+        const auto part = std::min<std::uint64_t>(collapsing_.done * 40 / collapsing_.bytes, 40);
+        set_job(JobPhase::collapse, 40 + static_cast<unsigned>(part), "Collapsing memory.");
       });
     };
-    std::optional<Error> error;
-    for (const auto& name : work.names) {
-      // The loop leaves the sessions alone while worker_busy_.
-      auto held = sessions_.find(name, Owner{});
-      if (!held) continue;
-      const auto collapse = [&]() -> Result<void> {
-        for (const auto& token : (*held)->record.tokens) {
-          if (!to_collapse((*held)->record, token)) continue;
-          const auto fd = (*held)->kernel->duplicate(token.token);
-          if (!fd) continue;
-          const auto collapsed = system::collapse_memfd(fd->get(), progress, stop_worker_);
-          if (!collapsed) return fail(collapsed.error());
-          before += token.bytes;
-          total.bytes_huge += collapsed->bytes_huge;
-          total.bytes_small += collapsed->bytes_small;
-        }
-        return {};
-      };
-      const auto done = sessions_.preserve_again(**held, collapse);
-      // Without collapse the update is slower, not wrong.
-      if (!done && done.error().code != ErrorCode::not_supported) {
-        error = done.error();
-        break;
+    sessions_.collapse(**held, progress, stop_,
+                       [this, name](const Result<Collapse>& done) { collapsed(name, done); });
+  }
+  if (collapsing_.running != 0 || !collapsing_.waiting.empty()) return;
+  target_busy_ = false;
+  log::info("Collapse: ", collapsing_.total.bytes_huge >> 20U, " MiB in huge pages, ",
+            collapsing_.total.bytes_small >> 20U, " MiB in small ones.");
+  if (after_target_) return post(*std::exchange(after_target_, std::nullopt));
+  if (!update_.failure()) rehearse_and_sync();
+}
+
+void Engine::collapsed(const std::string& name, const Result<Collapse>& done) {
+  if (done) {
+    collapsing_.total.bytes_huge += done->bytes_huge;
+    collapsing_.total.bytes_small += done->bytes_small;
+  } else if (done.error().code != ErrorCode::cancelled) {
+    // Without the collapse the update is slower, not wrong. A session that is degraded by it ends
+    // the update before anybody is frozen.
+    log::warning("Session '", name, "' is not collapsed: ", done.error().message);
+  }
+  --collapsing_.running;
+  collapse_next();
+}
+
+/// The kernel holds all that is to be carried.
+Result<void> Engine::check_whole() const {
+  const auto degraded = sessions_.in(Standing::degraded);
+  if (degraded.empty()) return {};
+  return fail(passing(Error{ErrorCode::io,
+                            "The kernel does not hold all of session '" + degraded.front() +
+                                "' now; that is tried again, so update later.",
+                            0}));
+}
+
+/// The last things before the freeze that may take their time.
+void Engine::rehearse_and_sync() {
+  when_refreshed([this] { rehearse_now(); });
+}
+
+void Engine::rehearse_now() {
+  const auto tables = sessions_.keepers().tables;
+  run_target_job([this, tables, real = !emulated(),
+                  timeout = setup_.config.sync_timeout_usec]() -> std::function<void()> {
+    const auto rehearsed = tables ? tables->rehearse() : Result<void>{};
+    std::vector<std::string> unfinished;
+    if (rehearsed && real && !stop_) unfinished = host_.sync(timeout);
+    return [this, rehearsed, unfinished, timeout] {
+      if (update_.failure()) return;
+      if (!rehearsed) return fail_update(rehearsed.error());
+      if (auto whole = check_whole(); !whole) return fail_update(whole.error());
+      if (!unfinished.empty()) {
+        log::event(log::Id::sync_unfinished, log::Level::warning,
+                   {{log::Field::count, unfinished.size()}, {log::Field::usec, timeout}},
+                   "What is written to ", with_commas(unfinished),
+                   " does not reach its disk (sync_timeout); the update goes on.");
       }
-      if (!done) log::warning("Session '", name, "' is not collapsed: ", done.error().message);
-    }
-    if (!error) {
-      if (auto rehearsed = sessions_.main_backend().rehearse_tables(); !rehearsed) {
-        error = rehearsed.error();
-      }
-    }
-    if (!error && real) system::sync_file_systems();
-    return [this, error, total, any = !work.names.empty()] {
-      if (any) {
-        log::info("Collapse: ", total.bytes_huge >> 20U, " MiB in huge pages, ",
-                  total.bytes_small >> 20U, " MiB in small ones.");
-      }
-      if (failure_) return post(Event::failed);
-      if (error) return fail_update(*error);
       post(Event::sessions_ready);
     };
   });

@@ -1,110 +1,389 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What a new process of the daemon finds: an earlier one's work in this boot, an earlier kernel's,
-// or nothing.
+// or nothing. And what is done while its sessions are claimed.
 #include <algorithm>
-#include <charconv>
+#include <cerrno>
+#include <set>
+#include <thread>
 #include <utility>
 
+#include "core/graph.h"
 #include "engine/engine.h"
-#include "system/boot.h"
-#include "system/files.h"
+#include "engine/run_or_fail.h"
 #include "system/log.h"
 
 namespace handover::engine {
 
 namespace {
 
-constexpr std::string_view manifest_prefix = "manifest-";
+constexpr std::uint64_t first_unseal_usec = 20'000;
+constexpr std::uint64_t longest_unseal_usec = 1'000'000;
+/// How often PID 1 is asked whether the boot is over.
+constexpr std::uint64_t boot_poll_usec = 5'000'000;
+/// A boot that has not ended by then never will: one of its jobs hangs, and memory that nobody
+/// claims is not to be held for ever.
+constexpr std::uint64_t longest_boot_usec = std::uint64_t{30} * 60 * 1'000'000;
 
-/// "session-12-t3" → id 12, part "t3".
-std::optional<std::pair<std::uint64_t, std::string>> parse_stored_name(std::string_view name) {
-  constexpr std::string_view prefix = "session-";
-  if (!name.starts_with(prefix)) return std::nullopt;
-  name.remove_prefix(prefix.size());
-  std::uint64_t id = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), id);
-  if (error != std::errc{} || end == name.data() + name.size() || *end != '-') return std::nullopt;
-  return std::pair{id, std::string(end + 1, name.data() + name.size())};
+/// Sessions in the order in which their clients are restored: first those of the clients that need
+/// nobody, last those that belong to none.
+std::vector<SessionRecord> in_wave_order(std::vector<SessionRecord> records, const Graph& graph) {
+  std::map<std::string, std::size_t> rank;
+  Wave wave(graph, Direction::dependencies_first);
+  while (!wave.finished()) {
+    const auto ready = wave.take_ready();
+    for (const auto& name : ready) rank.emplace(name, rank.size());
+    for (const auto& name : ready) wave.done(name);
+    if (ready.empty()) break;
+  }
+  const auto rank_of = [&](const SessionRecord& record) {
+    const auto it = rank.find(record.client);
+    return it == rank.end() ? rank.size() : it->second;
+  };
+  std::stable_sort(records.begin(), records.end(),
+                   [&](const auto& a, const auto& b) { return rank_of(a) < rank_of(b); });
+  return records;
+}
+
+/// (waits) What is reached and read is with PID 1 at once: with this process the kernel's session
+/// would go, and all that it names, and the module gives its own once.
+Result<std::optional<std::string>> unseal_and_keep(backend::ManifestStore& store,
+                                                   FdStore& fd_store) {
+  const auto keep = [&] {
+    auto kept = fd_store.keep_exactly(FdStore::manifest_prefix, store.stored_fds());
+    if (!kept) log::warning(kept.error().message);
+  };
+  if (store.reach()) keep();
+  auto sealed = store.unseal();
+  if (sealed && *sealed) keep();
+  return sealed;
 }
 
 }  // namespace
 
-void Engine::start(std::vector<system::NamedFd> fds) {
-  std::map<std::string, system::NamedFd> stored;
-  for (auto& fd : fds) stored.insert_or_assign(fd.name, std::move(fd));
-
-  if (auto id = system::boot_id()) boot_id_ = *id;
-  // An earlier process may have died between sealing and the kexec.
-  if (auto opened = sessions_.main_backend().open_tables(); !opened) {
-    log::error(opened.error().message);
+void Engine::start(std::vector<NamedDescriptor> fds) {
+  for (auto& fd : fds) stored_.insert_or_assign(fd.name, std::move(fd));
+  auto boot_id = host_.boot_id();
+  if (!boot_id) {
+    // Without it the manifest of this boot would be taken for another's. A later start may read it.
+    if (setup_.failed) setup_.failed(passing(boot_id.error()));
+    return;
   }
-  if (auto loaded = history_.load(); !loaded) log::error(loaded.error().message);
+  boot_id_ = std::move(*boot_id);
 
   if (!setup_.emulated_kexec) {
-    if (const auto text = system::read_file(setup_.runtime_directory + "/manifest.json")) {
+    const auto text = host_.read_manifest();
+    if (!text && text.error().sys_errno != ENOENT) {
+      // Without it every session would be taken for nobody's. A later start may read it.
+      if (setup_.failed) setup_.failed(passing(text.error()));
+      return;
+    }
+    if (text) {
       auto manifest = parse_manifest(*text);
       if (!manifest) {
         log::critical("The manifest of this boot is unusable: ", manifest.error().message);
+        // If no earlier kernel has left one, either, what there was is lost.
+        manifest_problem_ = Error{ErrorCode::state_lost,
+                                  "The manifest of this boot is unusable, so no session is known "
+                                  "any more: " +
+                                      manifest.error().message,
+                                  0, Nature::damaged};
       } else if (manifest->boot_id == boot_id_) {
-        start_restarted(std::move(*manifest), std::move(stored));
-        return;
+        return start_restarted(std::move(*manifest));
       }
     }
   }
 
   std::vector<backend::Adopted::Part> parts;
-  for (auto& [name, fd] : stored) {
-    if (name.starts_with(manifest_prefix)) {
-      parts.push_back({name.substr(manifest_prefix.size()), std::move(fd.fd)});
-      // Read once, here; what is sealed from now on is another one.
-      if (auto forgotten = system::forget_fd(name); !forgotten) {
-        log::warning(forgotten.error().message);
-      }
+  for (auto it = stored_.begin(); it != stored_.end();) {
+    const auto parsed = FdStore::parse(it->first);
+    if (!parsed || parsed->session) {
+      ++it;
+      continue;
     }
+    // In the fd store it stays until ours is written.
+    sessions_.fd_store().came_back(parsed->prefix, parsed->part, it->second.fd.get());
+    parts.push_back({parsed->part, std::move(it->second.fd)});
+    it = stored_.erase(it);
   }
   if (!parts.empty()) {
-    if (auto adopted = sessions_.main_backend().adopt_manifest(std::move(parts)); !adopted) {
+    if (auto adopted = sessions_.keepers().manifest->adopt(parts); !adopted) {
       log::error(adopted.error().message);
     }
   }
-  auto sealed = sessions_.main_backend().unseal();
-  if (sealed && *sealed) {
-    const auto manifest = parse_manifest(**sealed);
-    if (manifest) {
-      start_booted(*manifest, std::move(stored));
-      return;
-    }
-    failure_ = Error{ErrorCode::state_lost,
-                     "The manifest from the earlier kernel is unusable, so no session can be "
-                     "given back: " +
-                         manifest.error().message};
-  } else if (!sealed) {
-    failure_ = sealed.error();
-  }
-  forget_unknown(stored);
-  look_for_lost_ = true;
-  if (failure_) lost_why_ = failure_->message;
-  // With the record of that update each session is named; without it there is only this to say.
-  if (failure_ && !lost_update()) {
-    update_ = UpdateRecord{};
-    update_->id = next_id_++;
-    report_loss("", "", failure_->message);
-    finish_update();
-  }
-  failure_.reset();
-  persist_or_log();
-  tell_settled();
-  look_for_lost_update(state_tries);
+  // One who keeps the device open for a moment must not be waited for once a session.
+  const auto main = sessions_.keepers().by.find(sessions_.main_keeper());
+  if (main != sessions_.keepers().by.end()) device_ = main->second->hold();
+  unseal();
 }
 
-void Engine::start_restarted(Manifest manifest, std::map<std::string, system::NamedFd> fds) {
-  log::info("The daemon is back in state ", to_string(manifest.state), "; ",
-            manifest.sessions.size(), " sessions, ", manifest.clients.size(), " clients.");
+// ---- an earlier kernel's manifest
+
+void Engine::unseal() {
+  using Sealed = Result<std::optional<std::string>>;
+  host_.run(
+      manifest_queue,
+      [this, alive = alive_, store = sessions_.keepers().manifest]() -> std::function<void()> {
+        auto sealed =
+            std::make_shared<Sealed>(run_or_fail("reading the earlier kernel's manifest", [&] {
+              return unseal_and_keep(*store, sessions_.fd_store());
+            }));
+        return [this, alive, sealed] {
+          if (*alive) unsealed(*sealed);
+        };
+      });
+}
+
+void Engine::unsealed(const Result<std::optional<std::string>>& sealed) {
+  if (!sealed && sealed.error().nature == Nature::passing &&
+      unseal_waited_usec_ < setup_.config.claim_timeout_usec) {
+    if (unseal_pause_usec_ == 0) {
+      log::event(log::Id::manifest_unreachable, log::Level::warning, {},
+                 "The earlier kernel's manifest cannot be reached now, and is asked for again: ",
+                 sealed.error().message);
+      host_.status("Waiting for the earlier kernel's manifest: " + sealed.error().message);
+    }
+    unseal_pause_usec_ = std::clamp(2 * unseal_pause_usec_, first_unseal_usec, longest_unseal_usec);
+    unseal_waited_usec_ += unseal_pause_usec_;
+    unseal_alarm_ = host_.after(unseal_pause_usec_, [this] { unseal(); });
+    return;
+  }
+  if (!sealed) return start_afresh(sealed.error());
+  if (!*sealed) return start_afresh(manifest_problem_);
+  const auto manifest = parse_manifest(**sealed);
+  if (manifest) return start_booted(*manifest);
+  start_afresh(Error{ErrorCode::state_lost,
+                     "The manifest from the earlier kernel is unusable, so no session can be "
+                     "given back: " +
+                         manifest.error().message,
+                     0, Nature::damaged});
+}
+
+/// The file is bad, and the manifest has what the update was prepared with. Workloads that wait for
+/// their memory must not wait for an editor.
+bool Engine::borrow_config(const Manifest& manifest) {
+  if (!setup_.config_problem) return true;
+  setup_.config = Config{};
+  std::string used = "The defaults are used";
+  if (!manifest.config.empty()) {
+    if (auto carried = parse_config(manifest.config)) {
+      setup_.config = std::move(*carried);
+      used = "The one that the manifest carries is used";
+    } else {
+      used = "Nor can the one that the manifest carries (" + carried.error().message +
+             "). The defaults are used";
+    }
+  }
+  setup_.config_text = manifest.config;
+  ledger_.set_limits(limits_of(setup_.config, host_.memory_bytes()));
+  log::event(log::Id::configuration_unusable, log::Level::critical, {},
+             "The configuration cannot be used (", setup_.config_problem->message, "). ", used,
+             " until the file is right.");
+  return true;
+}
+
+void Engine::start_afresh(std::optional<Error> lost) {
+  device_.reset();
+  if (setup_.config_problem && !lost) {
+    // Nobody waits for us: as any program with a bad configuration.
+    if (setup_.failed) setup_.failed(*setup_.config_problem);
+    return;
+  }
+  const bool damaged = lost && lost->nature != Nature::passing;
+  // What the kernel may give yet is left where it is: a later process may get it.
+  if (!lost || damaged) forget_unknown();
+  if (auto begun = journal_.begin(); !begun) {
+    log::error("The manifest could not be written: ", begun.error().message);
+  }
+  doors_open();
+  if (lost) {
+    ++counters_.losses;
+    log::event(log::Id::session_lost, log::Level::error, {}, lost->message);
+    outside_.state_lost("", "", lost->message);
+  }
+  records_.look_for_lost(boot_id_, setup_.emulated_kexec,
+                         [this, lost](const std::optional<PendingUpdate>& pending) {
+                           if (pending) return report_lost_update(*pending, lost);
+                           if (lost) report_lost_manifest(*lost);
+                         });
+  tell_settled();
+}
+
+/// The process before us, or the one before the kexec, did not come to it.
+void Engine::take_over_unwritten(const std::string& text) {
+  if (text.empty()) return;
+  auto entries = parse_history(text);
+  if (!entries) {
+    log::error("Ends of updates that were not in the history yet cannot be read: ",
+               entries.error().message);
+    return;
+  }
+  for (auto& entry : *entries) {
+    unwritten_.push_back(entry);
+    records_.add(std::move(entry), [this, alive = alive_] {
+      if (*alive) wake();
+    });
+  }
+}
+
+/// With the record of that update each session is named.
+void Engine::report_lost_update(const PendingUpdate& pending, const std::optional<Error>& why) {
+  auto entry = failed_entry(pending, why ? why->message : "");
+  for (std::size_t i = 0; i < pending.sessions.size(); ++i) {
+    const auto& [session, client] = pending.sessions[i];
+    ++counters_.losses;
+    log::event(log::Id::session_lost, log::Level::error,
+               {{log::Field::session, session}, {log::Field::client, client}}, entry.losses[i]);
+    outside_.state_lost(session, client, entry.losses[i]);
+  }
+  records_.pending_is_over();
+  record_failed(std::move(entry));
+}
+
+/// Without it there is only this to say.
+void Engine::report_lost_manifest(const Error& why) {
+  HistoryEntry entry;
+  entry.id = next_id_++;
+  entry.outcome = Outcome::failed;
+  entry.reason = why.message;
+  entry.losses = {why.message};
+  entry.to_release = host_.kernel_release();
+  record_failed(std::move(entry));
+}
+
+void Engine::record_failed(HistoryEntry entry) {
+  entry.generation = generation_;
+  entry.finished_at = host_.wall_clock();
+  log::event(
+      log::Id::update_finished, log::Level::error,
+      {{log::Field::update, entry.id}, {log::Field::code, std::string(to_string(entry.outcome))}},
+      "Update ", entry.id, " is over: failed: ", entry.reason);
+  const auto outcome = entry.outcome;
+  const auto reason = entry.reason;
+  unwritten_.push_back(entry);
+  journal_.note_head();
+  wake();
+  records_.add(std::move(entry), [this, alive = alive_, outcome, reason] {
+    // In the middle of another update it would be taken for that one's end.
+    if (!*alive) return;
+    if (!update_.record()) outside_.update_finished(outcome, reason, generation_);
+    wake();
+  });
+}
+
+/// The update's clients and sessions are here; those that were not frozen are told so.
+void Engine::start_booted(const Manifest& manifest) {
+  (void)borrow_config(manifest);
+  generation_ = manifest.generation + 1;
+  next_id_ = manifest.next_id;
+  extra_ = manifest.extra;
+  take_over_unwritten(manifest.unwritten);
+  state_ = manifest.state;
+  const bool announced = manifest.state == State::rebooting && manifest.update;
+  if (announced) {
+    update_.set(manifest.update);
+  } else {
+    // Somebody kexec'ed without asking us (systemctl kexec): the sessions are here all the same.
+    UpdateRecord record;
+    record.id = next_id_++;
+    record.mode = Mode::external;
+    record.timeline.ticks_per_second = host_.ticks_per_second();
+    update_.set(std::move(record));
+  }
+  auto& record = *update_.edit();
+  record.kernel_release = host_.kernel_release();
+  if (!setup_.emulated_kexec) host_.mark_boot(record.timeline);
+  record.timeline.marks[Mark::daemon_started] = setup_.started_at;
+
+  std::map<std::string, std::string> left_out;
+  for (const auto& left : record.left_out) left_out.emplace(left.client, left.reason);
+  for (const auto& client : manifest.clients) {
+    auto restoring = client;
+    restoring.phase = ClientPhase::restoring;
+    restoring.bus_name.clear();
+    restoring.quiesced = announced && !left_out.contains(client.name);
+    std::vector<Charge> charges;
+    charges.push_back(ledger_.take_anyway(client.owner, Resource::clients, 1));
+    charges.push_back(ledger_.take_anyway(client.owner, Resource::needs, client.needs.size()));
+    if (auto put = clients_.put(std::move(restoring), std::move(charges)); !put) {
+      log::error(put.error().message);
+    }
+  }
+  update_.job = Job{record.id, JobType::update, JobPhase::restore, 96, "Waiting for clients."};
+  outside_.job_added(record.id);
+
+  auto records = manifest.sessions;
+  for (auto& session : records) {
+    session.incoming = true;
+    session.degraded = false;
+    session.opened = false;  // the owner's descriptor went with the earlier kernel
+  }
+  const auto count = records.size();
+  log::event(log::Id::generation_restored, log::Level::info, {{log::Field::update, record.id}},
+             "Generation ", generation_, ": ", count, " sessions came along; ",
+             clients_.all().size(), " clients to restore.");
+  expect(std::move(records));
+  mark(Mark::sessions_found);
+  if (announced) discard_left_out(left_out);
+  // Not written down as the earlier kernel left it: a daemon that dies now must not come back to
+  // undo what has led here.
+  set_state(State::restoring, Event::booted);
+  if (auto begun = journal_.begin(); !begun) log::error(begun.error().message);
+  doors_open();
+  await_claims();
+  post(Event::booted);
+  end_turn();  // before anybody can ask
+  start_adoption(/*open_tables=*/false);
+}
+
+/// Memory that somebody wrote into until the kexec is no state to go on from, unless its owner says
+/// that it is.
+void Engine::discard_left_out(const std::map<std::string, std::string>& left_out) {
+  for (const auto& [name, reason] : left_out) {
+    auto* const client = clients_.find(name);
+    if (client == nullptr) continue;
+    const auto limits = setup_.config.clients.find(name);
+    if (limits != setup_.config.clients.end() &&
+        limits->second.if_not_frozen == IfNotFrozen::restore) {
+      continue;
+    }
+    set_phase(*client, ClientPhase::given_up);
+    journal_.note_client(name);
+    const auto sessions = sessions_.of_client(name);
+    const auto why =
+        std::string("' is discarded: client '").append(name).append("' was not frozen (") + reason;
+    for (const auto& session : sessions) {
+      report_loss(session, name, std::string("Session '").append(session).append(why).append(")"));
+    }
+    end_discarded(name);
+  }
+}
+
+/// The loss of its sessions is told: they end as soon as they are here.
+void Engine::end_discarded(const std::string& client) {
+  for (const auto& session : sessions_.of_client(client)) {
+    if (const auto held = sessions_.find(session, Owner{})) (*held)->to_end.emplace("");
+  }
+}
+
+// ---- an earlier process of this boot
+
+void Engine::start_restarted(Manifest manifest) {
+  (void)borrow_config(manifest);
+  log::event(log::Id::daemon_restarted, log::Level::info,
+             {{log::Field::state, std::string(to_string(manifest.state))}},
+             "The daemon is back in state ", to_string(manifest.state), "; ",
+             manifest.sessions.size(), " sessions, ", manifest.clients.size(), " clients.");
   generation_ = manifest.generation;
   next_id_ = manifest.next_id;
   extra_ = manifest.extra;
-  update_ = manifest.update;
+  take_over_unwritten(manifest.unwritten);
+  update_.set(manifest.update);
   state_ = manifest.state;
+  const bool any_incoming =
+      std::any_of(manifest.sessions.begin(), manifest.sessions.end(),
+                  [](const SessionRecord& record) { return record.incoming; });
+  // No update leaves a kernel with them: the one before us died as soon as it had found them.
+  if (state_ == State::rebooting && any_incoming) state_ = State::restoring;
   // A call may have been sent after the manifest was written: every client counts as called.
   const bool may_be_frozen = is_blackout(state_) && state_ != State::restoring;
   const bool may_be_prepared =
@@ -112,190 +391,211 @@ void Engine::start_restarted(Manifest manifest, std::map<std::string, system::Na
   for (auto& client : manifest.clients) {
     if (may_be_frozen) client.phase = ClientPhase::freezing;
     if (may_be_prepared) client.phase = ClientPhase::preparing;
+    // Thaw may be owed: it is harmless to a client that is not frozen.
+    if (state_ == State::normal && client.phase != ClientPhase::thawing) {
+      client.phase = ClientPhase::idle;
+    }
     // A unique bus name outlives us; a direct connection ended with our earlier process, and its
     // number will soon be another's.
     if (client.bus_name.starts_with(':')) {
-      connections_.insert(client.bus_name);
+      clients_.connect(client.bus_name);
     } else {
       client.bus_name.clear();
+      if (state_ == State::normal) client.phase = ClientPhase::idle;
     }
-    clients_.emplace(client.name, std::move(client));
+    std::vector<Charge> charges;
+    charges.push_back(ledger_.take_anyway(client.owner, Resource::clients, 1));
+    charges.push_back(ledger_.take_anyway(client.owner, Resource::needs, client.needs.size()));
+    const bool owes = state_ == State::normal && client.phase == ClientPhase::thawing;
+    const auto name = client.name;
+    if (auto put = clients_.put(std::move(client), std::move(charges)); !put) {
+      log::error(put.error().message);
+    }
+    if (owes) owe(name, ClientCall::thaw);
   }
-  sessions_.main_backend().adopt_resting(manifest.resting);
-  adopt_sessions(manifest.sessions, fds);
-  forget_unknown(fds);
-  end_begun_sessions();
-  if (update_) {
-    job_ = Job{update_->id, JobType::update, "thaw", 0, "The daemon was restarted."};
-    outside_.job_added(job_->id);
+  if (sessions_.keepers().rest) sessions_.keepers().rest->adopt_resting(manifest.resting);
+  if (update_.record()) {
+    update_.job =
+        Job{update_.record()->id, JobType::update, JobPhase::thaw, 0, "The daemon was restarted."};
+    outside_.job_added(update_.job->id);
     if (state_ != State::restoring) {
-      failure_ = Error{ErrorCode::internal,
-                       "handoverd was restarted in the middle of the update (state " +
-                           std::string(to_string(state_)) + "); everything was undone."};
+      update_.fail(Error{ErrorCode::internal,
+                         "handoverd was restarted in the middle of the update (state " +
+                             std::string(to_string(state_)) + "); everything was undone.",
+                         0});
     }
   }
-  if (state_ == State::restoring || !sessions_.incoming().empty()) await_claims();
-  target_loaded_ = state_ != State::normal && state_ != State::restoring;
+  update_.target_loaded = state_ != State::normal && state_ != State::restoring;
+  expect(std::move(manifest.sessions));
+  if (state_ == State::restoring && update_.record()) {
+    for (const auto& left : update_.record()->left_out) {
+      const auto* client = clients_.find(left.client);
+      if (client != nullptr && client->phase == ClientPhase::given_up) end_discarded(left.client);
+    }
+  }
+  if (auto begun = journal_.begin(); !begun) log::error(begun.error().message);
+  doors_open();
+  if (state_ == State::restoring || any_incoming) await_claims();
   // The earlier process may not have come to it, while /var was not mounted.
-  if (!update_ && generation_ > 0) remove_pending(state_tries);
-  if (!update_ && generation_ == 0) {
-    look_for_lost_ = true;
-    look_for_lost_update(state_tries);
+  if (!update_.record() && generation_ > 0) records_.remove_pending();
+  if (!update_.record() && generation_ == 0) {
+    records_.look_for_lost(boot_id_, setup_.emulated_kexec,
+                           [this](const std::optional<PendingUpdate>& pending) {
+                             if (pending) report_lost_update(*pending, std::nullopt);
+                           });
   }
   post(Event::restarted);
+  end_turn();  // before anybody can ask
+  start_adoption(/*open_tables=*/true);
 }
 
-void Engine::start_booted(const Manifest& manifest, std::map<std::string, system::NamedFd> fds) {
-  generation_ = manifest.generation + 1;
-  next_id_ = manifest.next_id;
-  extra_ = manifest.extra;
-  state_ = manifest.state;
-  if (manifest.state == State::rebooting && manifest.update) {
-    update_ = manifest.update;
-  } else {
-    // Somebody kexec'ed without asking us (systemctl kexec): the sessions are here all the same.
-    update_ = UpdateRecord{};
-    update_->id = next_id_++;
-    update_->mode = "external";
-    update_->timeline.ticks_per_second = system::counter_frequency();
-  }
-  update_->kernel_release = system::kernel_release();
-  if (!setup_.emulated_kexec) {
-    const auto begin = system::counter_at_kernel_start(update_->timeline.ticks_per_second);
-    mark_at(Mark::kernel_started, begin);
-    if (const auto init = system::init_start_usec()) {
-      mark_at(Mark::init_started,
-              begin + *init * update_->timeline.ticks_per_second / UINT64_C(1'000'000));
-    }
-  }
-  mark_at(Mark::daemon_started, setup_.started_at);
+// ---- both
 
-  auto records = manifest.sessions;
-  for (auto& record : records) {
-    record.incoming = true;
-    record.opened = false;  // the owner's descriptor went with the earlier kernel
-  }
-  for (const auto& client : manifest.clients) {
-    auto record = client;
-    record.phase = ClientPhase::restoring;
-    record.bus_name.clear();
-    clients_.emplace(record.name, std::move(record));
-  }
-  job_ = Job{update_->id, JobType::update, "restore", 96, "Waiting for clients."};
-  outside_.job_added(job_->id);
-  adopt_sessions(records, fds);
-  forget_unknown(fds);
-  mark(Mark::sessions_found);
-  log::info("Generation ", generation_, ": ", sessions_.all().size(), " of ", records.size(),
-            " sessions came back; ", clients_.size(), " clients to restore.");
-  await_claims();
-  post(Event::booted);
-}
-
-void Engine::adopt_sessions(const std::vector<SessionRecord>& records,
-                            std::map<std::string, system::NamedFd>& fds) {
+void Engine::expect(std::vector<SessionRecord> records) {
   std::map<std::uint64_t, std::vector<backend::Adopted::Part>> parts;
-  std::map<std::string, system::NamedFd> unknown;
-  for (auto& [name, fd] : fds) {
-    const auto parsed = parse_stored_name(name);
-    const bool ours =
-        parsed && std::any_of(records.begin(), records.end(),
-                              [&](const auto& record) { return record.id == parsed->first; });
-    if (ours) {
-      parts[parsed->first].push_back({parsed->second, std::move(fd.fd)});
-    } else {
-      unknown.emplace(name, std::move(fd));
+  std::set<std::uint64_t> ids;
+  for (const auto& record : records) ids.insert(record.id);
+  for (auto it = stored_.begin(); it != stored_.end();) {
+    const auto parsed = FdStore::parse(it->first);
+    // What was stored just before the daemon died is forgotten in a moment: not another's by then.
+    if (parsed && parsed->session) next_id_ = std::max(next_id_, *parsed->session + 1);
+    if (!parsed || !parsed->session || !ids.contains(*parsed->session)) {
+      ++it;
+      continue;
     }
+    parts[*parsed->session].push_back({parsed->part, std::move(it->second.fd)});
+    it = stored_.erase(it);
   }
-  fds = std::move(unknown);
-  for (const auto& record : records) {
-    const auto adopted = sessions_.adopt(record, std::move(parts[record.id]));
-    if (adopted) {
-      for (const auto& loss : *adopted) report_loss(record.name, record.client, loss);
-    } else {
-      if (record.ending) {
-        // It was on its way out, and is gone: what was not retrieved may not have been reported.
-        for (const auto& token : record.tokens) {
-          if (!record.incoming || token.retrieved) continue;
-          report_unclaimed(record.name, record.client, token.token, "was not retrieved");
-        }
-        continue;
-      }
-      report_loss(record.name, record.client,
-                  "Session '" + record.name + "' is lost: " + adopted.error().message);
-    }
-  }
+  forget_unknown();
+  sessions_.expect(in_wave_order(std::move(records), clients_.graph()), std::move(parts));
 }
 
-void Engine::end_begun_sessions() {
-  std::vector<std::string> incoming;
-  std::vector<std::string> outgoing;
-  for (const auto& [name, held] : sessions_.all()) {
-    if (held.record.ending) (held.record.incoming ? incoming : outgoing).push_back(name);
-  }
-  for (const auto& name : incoming) finish_session(name, "was not retrieved");
-  for (const auto& name : outgoing) {
-    if (auto done = sessions_.discard(name); !done) log::error(done.error().message);
-  }
-}
-
-void Engine::await_claims() {
-  claim_timer_ = loop_.after(setup_.config.claim_timeout_usec, [this] { claim_time_over(); });
-}
-
-std::optional<PendingUpdate> Engine::lost_update() {
-  const auto text = system::read_file(pending_path());
-  if (!text) {
-    if (text.error().sys_errno != ENOENT) log::warning(text.error().message);
-    return std::nullopt;
-  }
-  auto pending = parse_pending(*text);
-  if (!pending) {
-    log::warning(pending_path(), " is ignored: ", pending.error().message);
-    return std::nullopt;
-  }
-  const bool same_kernel = pending->boot_id == boot_id_ && !setup_.emulated_kexec;
-  if (!lost_its_sessions(*pending, same_kernel, history().entries())) {
-    log::info("Update ", pending->id, " lost nothing that is not told of: ", pending_path(),
-              " goes.");
-    remove_pending(state_tries);
-    return std::nullopt;
-  }
-  return std::move(*pending);
-}
-
-void Engine::look_for_lost_update(unsigned tries) {
-  if (!state_is_mounted() && tries > 0) {
-    pending_timer_ =
-        loop_.after(state_retry_usec, [this, tries] { look_for_lost_update(tries - 1); });
+/// Not before the manifest of this process is written: what is adopted belongs to this kernel.
+void Engine::start_adoption(bool open_tables) {
+  const auto tables = sessions_.keepers().tables;
+  if (!open_tables || !tables) {
+    sessions_.adopt();
+    device_.reset();
     return;
   }
-  look_for_lost_ = false;
-  if (const auto pending = lost_update()) report_lost_update(*pending);
+  // An earlier process may have died between sealing and the kexec: before that is undone, nothing
+  // of the module's can change.
+  host_.run(target_queue, [this, alive = alive_, tables]() -> std::function<void()> {
+    const auto opened = run_or_fail("opening the module's tables", [&] { return tables->open(); });
+    return [this, alive, opened] {
+      if (!*alive) return;
+      if (!opened) log::error(opened.error().message);
+      sessions_.adopt();
+      device_.reset();
+    };
+  });
 }
 
-void Engine::report_lost_update(const PendingUpdate& pending) {
-  auto entry = failed_entry(pending, lost_why_);
-  entry.generation = generation_;
-  entry.finished_at = system::now_rfc3339();
-  log::error("Update ", entry.id, " is over: failed: ", entry.reason);
-  for (std::size_t i = 0; i < pending.sessions.size(); ++i) {
-    log::error(entry.losses[i]);
-    outside_.state_lost(pending.sessions[i].name, pending.sessions[i].client, entry.losses[i]);
-  }
-  history_.add(entry);
-  pending_over_ = true;
-  write_history(state_tries);
-  // In the middle of another update it would be taken for that one's end.
-  if (!update_) outside_.update_finished(entry.outcome, entry.reason, generation_);
-}
-
-void Engine::forget_unknown(const std::map<std::string, system::NamedFd>& fds) {
-  for (const auto& [name, fd] : fds) {
-    if (auto forgotten = system::forget_fd(name); !forgotten) {
+/// Not before a manifest was read: what it names must not go. And not beside what comes next: PID 1
+/// keeps a file once, and its owner may preserve it again as soon as the doors are open.
+void Engine::forget_unknown() {
+  for (const auto& [name, stored] : std::exchange(stored_, {})) {
+    if (auto forgotten = host_.forget_fd(name); !forgotten) {
       log::warning(forgotten.error().message);
     }
   }
+}
+
+void Engine::doors_open() {
+  if (auto ready = std::exchange(setup_.ready, nullptr)) ready();
+  status();
+}
+
+// ---- claims
+
+/// The claim time begins when the boot is over: what is started late could not come before.
+void Engine::await_claims() {
+  outside_.boot_is_over([this, alive = alive_](bool over) {
+    if (!*alive) return;
+    if (!over && boot_waited_usec_ < longest_boot_usec) {
+      boot_waited_usec_ += boot_poll_usec;
+      boot_alarm_ = host_.after(boot_poll_usec, [this] { await_claims(); });
+      return;
+    }
+    if (!over) log::warning("The boot is not over yet; the claim time begins all the same.");
+    claim_alarm_ = host_.after(setup_.config.claim_timeout_usec, [this] { claim_time_over(); });
+  });
+}
+
+void Engine::claim_time_over() {
+  const bool keep = setup_.config.unclaimed == Unclaimed::keep;
+  const auto restoring = clients_.in({ClientPhase::restoring});
+  std::set<std::string> held_up;  // by us
+  for (const auto& name : restoring) {
+    if (!can_restore(*clients_.find(name))) held_up.insert(name);
+  }
+  claims_over_ = true;
+  sessions_.give_up_unreached();
+  for (const auto& name : restoring) {
+    auto& client = *clients_.find(name);
+    // Who is here and has not had its turn, since it needs somebody who did not come, gets it now;
+    // who is being called has its own time limit.
+    const bool has_failed = pass_ && pass_->waits_for(name) && !pass_->is_called(name);
+    if (clients_.connected(client) && held_up.contains(name)) {
+      take_turn(name);  // or when the loss of what was out of reach is told
+      continue;
+    }
+    if (clients_.connected(client) && !has_failed) continue;
+    if (pass_ && pass_->is_called(name)) continue;
+    const auto failure = restore_failures_.find(name);
+    give_up(client, "it did not come back and restore within the claim time" +
+                        (failure == restore_failures_.end()
+                             ? std::string(".")
+                             : "; the last time it said: " + failure->second));
+    if (pass_) pass_->done(name);
+  }
+  // Also those of clients that are no longer registered.
+  for (const auto& name : sessions_.incoming()) {
+    const auto* client = client_of(name);
+    if (client != nullptr && client->phase == ClientPhase::restoring) continue;
+    if (!keep) {
+      // One that is on its way ends as soon as it is here.
+      finish_session(name, "was not claimed within the claim time");
+      continue;
+    }
+    if (!sessions_.find(name)->kernel) continue;  // given up above, or on its way
+    const auto& record = sessions_.find(name)->record;
+    log::event(log::Id::session_unclaimed, log::Level::warning,
+               {{log::Field::session, name}, {log::Field::client, record.client}}, "Session '",
+               name,
+               "' was not claimed within the claim time, and is kept; 'handoverctl session "
+               "finish ",
+               name, "' frees it.");
+  }
+  pass_moved_ = true;
+  wake();
+  if (pass_) await_claims();
+}
+
+void Engine::tell_settled() {
+  if (auto settled = std::exchange(setup_.settled, nullptr)) {
+    settled();
+    // Nobody waits for it any more; whoever asks next finds it read.
+    records_.load();
+  }
+  restore_rest();
+}
+
+/// Every client runs again: the processors are free for memory that nobody has touched yet.
+void Engine::restore_rest() {
+  const auto rest = sessions_.keepers().rest;
+  if (!rest) return;
+  const auto configured = static_cast<unsigned>(setup_.config.restore_threads);
+  const auto threads = configured != 0 ? configured : std::thread::hardware_concurrency();
+  host_.run(target_queue, [this, alive = alive_, rest, threads]() -> std::function<void()> {
+    const bool any = !rest->resting().empty();
+    if (auto done = rest->restore_rest(threads); !done) log::error(done.error().message);
+    return [this, alive, any] {
+      if (!*alive || !any) return;
+      journal_.note_head();
+      wake();
+    };
+  });
 }
 
 }  // namespace handover::engine

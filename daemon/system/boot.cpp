@@ -75,8 +75,6 @@ std::string kernel_release() {
   return names.release;
 }
 
-Result<std::string> kernel_cmdline() { return read_file("/proc/cmdline").map(without_newline); }
-
 Ticks counter_now() {
 #if defined(__x86_64__)
   _mm_lfence();  // RDTSC may otherwise run ahead of what is measured (Intel SDM, RDTSC)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Facts about this boot of this machine.
+// Facts about this boot of this machine: its id, its kernel, and its clocks.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,6 @@ namespace handover::system {
 /// /proc/sys/kernel/random/boot_id, without the newline.
 Result<std::string> boot_id();
 std::string kernel_release();
-Result<std::string> kernel_cmdline();
 
 /// The CPU's counter (TSC on x86-64, CNTVCT_EL0 on arm64). It is not reset by kexec.
 Ticks counter_now();

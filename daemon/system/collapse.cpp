@@ -7,8 +7,11 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <limits>
+#include <new>
 #include <string>
 
+#include "system/child.h"
 #include "system/files.h"
 
 #ifndef MADV_COLLAPSE
@@ -68,10 +71,58 @@ bool counts_as_small(int sys_errno) {
   return sys_errno == EAGAIN || sys_errno == EBUSY || sys_errno == ENOMEM || sys_errno == EINVAL;
 }
 
+/// What the process that collapses and the thread that waits for it tell each other.
+struct Shared {
+  std::atomic<std::uint64_t> done = 0;
+  std::atomic<std::uint64_t> huge = 0;
+  std::atomic<bool> cancel = false;
+};
+
+/// A Shared that a process made of this one sees, too.
+class SharedPage {
+ public:
+  SharedPage()
+      : memory_(::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                       -1, 0)) {
+    if (memory_ != MAP_FAILED) shared_ = new (memory_) Shared;
+  }
+  ~SharedPage() {
+    if (memory_ != MAP_FAILED) ::munmap(memory_, sizeof(Shared));
+  }
+  SharedPage(const SharedPage&) = delete;
+  SharedPage& operator=(const SharedPage&) = delete;
+
+  /// nullptr if there is no memory; errno says why.
+  [[nodiscard]] Shared* get() const { return shared_; }
+
+ private:
+  void* memory_;
+  Shared* shared_ = nullptr;
+};
+
+/// Collapses the first `length` bytes; 0 or -errno. Plain system calls only, and `after_piece()`.
+template <typename AfterPiece>
+int collapse(int fd, std::size_t length, std::size_t piece, Shared& shared,
+             const AfterPiece& after_piece) {
+  const AlignedMapping mapping(fd, length, piece);
+  if (mapping.data() == nullptr) return -errno;
+  for (std::size_t at = 0; at < length; at += piece) {
+    if (shared.cancel.load(std::memory_order_relaxed)) return -ECANCELED;
+    if (::madvise(mapping.data() + at, piece, MADV_COLLAPSE) == 0) {
+      shared.huge += piece;
+    } else if (!counts_as_small(errno)) {
+      return -errno;
+    }
+    shared.done = at + piece;
+    after_piece();
+  }
+  return 0;
+}
+
 }  // namespace
 
 Result<Collapsed> collapse_memfd(int fd, const std::function<void(std::uint64_t)>& progress,
-                                 const std::atomic<bool>& cancel) {
+                                 const std::atomic<bool>& cancel, const std::string& cgroup) {
   struct stat status = {};
   if (::fstat(fd, &status) < 0) return fail_errno("cannot tell the size of the memfd");
   const auto size = static_cast<std::size_t>(status.st_size);
@@ -81,36 +132,41 @@ Result<Collapsed> collapse_memfd(int fd, const std::function<void(std::uint64_t)
                 "CONFIG_TRANSPARENT_HUGEPAGE",
                 EINVAL);
   }
-  Collapsed result;
+  const SharedPage page;
+  if (page.get() == nullptr) return fail_errno("cannot map memory to collapse a memfd");
+  Shared& shared = *page.get();
   const std::size_t piece = huge_page_size();
-  const std::size_t whole = size / piece * piece;
-  result.bytes_small = size - whole;  // the odd tail
-  if (whole > 0) {
-    const AlignedMapping mapping(fd, whole, piece);
-    if (mapping.data() == nullptr) return fail_errno("cannot map the memfd to collapse it");
+  const std::size_t whole = size / piece * piece;  // the odd tail stays small
+  const auto look = [&] {
+    shared.cancel = cancel.load();
+    if (progress) progress(shared.done);
+  };
+  look();
 
-    using Clock = std::chrono::steady_clock;
-    constexpr auto report_every = std::chrono::milliseconds(50);
-    Clock::time_point reported = Clock::now();
-    for (std::size_t done = 0; done < whole; done += piece) {
-      if (cancel.load(std::memory_order_relaxed)) {
-        return fail(ErrorCode::cancelled, "collapsing memory into huge pages was cancelled");
-      }
-      if (::madvise(mapping.data() + done, piece, MADV_COLLAPSE) == 0) {
-        result.bytes_huge += piece;
-      } else if (counts_as_small(errno)) {
-        result.bytes_small += piece;
-      } else {
-        return fail_errno("cannot collapse memory into huge pages");
-      }
-      if (progress && Clock::now() - reported >= report_every) {
-        progress(done + piece);
-        reported = Clock::now();
-      }
-    }
+  int result = 0;
+  if (whole > 0 && cgroup.empty()) {
+    using Steady = std::chrono::steady_clock;
+    constexpr auto look_every = std::chrono::milliseconds(50);
+    Steady::time_point looked = Steady::now();
+    result = collapse(fd, whole, piece, shared, [&] {
+      shared.cancel = cancel.load(std::memory_order_relaxed);
+      if (Steady::now() - looked < look_every) return;
+      look();
+      looked = Steady::now();
+    });
+  } else if (whole > 0) {
+    constexpr auto unlimited = std::numeric_limits<std::uint64_t>::max();
+    result = run_in_cgroup_for(
+        cgroup, [&] { return collapse(fd, whole, piece, shared, [] {}); }, unlimited, look);
+    // The out-of-memory killer ended it: what is collapsed is collapsed.
+    if (result == -ENOMEM) result = 0;
   }
+  if (result == -ECANCELED) {
+    return fail(ErrorCode::cancelled, "collapsing memory into huge pages was cancelled");
+  }
+  if (result < 0) return fail_errno("cannot collapse memory into huge pages", -result);
   if (progress) progress(size);
-  return result;
+  return Collapsed{shared.huge, size - shared.huge};
 }
 
 }  // namespace handover::system

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Small files, whole: read, and replaced so that a reader or a crash sees the old or the new one.
+// Small files, read and written as a whole: a reader, or a crash, sees the old or the new contents.
 #pragma once
 
 #include <cstdint>

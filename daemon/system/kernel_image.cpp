@@ -19,7 +19,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-/// No kernel comes near it; a stream that unpacks to more is an attack or an accident.
+/// Far more than any kernel has. A stream that unpacks to more is damaged, or made to harm.
 constexpr std::uint64_t unpacked_image_limit = UINT64_C(1) << 30;
 constexpr off_t image_limit = off_t{512} << 20;
 
@@ -74,7 +74,7 @@ constexpr std::size_t sector = 512;
 
 bool is_x86(std::string_view image) { return has_at(image, x86::header, "HdrS"sv); }
 
-Result<KernelImage> inspect_x86(const std::string& path, std::string_view image) {
+Result<InspectedKernel> inspect_x86(const std::string& path, std::string_view image) {
   const auto protocol = number_at<std::uint16_t>(image, x86::version);
   const auto flags = number_at<std::uint16_t>(image, x86::xloadflags);
   const auto sectors = number_at<std::uint8_t>(image, x86::setup_sects);
@@ -85,7 +85,7 @@ Result<KernelImage> inspect_x86(const std::string& path, std::string_view image)
     return not_a_kernel(path, damaged);
   }
   if (*protocol < x86::protocol_with_xloadflags || (*flags & x86::xlf_kernel_64) == 0) {
-    return not_a_kernel(path, "is no 64-bit x86 kernel; this machine needs one");
+    return not_a_kernel(path, "is not a 64-bit x86 kernel; this machine needs one");
   }
   // 0 means 4 (boot.rst, setup_sects).
   const std::size_t setup_size = (*sectors == 0 ? 4U : *sectors) * x86::sector + x86::sector;
@@ -125,7 +125,7 @@ Result<KernelImage> inspect_x86(const std::string& path, std::string_view image)
   if (size == 0) return not_a_kernel(path, damaged);
   result.abi = scan.abi();
   if (result.release.empty()) result.release = scan.release();
-  return result;
+  return InspectedKernel{std::move(result), scan.banner()};
 }
 
 /// Documentation/arch/arm64/booting.rst: magic number "ARM\x64" at offset 56.
@@ -141,7 +141,7 @@ bool is_zboot(std::string_view image) {
   return image.starts_with("MZ"sv) && has_at(image, 4, "zimg"sv);
 }
 
-Result<KernelImage> inspect_arm64(const std::string& path, std::string_view image) {
+Result<InspectedKernel> inspect_arm64(const std::string& path, std::string_view image) {
   std::string_view payload = image;
   if (is_zboot(image)) {
     const auto offset = number_at<std::uint32_t>(image, 8);
@@ -164,19 +164,17 @@ Result<KernelImage> inspect_arm64(const std::string& path, std::string_view imag
     head = payload.substr(0, x86::sector);
     scan.feed(payload);
   }
-  if (!is_arm64_plain(head)) return not_a_kernel(path, "is no kernel image");
-  return KernelImage{path, scan.release(), scan.abi()};
+  if (!is_arm64_plain(head)) return not_a_kernel(path, "is not a kernel image");
+  return InspectedKernel{{path, scan.release(), scan.abi()}, scan.banner()};
 }
 
-Result<std::string> read_image(const std::string& path) {
+Result<std::string> read_image(int fd, const std::string& path) {
   struct stat status = {};
-  if (::stat(path.c_str(), &status) < 0) {
-    return fail_errno("cannot find the kernel " + path, errno, ErrorCode::kernel_not_found);
-  }
-  if (!S_ISREG(status.st_mode)) return not_a_kernel(path, "is no file");
+  if (::fstat(fd, &status) < 0) return fail_errno("cannot read the kernel " + path);
+  if (!S_ISREG(status.st_mode)) return not_a_kernel(path, "is not a regular file");
   if (status.st_size > image_limit) return not_a_kernel(path, "is too large for a kernel image");
-  return read_file(path).map_error([](Error error) {
-    error.code = ErrorCode::kernel_not_found;
+  return read_fd(fd, static_cast<std::uint64_t>(image_limit)).map_error([&](Error error) {
+    error.message = path + ": " + error.message;
     return error;
   });
 }
@@ -191,8 +189,8 @@ Architecture host_architecture() {
 #endif
 }
 
-Result<KernelImage> inspect_kernel(const std::string& path, Architecture architecture) {
-  const auto image = read_image(path);
+Result<InspectedKernel> inspect_kernel(int fd, const std::string& path, Architecture architecture) {
+  const auto image = read_image(fd, path);
   if (!image) return fail(image.error());
   if (is_x86(*image)) {
     if (architecture != Architecture::x86_64) {
@@ -207,7 +205,7 @@ Result<KernelImage> inspect_kernel(const std::string& path, Architecture archite
     }
     return inspect_arm64(path, *image);
   }
-  return not_a_kernel(path, "is no kernel image");
+  return not_a_kernel(path, "is not a kernel image");
 }
 
 }  // namespace handover::system

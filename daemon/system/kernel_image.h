@@ -14,13 +14,19 @@ enum class Architecture { x86_64, arm64 };
 /// The one this program was built for.
 Architecture host_architecture();
 
-/// x86 bzImage (Documentation/arch/x86/boot.rst: "HdrS", kernel_version, payload_offset) or arm64
-/// Image (Documentation/arch/arm64/booting.rst; plain, compressed, or an EFI zboot image). The
-/// payload is unpacked with libarchive and searched for NUL-ended "kho-v<N>", "luo-v<N>",
-/// "memfd-v<N>". kernel_not_found; not_a_kernel: neither of them, of another architecture than
-/// `architecture`, or damaged. Takes up to a second: call it from the worker thread.
-Result<KernelImage> inspect_kernel(const std::string& path,
-                                   Architecture architecture = host_architecture());
+struct InspectedKernel {
+  KernelImage image;
+  std::string banner;  ///< the line that this build prints in /proc/version; "" if not found
+};
+
+/// Reads an x86 bzImage (Documentation/arch/x86/boot.rst: "HdrS", kernel_version, payload_offset)
+/// or an arm64 Image (Documentation/arch/arm64/booting.rst; plain, compressed, or an EFI zboot
+/// image). The payload is unpacked with libarchive and searched for NUL-ended "kho-v<N>",
+/// "luo-v<N>", "memfd-v<N>", and for the banner. `path` names it in messages and in the result.
+/// not_a_kernel: neither of them, of another architecture than `architecture`, or damaged; io.
+/// Takes up to a second: a thread of the pool.
+Result<InspectedKernel> inspect_kernel(int fd, const std::string& path,
+                                       Architecture architecture = host_architecture());
 
 /// The newest image under `boot` ("/boot/vmlinuz-*", by version order); kernel_not_found.
 Result<std::string> newest_kernel(const std::string& boot = "/boot");
@@ -30,9 +36,11 @@ Result<std::string> newest_kernel(const std::string& boot = "/boot");
 /// (/vmlinuz). "" if there is none.
 std::string initrd_beside(const std::string& kernel, const std::string& release);
 
-/// What the running kernel speaks: from its own image (/boot/vmlinuz-RELEASE,
-/// /lib/modules/RELEASE/vmlinuz), else from KHO's and LUO's live trees in debugfs; and whether KHO
-/// is on (/sys/kernel/debug/kho or kho=on on the command line and LUO's device is there).
+/// What the running kernel speaks. Its live trees in debugfs (KHO's and LUO's) say so themselves.
+/// What they do not name, or all of it where debugfs is not mounted, is taken from an image
+/// (/boot/vmlinuz-RELEASE, /lib/modules/RELEASE/vmlinuz), but only if its whole banner is that of
+/// /proc/version: another build may lie there under the same release. KHO is on if its directory in
+/// debugfs is there, or LUO's device, or if the command line says so to a kernel that has it.
 Result<RunningKernel> running_kernel(const std::string& root = "");
 
 }  // namespace handover::system

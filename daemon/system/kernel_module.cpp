@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// No module comes near it.
+/// Far more than any module has.
 constexpr std::uint64_t unpacked_module_limit = UINT64_C(64) << 20;
 constexpr std::uintmax_t file_limit = std::uintmax_t{64} << 20;
 constexpr std::string_view format_field = "handover_format";
@@ -38,7 +38,7 @@ bool preferred(const fs::path& a, const fs::path& b) {
   return rank(a) < rank(b);
 }
 
-/// Paths below `directory`. What cannot be looked into is passed over: depmod could not either.
+/// Paths below `directory`. Directories that cannot be read are skipped, as depmod skips them.
 std::vector<fs::path> companions_below(const fs::path& directory) {
   std::vector<fs::path> found;
   std::error_code error;
@@ -105,11 +105,11 @@ Result<std::string> read_module(const std::string& path) {
 Result<std::string> modinfo_field(std::string_view module, std::string_view name) {
   const auto header = struct_at<Elf64_Ehdr>(module, 0);
   if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) {
-    return no_module("is no ELF file");
+    return no_module("is not an ELF file");
   }
   if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
       header->e_shentsize != sizeof(Elf64_Shdr)) {
-    return no_module("is no module for this machine");
+    return no_module("is not a module for this machine");
   }
   const auto section = [&](std::uint64_t index) -> std::optional<Elf64_Shdr> {
     if (header->e_shoff > module.size()) return std::nullopt;

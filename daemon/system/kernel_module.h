@@ -13,13 +13,13 @@ namespace handover::system {
 
 /// handover.ko, or its compressed form (.gz, .xz, .zst), anywhere below /lib/modules/RELEASE; of
 /// several, the one that depmod prefers ("updates" before the rest). nullopt: there is none.
-/// not_supported: it is no ELF module of 64 bits, or damaged; io. Takes a while on a cold cache:
-/// call it from the worker thread.
+/// not_supported: it is not an ELF module of 64 bits, or it is damaged; io. Reads the disk: a
+/// thread of the pool.
 Result<std::optional<KernelModule>> find_companion_module(const std::string& release,
                                                           const std::string& root = "");
 
 /// The value of "`name`=value" in the .modinfo section of an ELF module (64 bits, little-endian:
-/// x86-64 and arm64); "" if it is not there. not_supported: no such ELF file, or damaged.
+/// x86-64 and arm64); "" if it is not there. not_supported: not such an ELF file, or damaged.
 Result<std::string> modinfo_field(std::string_view module, std::string_view name);
 
 }  // namespace handover::system

@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "core/unique_fd.h"
 #include "system/files.h"
 #include "system/kexec_errors.h"
@@ -22,25 +24,42 @@ long kexec_file_load(int kernel, int initrd, std::size_t cmdline_size, const cha
   return ::syscall(SYS_kexec_file_load, kernel, initrd, cmdline_size, cmdline, flags);
 }
 
+Result<UniqueFd> open_file(const std::string& what, const std::string& path) {
+  // O_NONBLOCK: a pipe of that name is not waited for, but refused when it is read.
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) {
+    return fail_errno("cannot open the " + what + " " + path, errno, ErrorCode::kernel_not_found);
+  }
+  return fd;
+}
+
 }  // namespace
 
-Result<void> load_kernel(const std::string& kernel, const std::string& initrd,
-                         const std::string& cmdline) {
-  const UniqueFd kernel_fd(::open(kernel.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!kernel_fd) {
-    return fail_errno("cannot open the kernel " + kernel, errno, ErrorCode::kernel_not_found);
-  }
-  UniqueFd initrd_fd;
-  if (!initrd.empty()) {
-    initrd_fd.reset(::open(initrd.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!initrd_fd) {
-      return fail_errno("cannot open the initrd " + initrd, errno, ErrorCode::kernel_not_found);
-    }
-  }
+Result<KexecImage> open_kernel(const std::string& path) {
+  auto fd = open_file("kernel", path);
+  if (!fd) return fail(fd.error());
+  KexecImage image;
+  image.kernel = std::move(*fd);
+  image.kernel_path = path;
+  return image;
+}
+
+Result<void> open_initrd(KexecImage& image, const std::string& path) {
+  image.initrd.reset();
+  image.initrd_path = path;
+  if (path.empty()) return {};
+  auto fd = open_file("initrd", path);
+  if (!fd) return fail(fd.error());
+  image.initrd = std::move(*fd);
+  return {};
+}
+
+Result<void> load_kernel(const KexecImage& image, const std::string& cmdline) {
   // cmdline_len counts the NUL (kexec_file_load(2)).
-  if (kexec_file_load(kernel_fd.get(), initrd_fd.get(), cmdline.size() + 1, cmdline.c_str(),
-                      initrd_fd ? 0 : file_no_initramfs) != 0) {
-    return fail(kexec_load_error(kernel, errno));
+  if (kexec_file_load(image.kernel.get(), image.initrd ? image.initrd->get() : -1,
+                      cmdline.size() + 1, cmdline.c_str(),
+                      image.initrd ? 0 : file_no_initramfs) != 0) {
+    return fail(kexec_load_error(image.kernel_path, errno));
   }
   return {};
 }
@@ -52,16 +71,13 @@ Result<void> unload_kernel() {
   return {};
 }
 
-Result<bool> kernel_loaded() {
-  auto text = read_file("/sys/kernel/kexec_loaded");
+Result<bool> kernel_loaded(const std::string& root) {
+  auto text = read_file(root + "/sys/kernel/kexec_loaded");
   if (!text) return fail(text.error());
   return text->starts_with('1');
 }
 
-void sync_file_systems() { ::sync(); }
-
 Error kexec_now() {
-  ::sync();
   ::reboot(RB_KEXEC);
   return kexec_call_error(errno);
 }

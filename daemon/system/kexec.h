@@ -2,24 +2,38 @@
 // Loads a kernel for kexec, and leaves the running one: the only place with those system calls.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "core/error.h"
+#include "core/unique_fd.h"
 
 namespace handover::system {
 
-/// kexec_file_load(2). `initrd` may be "". kernel_not_found, kexec_load_failed (with what to do for
-/// EPERM, ENOEXEC, ENOMEM: no room in KHO's scratch, EKEYREJECTED). Tens to hundreds of ms.
-Result<void> load_kernel(const std::string& kernel, const std::string& initrd,
-                         const std::string& cmdline);
+/// A target, opened once: what was inspected (kernel_image.h) is what is loaded, whatever happens
+/// to the names meanwhile.
+struct KexecImage {
+  UniqueFd kernel;
+  std::string kernel_path;
+  std::optional<UniqueFd> initrd;
+  std::string initrd_path;  ///< "" without one
+};
+
+/// kernel_not_found.
+Result<KexecImage> open_kernel(const std::string& path);
+/// The initrd that the target boots with; "" for none. kernel_not_found.
+Result<void> open_initrd(KexecImage& image, const std::string& path);
+
+/// kexec_file_load(2). kexec_load_failed (with what to do for EPERM, ENOEXEC, ENOMEM: no room in
+/// KHO's scratch, EKEYREJECTED). Tens to hundreds of ms: a thread of the pool.
+Result<void> load_kernel(const KexecImage& image, const std::string& cmdline);
 /// Forgets a loaded kernel. Nothing loaded is no error.
 Result<void> unload_kernel();
-/// /sys/kernel/kexec_loaded.
-Result<bool> kernel_loaded();
+/// Whether a kernel is loaded, by us or by somebody else (/sys/kernel/kexec_loaded). io.
+Result<bool> kernel_loaded(const std::string& root = "");
 
-/// sync(2), a moment before the freeze so that the sync inside the blackout is short.
-void sync_file_systems();
-/// sync(2), then reboot(LINUX_REBOOT_CMD_KEXEC). Returns only on failure: kexec_failed.
+/// reboot(LINUX_REBOOT_CMD_KEXEC), and nothing before it: file systems are synced by now (sync.h).
+/// Returns only on failure: kexec_failed.
 Error kexec_now();
 
 }  // namespace handover::system

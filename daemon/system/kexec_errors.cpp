@@ -14,7 +14,7 @@ std::string load_advice(int sys_errno) {
       return "handoverd needs CAP_SYS_BOOT, kernel.kexec_load_disabled must be 0, and lockdown "
              "must not forbid it";
     case ENOEXEC:
-      return "it is no image that this kernel can load";
+      return "the running kernel cannot load an image of this kind";
     case ENOMEM:
     case EADDRNOTAVAIL:
       return "there is no room for it: with kho=on it must fit in KHO's scratch area, so give a "

@@ -1,39 +1,54 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The daemon's event loop (sd-event), its timers, and the one worker thread for what takes long.
+// The daemon's event loop (sd-event) and its timers.
 #pragma once
 
 #include <systemd/sd-event.h>
 
-#include <condition_variable>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
+#include <vector>
 
 #include "core/error.h"
 #include "core/unique_fd.h"
 
 namespace handover::system {
 
-/// Cancels its timer when destroyed.
+class Loop;
+
+/// When a timer that is due runs.
+enum class Priority {
+  normal,
+  /// When nothing else is left to do: all that has arrived was read before. For time limits, so
+  /// that an answer that is here already counts, however late the loop is.
+  late,
+};
+
+/// Cancels its timer when destroyed. Must not outlive the loop.
 class Timer {
  public:
   Timer() = default;
   explicit operator bool() const { return source_ != nullptr; }
-  void cancel() { source_.reset(); }
+  void cancel() {
+    source_.reset();
+    state_.reset();
+  }
 
  private:
   friend class Loop;
+  struct State;
   struct Unref {
     void operator()(sd_event_source* source) const { sd_event_source_disable_unref(source); }
   };
-  std::unique_ptr<std::function<void()>> callback_;
+  std::shared_ptr<State> state_;
   std::unique_ptr<sd_event_source, Unref> source_;
 };
 
-/// Everything but post() belongs to the thread that runs the loop.
+/// A turn of the loop lasts from its waking up until it sleeps again. Everything but post() belongs
+/// to the thread that runs the loop. What a callback throws is logged and ends that callback alone.
 class Loop {
  public:
   /// Throws std::system_error if the kernel refuses an epoll instance: nothing works without it.
@@ -44,48 +59,68 @@ class Loop {
 
   [[nodiscard]] sd_event* get() const { return event_; }
 
-  /// Until exit(); returns its code, or a negative errno.
+  /// Until exit(); returns its code, or a negative errno. Use this and not sd_event_run(): late
+  /// timers and at_turn_end() live here.
   int run();
   void exit(int code);
 
-  /// Runs `callback` once, `usec` from now. The timer must not outlive the loop.
-  [[nodiscard]] Timer after(std::uint64_t usec, std::function<void()> callback);
+  /// Runs `callback` once, `usec` from now.
+  [[nodiscard]] Timer after(std::uint64_t usec, std::function<void()> callback,
+                            Priority priority = Priority::normal);
   /// From any thread: `callback` runs in the loop, in the order of the calls.
   void post(std::function<void()> callback);
-  /// Tells the service manager that the loop turns, if it asks for that (WatchdogSec=). io.
+  /// Runs `callback` once, when everything of this turn is done, late timers included; or 10 ms
+  /// after the last time, so that a flood of messages cannot put it off.
+  void at_turn_end(std::function<void()> callback);
+  /// Tells the service manager that the loop turns, from now on and as often as it asks for that
+  /// (WatchdogSec=); without waiting for it. io.
   Result<void> feed_watchdog();
-  /// SIGTERM and SIGINT (blocked in every thread beforehand) end the loop with 0.
-  void exit_on_signals();
+  /// Runs `callback` at each SIGTERM and SIGINT, with how many there were. Blocks them in this
+  /// thread: call it before others are started.
+  void on_terminate(std::function<void(unsigned nth)> callback);
+
+  [[nodiscard]] std::uint64_t turns() const { return turns_; }
+  /// Turns of more than 20 ms.
+  [[nodiscard]] std::uint64_t late_turns() const { return late_turns_; }
+  [[nodiscard]] std::uint64_t longest_turn_usec() const { return longest_turn_usec_; }
+  /// The longest time that a single source of events took.
+  [[nodiscard]] std::uint64_t longest_call_usec() const { return longest_call_usec_; }
 
  private:
+  using Clock = std::chrono::steady_clock;
+  using Callbacks = std::deque<std::function<void()>>;
+
+  static int on_timer(sd_event_source*, std::uint64_t, void* userdata);
   static int on_posted(sd_event_source*, int fd, std::uint32_t, void* userdata);
+  static int on_signal(sd_event_source*, const struct signalfd_siginfo*, void* userdata);
+
+  int step();
+  int dispatch();
+  int sleep();
+  bool run_late_timer();
+  bool end_turn_callbacks();
+  void count_turn(Clock::time_point now);
+  void wake();
 
   sd_event* event_ = nullptr;
   UniqueFd wake_;
+  std::deque<std::weak_ptr<Timer::State>> late_;  ///< due, and waiting for quiet
+  Clock::time_point late_since_;
+  Callbacks turn_end_;
+  Clock::time_point turn_end_ran_;
+  Timer watchdog_;
+  std::function<void(unsigned)> terminate_;
+  unsigned terminations_ = 0;
+
+  Clock::time_point turn_began_;
+  Clock::time_point late_told_;
+  std::uint64_t turns_ = 0;
+  std::uint64_t late_turns_ = 0;
+  std::uint64_t longest_turn_usec_ = 0;
+  std::uint64_t longest_call_usec_ = 0;
+
   std::mutex mutex_;
-  std::deque<std::function<void()>> posted_;
-};
-
-/// One thread; jobs run one after the other. The destructor waits for the running job.
-class Worker {
- public:
-  explicit Worker(Loop& loop);
-  ~Worker();
-  Worker(const Worker&) = delete;
-  Worker& operator=(const Worker&) = delete;
-
-  /// `job` runs on the thread; the function that it returns then runs in the loop.
-  void run(std::function<std::function<void()>()> job);
-
- private:
-  void work();
-
-  Loop& loop_;
-  std::mutex mutex_;
-  std::condition_variable ready_;
-  std::deque<std::function<std::function<void()>()>> jobs_;
-  bool stop_ = false;
-  std::thread thread_;
+  Callbacks posted_;
 };
 
 }  // namespace handover::system

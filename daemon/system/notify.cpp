@@ -2,24 +2,37 @@
 #include "system/notify.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
+#include <chrono>
+#include <cstddef>
 #include <cstdio>
+#include <cstring>
+#include <map>
 #include <memory>
+#include <mutex>
+
+#include "core/text.h"
+#include "system/log.h"
 
 namespace handover::system {
 namespace {
 
-/// One line of a notification: a newline would begin the next field (sd_notify(3)).
+/// One line of a notification: a newline would begin the next field (sd_notify(3)), and systemd
+/// ignores a message of more than 4 KiB and a status that is not UTF-8.
 std::string one_line(std::string_view text) {
   std::string line(text);
   std::replace_if(
       line.begin(), line.end(), [](unsigned char c) { return c < ' '; }, ' ');
-  return line;
+  return printable(line, 1000);
 }
 
 Result<void> check_fd_name(const std::string& name) {
@@ -37,9 +50,113 @@ Result<void> check_fd_name(const std::string& name) {
   return {};
 }
 
-Result<void> sent(int result, const std::string& what) {
-  if (result < 0) return fail_errno(what, -result);
-  return {};  // 0: no NOTIFY_SOCKET, nobody keeps descriptors for us
+using Clock = std::chrono::steady_clock;
+
+/// The address in NOTIFY_SOCKET: a path, or '@' and an abstract name.
+struct Address {
+  sockaddr_un name = {};
+  socklen_t size = 0;
+};
+
+/// nullopt: nobody listens.
+std::optional<Address> manager_address() {
+  const char* text = ::getenv("NOTIFY_SOCKET");
+  if (text == nullptr || *text == '\0') return std::nullopt;
+  const std::string_view path(text);
+  Address address;
+  address.name.sun_family = AF_UNIX;
+  path.copy(address.name.sun_path, sizeof(address.name.sun_path) - 1);
+  if (path[0] == '@') address.name.sun_path[0] = '\0';
+  address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) +
+                                        std::min(path.size(), sizeof(address.name.sun_path) - 1) +
+                                        (path[0] == '@' ? 0 : 1));
+  return address;
+}
+
+/// One datagram on a connected socket, with a descriptor unless `fd` is -1; 0 or an errno.
+int send_datagram(int socket, std::string_view text, int fd) {
+  iovec part = {const_cast<char*>(text.data()), text.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+  }
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? errno : 0;
+}
+
+/// Sends to the service manager, waiting for room at most `patience_usec`; 0 (also if nobody
+/// listens) or an errno: EAGAIN without patience, ETIMEDOUT at its end.
+int send(std::string_view text, int fd, std::uint64_t patience_usec) {
+  const auto address = manager_address();
+  if (!address) return 0;
+  const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  // Connected: only then does poll() know whether the receiver has room.
+  if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address->name),
+                           address->size) < 0) {
+    return errno;
+  }
+  const auto end = Clock::now() + std::chrono::microseconds(patience_usec);
+  for (;;) {
+    const int sys_errno = send_datagram(socket.get(), text, fd);
+    if (sys_errno != EAGAIN || patience_usec == 0) return sys_errno;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
+    if (left.count() <= 0) return ETIMEDOUT;
+    pollfd room = {socket.get(), POLLOUT, 0};
+    ::poll(&room, 1, static_cast<int>(std::min<std::int64_t>(left.count(), 1000)));
+  }
+}
+
+Result<void> sent(int sys_errno, const std::string& what) {
+  if (sys_errno != 0) return fail_errno(what, sys_errno);
+  return {};
+}
+
+/// What the service manager had no room for.
+class Kept {
+ public:
+  /// In the order in which they are sent.
+  enum class Kind { ready, extend, status, watchdog, stopping };
+
+  void send(Kind kind, std::string text) {
+    const std::lock_guard lock(mutex_);
+    // It says a status of its own.
+    if (kind == Kind::ready || kind == Kind::stopping) messages_.erase(Kind::status);
+    messages_[kind] = std::move(text);
+    send_all();
+  }
+  bool again() {
+    if (!any_.load(std::memory_order_relaxed)) return true;
+    const std::lock_guard lock(mutex_);
+    send_all();
+    return messages_.empty();
+  }
+
+ private:
+  void send_all() {
+    while (!messages_.empty()) {
+      const auto first = messages_.begin();
+      if (system::send(first->second, -1, 0) == EAGAIN) break;
+      messages_.erase(first);  // sent, or nobody to send it to
+    }
+    any_ = !messages_.empty();
+  }
+
+  std::atomic<bool> any_ = false;
+  std::mutex mutex_;
+  std::map<Kind, std::string> messages_;
+};
+
+Kept& kept() {
+  static Kept& all = *new Kept;  // never destroyed: threads may use it at the end
+  return all;
 }
 
 struct FreeStrings {
@@ -55,13 +172,18 @@ class PassedDescriptors {
  public:
   explicit PassedDescriptors(const std::vector<NamedFd>& fds)
       : count_(static_cast<int>(fds.size())) {
-    // First out of the way, all of them: a slot may be another one's source.
+    // First out of the way: a slot may be another one's source. The others stay where they are, for
+    // there may be thousands.
+    std::vector<int> sources;
     for (const NamedFd& named : fds) {
+      sources.push_back(named.fd.get());
+      if (sources.back() >= SD_LISTEN_FDS_START + count_) continue;
       UniqueFd copy(::fcntl(named.fd.get(), F_DUPFD_CLOEXEC, SD_LISTEN_FDS_START + count_));
       if (!copy) {
         sys_errno_ = errno;
         return;
       }
+      sources.back() = copy.get();
       copies_.push_back(std::move(copy));
     }
     for (int index = 0; index < count_; ++index) {
@@ -78,7 +200,7 @@ class PassedDescriptors {
         }
       }
       // dup2() leaves FD_CLOEXEC unset, as wanted.
-      if (::dup2(copies_[static_cast<std::size_t>(index)].get(), slot) < 0) {
+      if (::dup2(sources[static_cast<std::size_t>(index)], slot) < 0) {
         sys_errno_ = errno;
         return;
       }
@@ -108,7 +230,7 @@ class PassedDescriptors {
   };
   int count_;
   int sys_errno_ = 0;
-  std::vector<UniqueFd> copies_;
+  std::vector<UniqueFd> copies_;  ///< of those that were in the way
   std::vector<Slot> slots_;
 };
 
@@ -176,39 +298,81 @@ std::vector<NamedFd> take_listen_fds() {
 }
 
 void notify_ready(std::string_view status) {
-  ::sd_notify(0, ("READY=1\nSTATUS=" + one_line(status)).c_str());
+  const auto told = status.empty() ? std::string() : "\nSTATUS=" + one_line(status);
+  kept().send(Kept::Kind::ready, "READY=1" + told);
 }
 
 void notify_status(std::string_view status) {
-  ::sd_notify(0, ("STATUS=" + one_line(status)).c_str());
+  kept().send(Kept::Kind::status, "STATUS=" + one_line(status));
 }
+
+void notify_stopping(std::string_view status) {
+  kept().send(Kept::Kind::stopping, "STOPPING=1\nSTATUS=" + one_line(status));
+}
+
+void notify_watchdog() { kept().send(Kept::Kind::watchdog, "WATCHDOG=1"); }
+
+void notify_extend_timeout(std::uint64_t usec) {
+  kept().send(Kept::Kind::extend, "EXTEND_TIMEOUT_USEC=" + std::to_string(usec));
+}
+
+bool notify_again() { return kept().again(); }
 
 std::optional<std::size_t> fd_store_limit() {
   const char* text = ::getenv("FDSTORE");
-  if (text == nullptr) return std::nullopt;
+  if (text == nullptr) {
+    return manager_address() ? std::optional(unit_fd_store_limit) : std::nullopt;
+  }
   const std::string_view digits(text);
   std::size_t limit = 0;
   const auto [end, error] = std::from_chars(digits.begin(), digits.end(), limit);
-  if (error != std::errc() || end != digits.end()) return std::nullopt;
+  if (error != std::errc() || end != digits.end()) return unit_fd_store_limit;
   return limit;
 }
 
-Result<void> store_fd(const std::string& name, int fd) {
+Result<void> store_fd(const std::string& name, int fd, std::uint64_t patience_usec) {
   if (auto valid = check_fd_name(name); !valid) return valid;
   // FDPOLL=0: otherwise the manager drops what it polls EPOLLHUP on (sd_notify(3)).
-  const std::string message = "FDSTORE=1\nFDNAME=" + name + "\nFDPOLL=0";
-  return sent(::sd_pid_notify_with_fds(0, 0, message.c_str(), &fd, 1),
+  return sent(send("FDSTORE=1\nFDNAME=" + name + "\nFDPOLL=0", fd, patience_usec),
               "cannot keep " + name + " in the fd store");
 }
 
-Result<void> forget_fd(const std::string& name) {
+Result<void> forget_fd(const std::string& name, std::uint64_t patience_usec) {
   if (auto valid = check_fd_name(name); !valid) return valid;
-  return sent(::sd_notify(0, ("FDSTOREREMOVE=1\nFDNAME=" + name).c_str()),
+  return sent(send("FDSTOREREMOVE=1\nFDNAME=" + name, -1, patience_usec),
               "cannot remove " + name + " from the fd store");
 }
 
+namespace {
+
+Result<UniqueFd> barrier(std::uint64_t patience_usec) {
+  int ends[2] = {-1, -1};
+  if (::pipe2(ends, O_CLOEXEC) < 0) return fail_errno("cannot make a pipe");
+  UniqueFd hangs_up(ends[0]);
+  const UniqueFd held(ends[1]);  // the manager gets a copy of it, and closes that
+  if (auto done = sent(send("BARRIER=1", held.get(), patience_usec),
+                       "cannot ask the service manager whether it has read all");
+      !done) {
+    return fail(done.error());
+  }
+  return hangs_up;
+}
+
+}  // namespace
+
+Result<UniqueFd> notify_barrier_fd() { return barrier(0); }
+
 Result<void> notify_barrier(std::uint64_t timeout_usec) {
-  return sent(::sd_notify_barrier(0, timeout_usec), "the service manager did not answer");
+  const auto end = Clock::now() + std::chrono::microseconds(timeout_usec);
+  const auto hangs_up = barrier(timeout_usec);
+  if (!hangs_up) return fail(hangs_up.error());
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
+    pollfd one = {hangs_up->get(), 0, 0};
+    const int ready = ::poll(&one, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+    if (ready > 0) return {};
+    if (left.count() <= 0) return fail_errno("the service manager did not answer", ETIMEDOUT);
+  }
 }
 
 Error reexec(const std::vector<std::string>& argv, const std::vector<NamedFd>& fds,
@@ -230,6 +394,7 @@ Error reexec(const std::vector<std::string>& argv, const std::vector<NamedFd>& f
   const std::vector<char*> argument_pointers = pointers(arguments);
   const std::vector<char*> environment_pointers = pointers(new_environment);
 
+  log::flush(1'000'000);
   const PassedDescriptors passed(fds);
   if (passed.sys_errno() != 0) {
     return fail_errno("cannot pass the descriptors on", passed.sys_errno()).value();

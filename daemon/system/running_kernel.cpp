@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <filesystem>
+#include <iterator>
 #include <memory>
 #include <string_view>
 #include <system_error>
@@ -14,6 +16,7 @@
 #include "system/abi_scan.h"
 #include "system/files.h"
 #include "system/kernel_image.h"
+#include "system/kexec.h"
 #include "system/version_order.h"
 
 namespace handover::system {
@@ -49,26 +52,58 @@ Result<std::string> one_line(const std::string& path) {
   });
 }
 
+/// What kept one of the places from saying what the running kernel speaks.
+class Problems {
+ public:
+  void add(const std::string& sentence) { text_ += (text_.empty() ? "" : "; ") + sentence; }
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
 /// The trees that the running kernel offers to the next one say what it speaks.
-std::set<std::string> abi_of_live_trees(const std::string& root) {
+std::set<std::string> abi_of_live_trees(const std::string& root, Problems& problems) {
   AbiScan scan;
   for (const std::string_view blob : {"fdt", "sub_fdts/LUO"}) {
     const auto bytes = read_file(root + "/sys/kernel/debug/kho/out/" + std::string(blob));
-    if (!bytes) continue;  // no debugfs: the caller learns it from the empty set
+    if (!bytes) {
+      // Without debugfs, or LUO, there is none.
+      if (bytes.error().sys_errno != ENOENT) problems.add(bytes.error().message);
+      continue;
+    }
     scan.feed(*bytes);
     scan.feed(std::string_view("\0", 1));  // a string at the very end of a blob is ended too
   }
   return scan.abi();
 }
 
-bool has_word(std::string_view cmdline, std::string_view word) {
-  std::size_t at = 0;
-  while (at < cmdline.size()) {
-    const std::size_t end = std::min(cmdline.find(' ', at), cmdline.size());
-    if (cmdline.substr(at, end - at) == word) return true;
-    at = end + 1;
+/// "kho" of "kho-v4".
+std::string_view family(std::string_view abi) { return abi.substr(0, abi.find('-')); }
+
+bool has_family(const std::set<std::string>& abi, std::string_view name) {
+  return std::any_of(abi.begin(), abi.end(),
+                     [name](const std::string& one) { return family(one) == name; });
+}
+
+/// The ABIs of the image of that name, if it is the build that runs.
+std::set<std::string> abi_of_image(const std::string& path, const std::string& version,
+                                   Problems& problems) {
+  const auto opened = open_kernel(path);
+  if (!opened) {
+    if (opened.error().sys_errno != ENOENT) problems.add(opened.error().message);
+    return {};
   }
-  return false;
+  const auto inspected = inspect_kernel(opened->kernel.get(), path);
+  if (!inspected) {
+    problems.add(inspected.error().message);
+    return {};
+  }
+  if (inspected->banner != version) {
+    problems.add(path + " is another build than the one that runs");
+    return {};
+  }
+  return inspected->image.abi;
 }
 
 }  // namespace
@@ -119,23 +154,28 @@ Result<RunningKernel> running_kernel(const std::string& root) {
   const auto cmdline = one_line(root + "/proc/cmdline");
   if (!cmdline) return fail(cmdline.error());
 
+  const auto version = one_line(root + "/proc/version");
+  if (!version) return fail(version.error());
+
   RunningKernel result;
   result.release = *release;
   result.cmdline = *cmdline;
   result.luo_available = exists(root + "/dev/liveupdate");
-  result.kho_enabled = exists(root + "/sys/kernel/debug/kho") ||
-                       (result.luo_available && has_word(*cmdline, "kho=on"));
-
+  Problems problems;
+  result.abi = abi_of_live_trees(root, problems);
   for (const std::string& path :
        {root + "/boot/vmlinuz-" + *release, root + "/lib/modules/" + *release + "/vmlinuz"}) {
-    const auto image = inspect_kernel(path);
-    // An image of that name may be another build: believed only if it says the same release.
-    if (image && image->release == *release && !image->abi.empty()) {
-      result.abi = image->abi;
-      return result;
-    }
+    const auto said = abi_of_image(path, *version, problems);
+    const auto live = result.abi;
+    std::copy_if(said.begin(), said.end(), std::inserter(result.abi, result.abi.end()),
+                 [&live](const std::string& one) { return !has_family(live, family(one)); });
+    if (!said.empty()) break;
   }
-  result.abi = abi_of_live_trees(root);
+  result.abi_problem = problems.text();
+  // LUO is off without KHO, and then has no device (liveupdate_early_init()). The command line
+  // alone proves nothing: a kernel without KHO ignores it.
+  result.kho_enabled = exists(root + "/sys/kernel/debug/kho") || result.luo_available ||
+                       (is_on(*cmdline, "kho") && has_family(result.abi, "kho"));
   return result;
 }
 

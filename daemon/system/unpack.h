@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Unpacks one compressed stream, with whatever kernels are compressed with.
+// Unpacks one stream in any of the compressions that kernels and modules use.
 #pragma once
 
 #include <cstdint>

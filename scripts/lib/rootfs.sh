@@ -4,7 +4,7 @@
 # image made of it with our build, the kernels and the guest's own files.
 
 # What a guest needs beyond minbase: systemd as PID 1, a bus, polkit, and the libraries that our
-# binaries link (spdlog and fmt are header-only in our build).
+# binaries link.
 ROOTFS_PACKAGES=(systemd systemd-sysv dbus udev kmod polkitd libarchive13t64 zlib1g)
 # SUITE-vmm is SUITE with a QEMU, for the guests of handover-vmm. It is a root file system of its own:
 # the firmware and libraries that QEMU brings would make every other machine's image twice as large.
@@ -62,7 +62,7 @@ rootfs_build() {
 # Runs as root (sudo bash): unpacks, adds, and writes an ext4 image. $1 is the work directory.
 rootfs_image_steps() {
     set -euo pipefail
-    local work=$1 tar=$2 image=$3 overlay=$4 owner=$5 kernel release unit
+    local work=$1 tar=$2 image=$3 overlay=$4 owner=$5 kernel release unit libraries
     shift 5
     rm -rf "$work"
     mkdir -p "$work"
@@ -90,6 +90,11 @@ rootfs_image_steps() {
             chroot "$work" systemctl preset "${unit##*/}"
         fi
     done
+    # The same for the journal's catalog. By the image's own program, and not in a chroot: it opens its
+    # files by /proc, which the image does not have and a container may not mount.
+    libraries=$(dirname "$work"/usr/lib/*/libc.so.6)
+    "$libraries"/ld-linux-x86-64.so.2 --library-path "$libraries:$libraries/systemd" \
+        "$work/usr/bin/journalctl" --root="$work" --update-catalog
     # Modules that the test kernels do not have: each unit costs some processes at every boot.
     for unit in modprobe@{configfs,drm,efi_pstore,fuse}.service; do
         ln -s /dev/null "$work/etc/systemd/system/$unit"

@@ -17,7 +17,7 @@
 #include <iostream>
 #include <string>
 
-#include "backend/backend.h"
+#include "backend/luo.h"
 #include "system/collapse.h"
 #include "system/kexec.h"
 
@@ -61,7 +61,7 @@ UniqueFd small_pages(const char* name, std::size_t size) {
 }
 
 int preserve(std::size_t size) {
-  auto luo = must(backend::make_luo(backend::Paths{}));
+  backend::Luo luo(backend::open_luo_device("/dev/liveupdate"));
   const auto plain = small_pages("plain", size);
   const auto collapsed = small_pages("collapsed", size);
   const std::atomic<bool> cancel{false};
@@ -70,21 +70,26 @@ int preserve(std::size_t size) {
         collapsed.get(), [](std::uint64_t) {}, cancel);
   });
   std::cout << "bytes-huge collapsed " << pages.bytes_huge << std::endl;
-  auto first = must(luo->create("bench-plain"));
-  auto second = must(luo->create("bench-collapsed"));
+  auto first = must(luo.create("bench-plain", Keeper::luo, {}));
+  auto second = must(luo.create("bench-collapsed", Keeper::luo, {}));
   timed("preserve", "plain", [&] { return first->preserve(1, plain.get()); });
   timed("preserve", "collapsed", [&] { return second->preserve(1, collapsed.get()); });
   std::cout << "end" << std::endl;
   sleep(1);  // until the harness has read all of it
+  sync();
   std::cerr << system::kexec_now().message << '\n';
   return 1;
 }
 
 int retrieve() {
-  auto luo = must(backend::make_luo(backend::Paths{}));
+  backend::Luo luo(backend::open_luo_device("/dev/liveupdate"));
   for (const char* kind : {"plain", "collapsed"}) {
-    auto session = must(luo->retrieve(std::string("bench-") + kind));
-    const auto fd = timed("retrieve", kind, [&] { return session->retrieve(1); });
+    backend::Adopted adopted;
+    adopted.name = std::string("bench-") + kind;
+    adopted.incoming = true;
+    const auto session = must(luo.adopt(adopted)).session;
+    const auto retrieved = timed("retrieve", kind, [&] { return session->retrieve(1); });
+    const UniqueFd& fd = retrieved.fd;
     must(session->finish());
     const auto size = static_cast<std::size_t>(lseek(fd.get(), 0, SEEK_END));
     const auto* memory =

@@ -3,14 +3,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <filesystem>
 #include <string>
-#include <system_error>
 
 #include "host.h"
 #include "memory.h"
 #include "policy_kit.h"
+#include "process.h"
 
 namespace handover::test {
 namespace {
@@ -20,13 +18,7 @@ constexpr int somebody_uid = 1;  // daemon
 constexpr int another_uid = 2;   // bin
 
 /// How many descriptors of memory_with() the process has open.
-std::size_t memory_held_by(pid_t pid) {
-  const std::filesystem::directory_iterator open("/proc/" + std::to_string(pid) + "/fd");
-  return static_cast<std::size_t>(std::count_if(begin(open), end(open), [](const auto& entry) {
-    std::error_code gone;
-    return std::filesystem::read_symlink(entry, gone).native().starts_with("/memfd:handover-test");
-  }));
-}
+std::size_t memory_held_by(pid_t pid) { return open_descriptors(pid, "/memfd:handover-test"); }
 
 /// The test plays three users, which only root can; the daemon's own uid is allowed everything.
 class Access : public testing::Test {
@@ -100,6 +92,29 @@ TEST_F(Access, PolkitDecides) {
   }
   EXPECT_EQ(host.list_sessions().size(), 1U);
   EXPECT_EQ(host.state(), "normal");
+  // Whoever names what is booted, names what runs as root.
+  polkit.set(Behaviour::deny);
+  const std::vector<std::pair<std::string, std::string>> named = {
+      {"kernel", "/boot/mine"}, {"initrd", ""}, {"cmdline", "init=/home/me/sh"}};
+  for (const auto* member : {"Update", "Prepare"}) {
+    for (const auto& [option, value] : named) {
+      EXPECT_EQ(somebody
+                    ->call(manager_path, manager_interface, member,
+                           with("a{sv}", 1, option.c_str(), "s", value.c_str()))
+                    .error,
+                error_name("AccessDenied"));
+      EXPECT_EQ(polkit.questions().back().action, "org.handover1.update-custom");
+      EXPECT_EQ(polkit.questions().back().details,
+                (std::map<std::string, std::string>{{option, value}}));
+    }
+    EXPECT_EQ(somebody
+                  ->call(manager_path, manager_interface, member,
+                         with("a{sv}", 1, "mode", "s", "immediate"))
+                  .error,
+              error_name("AccessDenied"));
+    EXPECT_EQ(polkit.questions().back().action, "org.handover1.update");
+    EXPECT_TRUE(polkit.questions().back().details.empty());
+  }
   // Root is not asked for.
   const auto before = polkit.questions().size();
   ASSERT_TRUE(host.create_session("of-root").ok());
@@ -133,21 +148,65 @@ TEST_F(Access, WhilePolkitThinksOthersAreServed) {
 TEST_F(Access, WhoAsksAndLeavesIsForgotten) {
   PolicyKit polkit(host.loop(), host.bus_address());
   polkit.set(PolicyKit::Behaviour::hold);
-  // A call holds the descriptors that came with it, wanted or not.
-  const auto memory = memory_with(1, 10);
-  const auto before = memory_held_by(host.manager().pid());
-  somebody->send(manager_path, manager_interface, "CreateSession",
-                 with("sa{sv}", "gone", 1, "backend", "h", memory.get()), [](auto) {});
+  somebody->send(manager_path, manager_interface, "CreateSession", with("sa{sv}", "gone", 0),
+                 [](auto) {});
   ASSERT_TRUE(host.run_until([&] { return polkit.held() == 1; }));
-  EXPECT_EQ(memory_held_by(host.manager().pid()), before + 1);
-  const auto gone = somebody->unique_name();
   somebody.reset();
-  ASSERT_TRUE(host.run_until([&] { return !on_bus(*another, gone); }));
+  ASSERT_TRUE(host.run_until([&] { return !polkit.cancelled().empty(); }));
+  EXPECT_EQ(polkit.cancelled()[0], polkit.questions()[0].id);
   polkit.let_go(PolicyKit::Behaviour::allow);
   polkit.set(PolicyKit::Behaviour::allow);
   EXPECT_TRUE(create(*another, "here").ok());
+  const auto sessions = host.list_sessions();
+  ASSERT_EQ(sessions.size(), 1U);
+  EXPECT_EQ(sessions[0].name, "here");
+}
+
+/// A call that waits for polkit holds little, and none of the caller's descriptors.
+TEST_F(Access, WhatIsTooLongOrUnknownIsRefusedBeforePolkitIsAsked) {
+  PolicyKit polkit(host.loop(), host.bus_address());
+  polkit.set(PolicyKit::Behaviour::hold);
+  const std::string large(std::size_t{20} << 20U, 'x');
+  const std::string path = "/" + std::string(300, 'x');
+  const auto memory = memory_with(1, 10);
+  // From a sender that the daemon knows: of others it holds no more than what fits.
+  EXPECT_EQ(create(*somebody, large.c_str()).error, error_name("InvalidArgument"));
+  EXPECT_EQ(create(*somebody, "").error, error_name("InvalidName"));
+  const auto expect_refused = [&](const char* member, const Connection::Append& append,
+                                  const char* name) {
+    const auto answer = somebody->call(manager_path, manager_interface, member, append);
+    EXPECT_EQ(answer.error, error_name(name)) << member << ": " << answer.message;
+    EXPECT_LT(answer.message.size(), 500U);
+  };
+  expect_refused("CreateSession", with("sa{sv}", large.c_str(), 0), "InvalidName");
+  expect_refused("CreateSession", with("sa{sv}", "a", 1, "client", "s", large.c_str()),
+                 "InvalidArgument");
+  expect_refused("CreateSession", with("sa{sv}", "a", 1, large.c_str(), "s", "b"),
+                 "InvalidArgument");
+  expect_refused("CreateSession", with("sa{sv}", "a", 1, "backend", "h", memory.get()),
+                 "InvalidArgument");
+  expect_refused("RegisterClient", with("soasa{sv}", "a", path.c_str(), 0, 0), "InvalidArgument");
+  expect_refused("RegisterClient",
+                 with("soasa{sv}", "a", "/", 0, 1, "freeze-timeout-usec", "t", UINT64_MAX),
+                 "InvalidArgument");
+  expect_refused("Update", with("a{sv}", 1, "kernel", "s", large.c_str()), "InvalidArgument");
+  expect_refused("Update", with("a{sv}", 1, "cmdline", "s", "quiet\nkho=off"), "InvalidArgument");
+  expect_refused(
+      "RegisterClient",
+      [](sd_bus_message* message) {
+        must(sd_bus_message_append(message, "so", "a", "/"), "name");
+        must(sd_bus_message_open_container(message, 'a', "s"), "needs");
+        for (int i = 0; i < 65; ++i) {
+          must(sd_bus_message_append(message, "s", ("n" + std::to_string(i)).c_str()), "a need");
+        }
+        must(sd_bus_message_close_container(message), "needs");
+        return sd_bus_message_append(message, "a{sv}", 0);
+      },
+      "InvalidArgument");
+  EXPECT_TRUE(polkit.questions().empty());
+  EXPECT_EQ(memory_held_by(host.manager().pid()), 0U);
+  EXPECT_TRUE(host.list_clients().empty());
   EXPECT_EQ(host.state(), "normal");
-  EXPECT_EQ(memory_held_by(host.manager().pid()), before);
 }
 
 TEST_F(Access, ASessionBelongsToItsMaker) {
@@ -244,70 +303,6 @@ TEST_F(Access, LimitsAreEachUsersOwn) {
   EXPECT_TRUE(create(first, "d").ok());
   EXPECT_TRUE(preserve(first, "d", 1, most.get()).ok());
   EXPECT_EQ(limited.list_sessions().size(), 3U);
-}
-
-/// The same for whoever runs the test.
-TEST(Limits, OfSessionsAndDescriptors) {
-  Host host{{{"max_sessions_per_user", 2}, {"max_descriptors_per_user", 3}}};
-  host.boot();
-  ASSERT_TRUE(host.create_session("a").ok());
-  ASSERT_TRUE(host.create_session("b").ok());
-  const auto refused = host.create_session("c");
-  EXPECT_EQ(refused.error, error_name("LimitExceeded"));
-  EXPECT_NE(refused.message.find("max_sessions_per_user"), std::string::npos) << refused.message;
-  std::vector<UniqueFd> memory;
-  for (std::uint64_t i = 0; i < 4; ++i) memory.push_back(memory_with(i, 10));
-  for (std::uint64_t i = 0; i < 3; ++i) {
-    ASSERT_TRUE(host.preserve(i == 0 ? "a" : "b", i, memory[i].get()).ok());
-  }
-  EXPECT_EQ(host.preserve("a", 3, memory[3].get()).error, error_name("LimitExceeded"));
-  EXPECT_TRUE(
-      host.admin().call(session_path("b"), session_interface, "Unpreserve", with("t", 1UL)).ok());
-  EXPECT_TRUE(host.preserve("a", 3, memory[3].get()).ok());
-  EXPECT_TRUE(host.end_session("b", "Discard").ok());
-  EXPECT_TRUE(host.create_session("c").ok());
-}
-
-/// systemd drops what does not fit, and a crash would lose it.
-TEST(Limits, OfSystemdsStore) {
-  Host host;
-  host.manager().limit_store(4);
-  host.boot();
-  ASSERT_TRUE(host.create_session("a").ok());
-  const auto memory = memory_with(1, 10);
-  std::uint64_t token = 0;
-  while (host.preserve("a", token, memory_with(token, 10).get()).ok() && token < 9) ++token;
-  EXPECT_LT(token, 5U);
-  EXPECT_GT(token, 0U);
-  const auto refused = host.preserve("a", token, memory.get());
-  EXPECT_EQ(refused.error, error_name("LimitExceeded"));
-  EXPECT_NE(refused.message.find("FileDescriptorStoreMax="), std::string::npos) << refused.message;
-  EXPECT_EQ(host.create_session("b").error, error_name("LimitExceeded"));
-  EXPECT_LE(host.manager().stored_names().size(), 4U);
-  EXPECT_EQ(host.list_sessions()[0].descriptors, token);
-  ASSERT_TRUE(host.end_session("a", "Discard").ok());
-  EXPECT_TRUE(host.create_session("b").ok());
-}
-
-/// A limit is for what is new: a daemon that starts under a lower one gives up nothing it kept.
-TEST(Limits, OfSystemdsStoreLoweredMeanwhile) {
-  Host host;
-  host.manager().limit_store(8);
-  host.boot();
-  ASSERT_TRUE(host.create_session("a").ok());
-  std::vector<UniqueFd> memory;
-  for (std::uint64_t i = 0; i < 3; ++i) {
-    memory.push_back(memory_with(i, 10));
-    ASSERT_TRUE(host.preserve("a", i, memory[i].get()).ok());
-  }
-  const auto stored = host.manager().stored_names();
-  host.manager().limit_store(2);
-  ASSERT_TRUE(host.kill_daemon());
-  ASSERT_EQ(host.list_sessions().size(), 1U);
-  EXPECT_EQ(host.list_sessions()[0].descriptors, 3U);
-  EXPECT_EQ(host.manager().stored_names(), stored);
-  EXPECT_EQ(host.create_session("b").error, error_name("LimitExceeded"));
-  EXPECT_TRUE(host.end_session("a", "Discard").ok());
 }
 
 }  // namespace

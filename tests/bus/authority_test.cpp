@@ -1,125 +1,171 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What the daemon keeps of a call while polkit thinks, whatever becomes of the call.
+// What the daemon keeps of a call while polkit thinks, how much of that there can be, and whatever
+// becomes of the caller.
 #include "bus/authority.h"
 
 #include <gtest/gtest.h>
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
-#include "bus/link.h"
 #include "daemon_side.h"
 #include "policy_kit.h"
 
 namespace handover::test {
 namespace {
 
-constexpr int caller_uid = 1;  // daemon
+constexpr int some_uid = 1;   // daemon
+constexpr int other_uid = 2;  // bin
 
 /// Serves one method that polkit is asked about, as the daemon's objects do.
 class AuthorityTest : public testing::Test {
  protected:
+  struct Caller {
+    Caller(AuthorityTest& owner, int as)
+        : test(owner),
+          uid(as),
+          connection(owner.side.outer(), {owner.side.address().text, false, as}) {
+      test.uid_of[connection.unique_name()] = static_cast<std::uint32_t>(uid);
+    }
+    /// The answer comes into `answers`.
+    void ask() {
+      connection.send("/asked", manager_interface, "Ask", {},
+                      [this](const Answer& got) { answers.push_back(got.error); });
+    }
+    AuthorityTest& test;
+    int uid;
+    Connection connection;
+    std::vector<std::string> answers;
+  };
+
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "only root can connect as another user";
     static const std::array<sd_bus_vtable, 3> vtable = {
         {SD_BUS_VTABLE_START(0), SD_BUS_METHOD("Ask", "", "", on_ask, SD_BUS_VTABLE_UNPRIVILEGED),
          SD_BUS_VTABLE_END}};
-    link.bus = side.connect();
-    ASSERT_TRUE(authority.attach(link));
     sd_bus_slot* slot = nullptr;
-    must(sd_bus_add_fallback_vtable(link.bus.get(), &slot, "/asked", "org.handover1.Manager",
-                                    vtable.data(), find, this),
+    must(sd_bus_add_object_vtable(served.get(), &slot, "/asked", manager_interface, vtable.data(),
+                                  this),
          "an object");
-    link.slots.emplace_back(slot);
-    must(sd_bus_request_name(link.bus.get(), bus_name, 0), "a name");
+    object.reset(slot);
+    must(sd_bus_request_name(served.get(), bus_name, 0), "a name");
+    authority.ask_by(asking.get());
     polkit = std::make_unique<PolicyKit>(side.outer(), side.address());
     polkit->set(PolicyKit::Behaviour::hold);
-    call_as_another();
   }
 
-  /// The caller so far leaves the bus.
-  void call_as_another() {
-    caller =
-        std::make_unique<Connection>(side.outer(), Address{side.address().text, false, caller_uid});
+  [[nodiscard]] bool held(std::size_t questions) {
+    return side.run_until([&] { return polkit->held() == questions; });
+  }
+  [[nodiscard]] bool answered(const Caller& caller, std::size_t times) {
+    return side.run_until([&] { return caller.answers.size() == times; });
   }
 
-  /// Calls, and returns when polkit has been asked.
-  void ask() {
-    caller->send("/asked/object", manager_interface, "Ask", {},
-                 [this](const Answer& got) { answers.push_back(got.error); });
-    ASSERT_TRUE(side.run_until([&] { return polkit->held() == 1; }));
-    ASSERT_EQ(authority.open_questions(), 1U);
-  }
-  [[nodiscard]] bool forgets() {
-    return side.run_until([&] { return authority.open_questions() == 0; });
-  }
-
-  static int find(sd_bus*, const char*, const char*, void* userdata, void** found, sd_bus_error*) {
-    *found = userdata;
-    return static_cast<AuthorityTest*>(userdata)->there ? 1 : 0;
-  }
-  static int on_ask(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+  static int on_ask(sd_bus_message* message, void* userdata, sd_bus_error*) {
     auto& self = *static_cast<AuthorityTest*>(userdata);
-    const auto who = bus::caller_of(self.link, message);
-    if (!who) return bus::reply_error(error, who.error());
-    const auto verdict = self.authority.check(self.link, message, *who, "org.handover1.update");
-    if (!verdict) return bus::reply_error(error, verdict.error());
-    if (*verdict == bus::Authority::Verdict::pending) return 1;
-    ++self.done;
-    return sd_bus_reply_method_return(message, "");
+    engine::Caller caller;
+    caller.connection = sd_bus_message_get_sender(message);
+    caller.owner.uid = self.uid_of.at(caller.connection);
+    const auto call = std::make_shared<bus::HeldCall>(message, caller, bus::Quota::Share());
+    self.authority.check(call, "org.handover1.update", {{"kernel", "/boot/k"}}, [&self, call] {
+      ++self.done;
+      call->answer("");
+    });
+    return 1;
   }
 
+  static constexpr bus::Quota::Limits few{2, 3, 0};
   DaemonSide side;
-  bus::Authority authority;
-  bus::Link link{side.loop()};
-  bool there = true;
+  bus::BusPtr served = side.connect();
+  bus::BusPtr asking = side.connect();
+  bus::SlotPtr object;
+  bus::Authority authority{few};
+  std::map<std::string, std::uint32_t> uid_of;
   int done = 0;
-  std::vector<std::string> answers;
   std::unique_ptr<PolicyKit> polkit;
-  std::unique_ptr<Connection> caller;
 };
 
-TEST_F(AuthorityTest, KeepsNothingOfACallThatWasHandled) {
+TEST_F(AuthorityTest, KeepsNothingOfACallThatWasAnswered) {
+  Caller caller(*this, some_uid);
   for (const auto behaviour : {PolicyKit::Behaviour::allow, PolicyKit::Behaviour::deny}) {
-    ask();
+    caller.ask();
+    ASSERT_TRUE(held(1));
+    EXPECT_EQ(authority.open_questions(), 1U);
     polkit->let_go(behaviour);
-    EXPECT_TRUE(forgets());
+    EXPECT_TRUE(side.run_until([&] { return authority.open_questions() == 0; }));
   }
-  ASSERT_TRUE(side.run_until([&] { return answers.size() == 2; }));
-  EXPECT_EQ(answers, (std::vector<std::string>{"", error_name("AccessDenied")}));
+  ASSERT_TRUE(answered(caller, 2));
+  EXPECT_EQ(caller.answers, (std::vector<std::string>{"", error_name("AccessDenied")}));
+  EXPECT_EQ(done, 1);
+  EXPECT_EQ(polkit->questions()[0].details,
+            (std::map<std::string, std::string>{{"kernel", "/boot/k"}}));
+}
+
+/// polkit is told, too: its agent shows a dialogue to nobody's use.
+TEST_F(AuthorityTest, KeepsNothingOfACallerWhoLeft) {
+  auto caller = std::make_unique<Caller>(*this, some_uid);
+  Caller stays(*this, some_uid);
+  caller->ask();
+  ASSERT_TRUE(held(1));
+  stays.ask();
+  ASSERT_TRUE(held(2));
+  const auto gone = caller->connection.unique_name();
+  caller.reset();
+  authority.gone(gone);
+  EXPECT_EQ(authority.open_questions(), 1U);
+  ASSERT_TRUE(side.run_until([&] { return !polkit->cancelled().empty(); }));
+  EXPECT_EQ(polkit->cancelled(), std::vector<std::string>{polkit->questions()[0].id});
+  polkit->let_go(PolicyKit::Behaviour::allow);
+  ASSERT_TRUE(answered(stays, 1));
   EXPECT_EQ(done, 1);
 }
 
-TEST_F(AuthorityTest, KeepsNothingOfACallerWhoLeft) {
-  for (int i = 0; i < 3; ++i) {
-    ask();
-    const auto gone = caller->unique_name();
-    call_as_another();
-    ASSERT_TRUE(side.run_until([&] { return !on_bus(*caller, gone); }));
-    polkit->let_go(PolicyKit::Behaviour::allow);
-    EXPECT_TRUE(forgets());
-  }
-  EXPECT_EQ(done, 0);
-}
+TEST_F(AuthorityTest, AsksAtOnceOnlySoMuchForEachUserAndForAll) {
+  Caller first(*this, some_uid);
+  Caller second(*this, some_uid);
+  Caller other(*this, other_uid);
+  first.ask();
+  second.ask();
+  ASSERT_TRUE(held(2));
+  // Another connection of the same user's gets no more.
+  first.ask();
+  ASSERT_TRUE(answered(first, 1));
+  EXPECT_EQ(first.answers[0], error_name("Busy"));
+  other.ask();
+  ASSERT_TRUE(held(3));
+  other.ask();
+  ASSERT_TRUE(answered(other, 1));
+  EXPECT_EQ(other.answers[0], error_name("Busy"));
+  EXPECT_EQ(authority.refused(), 2U);
 
-/// A job is over while polkit thinks whether it may be cancelled: no handler sees the call again.
-TEST_F(AuthorityTest, KeepsNothingOfACallToWhatIsGone) {
-  ask();
-  there = false;
+  // What is answered makes room.
   polkit->let_go(PolicyKit::Behaviour::allow);
-  EXPECT_TRUE(forgets());
-  ASSERT_TRUE(side.run_until([&] { return !answers.empty(); }));
-  EXPECT_EQ(answers, (std::vector<std::string>{SD_BUS_ERROR_UNKNOWN_OBJECT}));
-  EXPECT_EQ(done, 0);
+  EXPECT_TRUE(answered(first, 2) && answered(second, 1) && answered(other, 2));
+  polkit->set(PolicyKit::Behaviour::allow);
+  second.ask();
+  EXPECT_TRUE(answered(second, 2));
+  EXPECT_EQ(done, 4);
+  EXPECT_EQ(std::count(second.answers.begin(), second.answers.end(), ""), 2);
 }
 
-TEST_F(AuthorityTest, KeepsNothingOfAnEarlierConnection) {
-  ask();
-  bus::Link next{side.loop()};
-  next.bus = side.connect();
-  ASSERT_TRUE(authority.attach(next));
+/// Its connection to the bus may be made again in a moment: that is no refusal.
+TEST_F(AuthorityTest, IsBusyWhilePolkitCannotBeAsked) {
+  Caller caller(*this, some_uid);
+  authority.ask_by(nullptr);
+  caller.ask();
+  ASSERT_TRUE(answered(caller, 1));
+  EXPECT_EQ(caller.answers[0], error_name("Busy"));
   EXPECT_EQ(authority.open_questions(), 0U);
+}
+
+TEST_F(AuthorityTest, DeniesWithoutPolkit) {
+  polkit.reset();
+  Caller caller(*this, some_uid);
+  caller.ask();
+  ASSERT_TRUE(answered(caller, 1));
+  EXPECT_EQ(caller.answers[0], error_name("AccessDenied"));
 }
 
 }  // namespace

@@ -118,10 +118,22 @@ Answer Connection::call(const std::string& path, const std::string& interface,
   return std::move(**answer);
 }
 
+Answer Connection::ask(const std::string& path, const std::string& interface,
+                       const std::string& member, const Append& append) {
+  constexpr std::chrono::milliseconds pause{20};
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    auto answer = call(path, interface, member, append);
+    const bool full = answer.error == "org.freedesktop.DBus.Error.LimitsExceeded";
+    if (!full || std::chrono::steady_clock::now() >= deadline) return answer;
+    (void)loop_.run_until([] { return false; }, pause);
+  }
+}
+
 Answer Connection::get_property(const std::string& path, const std::string& interface,
                                 const std::string& property, const char* type) {
-  auto answer = call(path, "org.freedesktop.DBus.Properties", "Get",
-                     with("ss", interface.c_str(), property.c_str()));
+  auto answer = ask(path, "org.freedesktop.DBus.Properties", "Get",
+                    with("ss", interface.c_str(), property.c_str()));
   if (answer.ok()) {
     must(sd_bus_message_enter_container(answer.reply.get(), 'v', type), "a property's type");
   }

@@ -74,6 +74,9 @@ class Connection {
   /// Runs the loop until the answer is there; the error "no answer" if none comes.
   Answer call(const std::string& path, const std::string& interface, const std::string& member,
               const Append& append = {});
+  /// The same for what changes nothing: again while the bus has no room for it.
+  Answer ask(const std::string& path, const std::string& interface, const std::string& member,
+             const Append& append = {});
   Answer get_property(const std::string& path, const std::string& interface,
                       const std::string& property, const char* type);
 

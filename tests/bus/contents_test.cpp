@@ -28,10 +28,7 @@ TEST(Contents, SurviveThreeUpdatesInARow) {
   const auto sessions = host.list_sessions();
   ASSERT_EQ(sessions.size(), 6U);
   for (std::uint64_t n = 1; n <= 3; ++n) {
-    const auto updated = host.update();
-    ASSERT_TRUE(updated.ok()) << updated.message;
-    const auto finished = host.finished();
-    EXPECT_EQ(finished.outcome, "done") << finished.reason;
+    host.update_ends("done");
     EXPECT_EQ(host.generation(), n);
     for (const auto& client : host.clients()) {
       ASSERT_TRUE(client->started());
@@ -75,11 +72,7 @@ class Script : public testing::Test {
     ASSERT_TRUE(preserved.ok()) << preserved.message;
   }
 
-  void update() {
-    const auto updated = host->update();
-    ASSERT_TRUE(updated.ok()) << updated.message;
-    EXPECT_EQ(host->finished().outcome, "done");
-  }
+  void update() { host->update_ends("done"); }
 
   UniqueFd memory = memory_with(7, bytes);
   std::unique_ptr<Host> host;
@@ -276,9 +269,7 @@ TEST_F(Late, ClientIsRestoredLate) {
 TEST_F(Late, ClientThatNeverComesIsGivenUp) {
   boot({{"claim_timeout", short_claim}});
   base->stay_away();
-  ASSERT_TRUE(host->update().ok());
-  const auto finished = host->finished();
-  EXPECT_EQ(finished.outcome, "done-with-losses");
+  const auto finished = host->update_ends("done-with-losses");
   EXPECT_EQ(finished.generation, "1");
   EXPECT_NE(finished.reason.find("'base'"), std::string::npos) << finished.reason;
   EXPECT_EQ(top->memory()[0].retrieved, 1U);
@@ -299,8 +290,7 @@ TEST_F(Late, ClientThatNeverComesIsGivenUp) {
   ASSERT_TRUE(host->run_until([&] { return base->states().size() == 2; }));
   EXPECT_EQ(base->states().back(), "new");
   ASSERT_TRUE(base->started());
-  ASSERT_TRUE(host->update().ok());
-  EXPECT_EQ(host->finished().outcome, "done");
+  host->update_ends("done");
 }
 
 /// The record of what was lost outlives the daemon that found out.
@@ -335,8 +325,7 @@ TEST_F(Late, SessionOfAnUnregisteredClientIsFreed) {
                   .call(manager_path, manager_interface, "UnregisterClient", with("s", "other"))
                   .ok());
   EXPECT_EQ(host->list_sessions().size(), 3U);  // its session stays
-  ASSERT_TRUE(host->update().ok());
-  EXPECT_EQ(host->finished().outcome, "done");
+  host->update_ends("done");
   const auto lost = host->observer().next("StateLost");
   ASSERT_TRUE(lost);
   EXPECT_EQ(lost->arguments.at(0), "other");
@@ -354,8 +343,7 @@ TEST_F(Late, ClientsRestartedAnytimeKeepTheirSessions) {
   base->come_back();
   ASSERT_TRUE(base->started());
   EXPECT_EQ(host->list_sessions(), before);
-  ASSERT_TRUE(host->update().ok());
-  EXPECT_EQ(host->finished().outcome, "done");
+  host->update_ends("done");
   EXPECT_EQ(base->memory()[0].retrieved, 1U);
   host->expect_calm();
 }

@@ -25,14 +25,16 @@ nlohmann::json CtlEnd::err_json() const { return nlohmann::json::parse(err, null
 
 CtlEnd run_ctl(Host& host, const std::vector<std::string>& arguments,
                const std::function<void()>& in_child,
-               const std::function<void(const ChildProcess&)>& meanwhile) {
+               const std::function<void(const ChildProcess&)>& meanwhile,
+               const std::string& bus_address) {
   const auto out = host.directory().write("ctl.out", "");
   const auto err = host.directory().write("ctl.err", "");
   ChildProcess::Setup setup;
   setup.argv = {HANDOVERCTL_PROGRAM};
   setup.argv.insert(setup.argv.end(), arguments.begin(), arguments.end());
-  setup.environment = {"HANDOVER_PRIVATE_SOCKET=" + host.directory().path("run/private"),
-                       "DBUS_SYSTEM_BUS_ADDRESS=" + host.bus().address()};
+  setup.environment = {
+      "HANDOVER_PRIVATE_SOCKET=" + host.directory().path("run/private"),
+      "DBUS_SYSTEM_BUS_ADDRESS=" + (bus_address.empty() ? host.bus().address() : bus_address)};
   setup.log = err;
   setup.in_child = [&] {
     open_as("/dev/null", O_RDONLY, STDIN_FILENO);

@@ -22,8 +22,10 @@ struct CtlEnd {
 
 /// Runs it to its end. `in_child` may open descriptors for it; standard input is empty unless
 /// it is opened there. `meanwhile` is called once, when it runs.
+/// `bus_address`: of another bus than the host's.
 CtlEnd run_ctl(Host& host, const std::vector<std::string>& arguments,
                const std::function<void()>& in_child = {},
-               const std::function<void(const ChildProcess&)>& meanwhile = {});
+               const std::function<void(const ChildProcess&)>& meanwhile = {},
+               const std::string& bus_address = "");
 
 }  // namespace handover::test

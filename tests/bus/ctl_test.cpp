@@ -8,11 +8,14 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <set>
 #include <sstream>
 
 #include "memory.h"
@@ -108,7 +111,6 @@ class Ctl : public testing::Test {
 
 TEST_F(Ctl, CommandLines) {
   const std::vector<std::vector<std::string>> wrong = {
-      {},
       {"bogus"},
       {"--nope"},
       {"status", "--nope"},
@@ -123,6 +125,10 @@ TEST_F(Ctl, CommandLines) {
       {"prepare", "--immediate", "--orderly"},
       {"history", "-n", "many"},
       {"history", "-n", "0"},
+      {"wait"},
+      {"wait", "--for", "bogus"},
+      {"client", "unregister"},
+      {"status", "--timeout", "0"},
   };
   for (const auto& arguments : wrong) expect_refused(arguments, usage, "InvalidArgument");
   EXPECT_NE(ctl({"session", "bogus"}).err.find("'bogus'"), std::string::npos);
@@ -192,6 +198,65 @@ TEST_F(Ctl, StatusIsNotCut) {
   EXPECT_NE(status.out.find("available:"), std::string::npos) << status.out;
 }
 
+TEST_F(Ctl, StatusShowsWhatTheDaemonCounts) {
+  EXPECT_EQ(ctl({"status"}).out.find("polkit"), std::string::npos);
+  Connection peer(host.loop(), host.private_address());
+  ASSERT_TRUE(peer.get_property(manager_path, manager_interface, "State", "s").ok());
+  const auto status = ctl({"status", "--verbose"});
+  EXPECT_EQ(status.code, 0) << status.err;
+  expect_columns(status.out);
+  EXPECT_NE(status.out.find("  1  connections to the private socket\n"), std::string::npos)
+      << status.out;
+  EXPECT_NE(status.out.find("questions to polkit"), std::string::npos) << status.out;
+  const auto json = ctl({"--json", "status"}).out_json();
+  EXPECT_EQ(json["statistics"]["connections"], 1) << json;
+  // It has words for each.
+  for (const auto& [name, number] : json["statistics"].items()) {
+    auto bare = name;
+    std::replace(bare.begin(), bare.end(), '-', ' ');
+    EXPECT_EQ(status.out.find("  " + bare + "\n"), std::string::npos) << status.out;
+  }
+}
+
+/// It subscribes, on either way to the daemon, and to each daemon anew.
+TEST_F(Ctl, MonitorSeesWhatHappensOften) {
+  auto& client = host.add({.name = "client"});
+  client.start();
+  ASSERT_TRUE(client.started());
+  host.observer().unsubscribe();
+  const auto watch = [&](const ChildProcess& monitor) {
+    const auto subscribed = [&] { return host.statistic("subscribers") == 1; };
+    ASSERT_TRUE(host.run_until(subscribed));
+    ASSERT_TRUE(host.end_session("here", "Discard").ok());
+    ASSERT_TRUE(host.create_session("here").ok());
+    ASSERT_TRUE(host.preserve("here", 7, memory.get()).ok());
+    ASSERT_TRUE(host.kill_daemon());
+    ASSERT_TRUE(host.run_until(subscribed));
+    ASSERT_TRUE(host.prepare().ok());
+    ASSERT_TRUE(host.run_until([&] { return host.state() == "prepared"; }));
+    ASSERT_TRUE(host.cancel().ok());
+    ASSERT_EQ(host.finished().outcome, "cancelled");
+    // It has seen all that was sent before the daemon answered this.
+    EXPECT_EQ(host.statistic("subscribers"), 1U);
+    monitor.signal(SIGTERM);
+  };
+  const auto end = run_ctl(host, {"--json", "monitor"}, {}, watch);
+  EXPECT_EQ(end.code, 0) << end.err;
+  std::set<std::string> events;
+  for (const auto& line : lines_of(end.out)) {
+    const auto event = nlohmann::json::parse(line);
+    events.insert(event["event"]);
+    if (event["event"] == "TokenAdded") {
+      EXPECT_EQ(event["session"], "here");
+      EXPECT_EQ(event["token"], 7);
+    }
+  }
+  for (const auto* event : {"TokenAdded", "ClientChanged", "JobChanged", "DaemonBack",
+                            "UpdateFinished", "ManagerChanged"}) {
+    EXPECT_TRUE(events.contains(event)) << event << "\n" << end.out;
+  }
+}
+
 TEST_F(Ctl, WithoutADaemonSaysWhatStartsIt) {
   host.shut_down();
   for (const auto* command : {"status", "update"}) {
@@ -200,6 +265,106 @@ TEST_F(Ctl, WithoutADaemonSaysWhatStartsIt) {
     EXPECT_NE(end.err.find("systemctl start handoverd"), std::string::npos) << end.err;
     EXPECT_EQ(std::count(end.err.begin(), end.err.end(), '\n'), 1) << end.err;
   }
+}
+
+TEST_F(Ctl, WithoutACommandShowsWhatThereIs) {
+  const auto end = ctl({});
+  EXPECT_EQ(end.code, 0) << end.err;
+  EXPECT_NE(end.out.find("State: normal"), std::string::npos) << end.out;
+  EXPECT_NE(end.out.find("SESSION"), std::string::npos) << end.out;
+  expect_columns(end.out);
+  EXPECT_EQ(ctl({"sessions", "--no-legend"}).out.find("SESSION"), std::string::npos);
+}
+
+/// A bus that takes connections and says nothing, as one whose daemon hangs.
+TEST_F(Ctl, GoesByThePrivateSocketWhereTheBusIsSilent) {
+  const auto path = host.directory().path("silent");
+  const UniqueFd silent(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(bind(silent.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(silent.get(), 8), 0);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto end = run_ctl(host, {"status"}, {}, {}, "unix:path=" + path);
+  EXPECT_EQ(end.code, 0) << end.err;
+  EXPECT_NE(end.out.find("normal"), std::string::npos);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+}
+
+TEST_F(Ctl, ADaemonThatHangsIsNamed) {
+  kill(host.manager().pid(), SIGSTOP);
+  const auto plain = ctl({"status", "--timeout", "3"});
+  const auto json = ctl({"status", "--timeout", "3", "--json"});
+  kill(host.manager().pid(), SIGCONT);
+  EXPECT_EQ(plain.code, unreachable);
+  const auto lines = lines_of(plain.err);
+  ASSERT_EQ(lines.size(), 2U) << plain.err;
+  EXPECT_NE(lines[0].find("does not answer yet"), std::string::npos) << lines[0];
+  EXPECT_NE(lines[1].find("systemctl status handoverd"), std::string::npos) << lines[1];
+  EXPECT_EQ(json.code, unreachable);
+  EXPECT_EQ(lines_of(json.err).size(), 1U) << json.err;
+  EXPECT_EQ(ctl({"status"}).code, 0);
+}
+
+TEST_F(Ctl, CancelEndsWhenEverybodyRuns) {
+  auto& client = host.add({.name = "slow"});
+  client.start();
+  ASSERT_TRUE(client.started());
+  client.on(Call::cancel, ScriptedClient::Behaviour::hold);
+  ASSERT_TRUE(host.prepare().ok());
+  ASSERT_TRUE(host.reaches("prepared"));
+  EXPECT_EQ(ctl({"cancel", "--no-block"}).code, 0);
+  ASSERT_TRUE(host.run_until([&] { return client.holds(); }));
+  EXPECT_EQ(host.state(), "cancelling");
+  client.let_go();
+  ASSERT_TRUE(host.reaches("normal"));
+
+  ASSERT_TRUE(host.prepare().ok());
+  ASSERT_TRUE(host.reaches("prepared"));
+  bool answered = false;
+  const auto waited = run_ctl(host, {"cancel"}, {}, [&](const ChildProcess& running) {
+    ASSERT_TRUE(host.run_until([&] { return client.holds(); }));
+    (void)host.loop().run_until([] { return false; }, std::chrono::milliseconds(400));
+    EXPECT_TRUE(running.running());
+    client.let_go();
+    answered = true;
+  });
+  EXPECT_TRUE(answered);
+  EXPECT_EQ(waited.code, 0) << waited.err;
+  EXPECT_EQ(host.state(), "normal");
+}
+
+TEST_F(Ctl, WaitsForStatesAndPhases) {
+  EXPECT_EQ(ctl({"wait", "--for", "normal"}).code, 0);
+  const auto late = ctl({"wait", "--for", "prepared", "--timeout", "1"});
+  EXPECT_EQ(late.code, update_failed) << late.err;
+  auto& client = host.add({.name = "db"});
+  client.start();
+  ASSERT_TRUE(client.started());
+  EXPECT_EQ(ctl({"wait", "--for", "db=idle"}).code, 0);
+  const auto prepared = run_ctl(host, {"wait", "--for", "db=prepared"}, {},
+                                [&](const ChildProcess&) { EXPECT_TRUE(host.prepare().ok()); });
+  EXPECT_EQ(prepared.code, 0) << prepared.err;
+  ASSERT_TRUE(host.reaches("prepared"));
+  EXPECT_EQ(ctl({"cancel"}).code, 0);
+}
+
+TEST_F(Ctl, AClientThatIsGoneIsShownAndForgotten) {
+  auto& client = host.add({.name = "db"});
+  client.keep("db", 1, 1, 1000);
+  client.start();
+  ASSERT_TRUE(client.started());
+  client.die();
+  EXPECT_EQ(ctl({"wait", "--for", "db=gone"}).code, 0);
+  const auto listed = ctl({"clients", "--json"}).out_json();
+  ASSERT_EQ(listed.size(), 1U);
+  EXPECT_EQ(listed[0]["phase"], "gone");
+  EXPECT_EQ(listed[0]["bus_name"], "");
+  EXPECT_EQ(ctl({"client", "unregister", "nobody"}).code, not_found);
+  EXPECT_EQ(ctl({"client", "unregister", "db"}).code, 0);
+  EXPECT_TRUE(host.list_clients().empty());
+  EXPECT_EQ(host.list_sessions().size(), 2U);
 }
 
 /// One line for people; for programs the document alone, with the reason in it.
@@ -318,7 +483,6 @@ class CtlRetrieve : public Ctl {
 
 TEST_F(CtlRetrieve, ChangesNoFileIfItIsRefused) {
   for (const auto* name : {"old", "new"}) {
-    expect_refused(retrieve_to(file(name)), failed, "NotIncoming");
     expect_refused({"session", "retrieve", "nowhere", "1", "--output", file(name)}, not_found,
                    "NoSuchSession");
     expect_files_unchanged();
@@ -329,6 +493,18 @@ TEST_F(CtlRetrieve, ChangesNoFileIfItIsRefused) {
                    "NoSuchToken");
     expect_files_unchanged();
   }
+}
+
+/// Its owner may have lost it; it stays preserved.
+TEST_F(CtlRetrieve, InTheSameKernelToo) {
+  const auto given = ctl(retrieve_to(file("new")));
+  EXPECT_EQ(given.code, 0) << given.err;
+  EXPECT_FALSE(text_of(file("new")).empty());
+  EXPECT_FALSE(retrieved());
+  update();
+  const auto again = ctl(retrieve_to(file("again")));
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(text_of(file("again")), text_of(file("new")));
 }
 
 TEST_F(CtlRetrieve, LooksAtTheFileFirst) {

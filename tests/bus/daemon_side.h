@@ -15,7 +15,8 @@ namespace handover::test {
 
 class DaemonSide {
  public:
-  DaemonSide() = default;
+  DaemonSide() : DaemonSide(PrivateBus::Limits()) {}
+  explicit DaemonSide(const PrivateBus::Limits& limits) : bus_(outer_, directory_, limits) {}
 
   /// Of the fixtures; the daemon's part hangs on loop().
   EventLoop& outer() { return outer_; }
@@ -32,7 +33,7 @@ class DaemonSide {
  private:
   EventLoop outer_;
   TemporaryDirectory directory_;
-  PrivateBus bus_{outer_, directory_};
+  PrivateBus bus_;
   system::Loop loop_;
 };
 

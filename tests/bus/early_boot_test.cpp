@@ -13,8 +13,7 @@ TEST(EarlyBoot, TheHistoryIsThereAsSoonAsItsFileIs) {
   Host host;
   const auto path = host.directory().path("state/history.json");
   host.boot();
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_EQ(host.finished().outcome, "done");
+  host.update_ends("done");
   const auto before = text_of(path);
   std::filesystem::remove(path);
   ASSERT_TRUE(host.kill_daemon());
@@ -22,8 +21,7 @@ TEST(EarlyBoot, TheHistoryIsThereAsSoonAsItsFileIs) {
 
   host.directory().write("state/history.json", before);
   EXPECT_EQ(host.history().size(), 1U);
-  ASSERT_TRUE(host.update().ok());
-  ASSERT_EQ(host.finished().outcome, "done");
+  host.update_ends("done");
   EXPECT_EQ(host.history().size(), 2U);
   EXPECT_EQ(nlohmann::json::parse(text_of(path)).size(), 2U);
 }

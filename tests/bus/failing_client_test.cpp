@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A client that refuses, never answers or dies, in each phase: the others run on, and the reason
-// names the culprit; if it is optional, the update goes on without it.
+// names the culprit. left_out_test.cpp has those that an update goes on without.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -77,10 +77,7 @@ TEST_P(FailingClient, Required) {
   three.middle->on(call, behaviour);
   const auto before = host.list_sessions();
 
-  const auto updated = host.update();
-  ASSERT_TRUE(updated.ok()) << updated.error << ": " << updated.message;
-  const auto finished = host.finished();
-  EXPECT_EQ(finished.outcome, "failed");
+  const auto finished = host.update_ends("failed");
   EXPECT_EQ(finished.generation, "0");
   EXPECT_NE(finished.reason.find("'middle'"), std::string::npos) << finished.reason;
   EXPECT_NE(finished.reason.find(reason), std::string::npos) << finished.reason;
@@ -118,32 +115,6 @@ TEST_P(FailingClient, Required) {
   host.expect_calm();
 }
 
-TEST_P(FailingClient, Optional) {
-  const auto [call, behaviour, reason] = GetParam();
-  Three three(false, limited(GetParam()));
-  auto& host = three.host;
-  three.middle->on(call, behaviour);
-  const auto updated = host.update();
-  ASSERT_TRUE(updated.ok()) << updated.error << ": " << updated.message;
-  // What it preserved has come back, and is given back when it comes.
-  ASSERT_TRUE(host.reaches("restoring"));
-  three.middle->on(call, Behaviour::answer);
-  if (behaviour == Behaviour::leave) three.middle->come_back();
-  const auto finished = host.finished();
-  EXPECT_EQ(finished.outcome, "done") << finished.reason;
-  EXPECT_EQ(finished.generation, "1");
-  for (const auto& client : host.clients()) {
-    ASSERT_TRUE(client->started());
-    EXPECT_EQ(client->memory()[0].retrieved, 1U) << client->name();
-  }
-  // Left out, it was told so at once.
-  if (behaviour != Behaviour::leave) {
-    const auto told = call == Call::freeze ? Call::thaw : Call::cancel;
-    EXPECT_EQ(host.journal().count("middle", told), 1U);
-  }
-  host.expect_calm();
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Phases, FailingClient,
     testing::Values(Case{Call::prepare, Behaviour::veto, "middle does not want to"},
@@ -166,9 +137,7 @@ TEST_P(FailingUndo, EndsInNormal) {
   // The last one to be called refuses, so that everybody has to be undone.
   auto& culprit = call == Call::thaw ? *three.base : *three.top;
   culprit.on(call == Call::thaw ? Call::freeze : Call::prepare, Behaviour::veto);
-  ASSERT_TRUE(host.update().ok());
-  const auto finished = host.finished();
-  EXPECT_EQ(finished.outcome, "failed");
+  const auto finished = host.update_ends("failed");
   EXPECT_NE(finished.reason.find(culprit.name() + " does not want to"), std::string::npos);
   if (call == Call::thaw) {
     EXPECT_NE(finished.reason.find(reason), std::string::npos) << finished.reason;
@@ -221,9 +190,7 @@ TEST_P(FailingRestore, OptionalIsGivenUp) {
   Three three(false, limited(GetParam()));
   auto& host = three.host;
   three.middle->on(Call::restore, GetParam().behaviour);
-  ASSERT_TRUE(host.update().ok());
-  const auto finished = host.finished();
-  EXPECT_EQ(finished.outcome, "done-with-losses");
+  const auto finished = host.update_ends("done-with-losses");
   EXPECT_NE(finished.reason.find("'middle'"), std::string::npos) << finished.reason;
   EXPECT_NE(finished.reason.find(GetParam().reason), std::string::npos) << finished.reason;
   EXPECT_EQ(host.observer().all("StateLost").size(), 2U);  // the client, and its token
@@ -365,8 +332,7 @@ TEST(ClientCalls, ALateAnswerMeansNothing) {
   Three three(true, Call::prepare);
   auto& host = three.host;
   three.middle->on(Call::prepare, Behaviour::hold);
-  ASSERT_TRUE(host.update().ok());
-  EXPECT_EQ(host.finished().outcome, "failed");
+  host.update_ends("failed");
   three.middle->let_go();
   host.loop().run_pending();
   EXPECT_EQ(host.state(), "normal");

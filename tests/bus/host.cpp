@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <stdexcept>
 #include <utility>
 
 namespace handover::test {
@@ -46,14 +47,21 @@ UniqueFd descriptor_of(const Answer& answer) {
   return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 3));  // the message owns the other
 }
 
-Host::Host(const nlohmann::json& config)
+Host::Host(const nlohmann::json& config, const char* only)
     : bus_(loop_, directory_),
       manager_(loop_, directory_, command(directory_, config),
                {"DBUS_SYSTEM_BUS_ADDRESS=" + bus_.address()}),
       admin_(std::make_unique<Connection>(loop_, bus_address())),
-      observer_(std::make_unique<Observer>(loop_, bus_address())) {}
+      only_(only),
+      observer_(watch()) {}
 
 Host::~Host() { shut_down(); }
+
+std::unique_ptr<Observer> Host::watch() {
+  using Subscription = Observer::Subscription;
+  if (only_ == nullptr) return std::make_unique<Observer>(loop_, bus_address());
+  return std::make_unique<Observer>(loop_, bus_address(), Subscription::no, only_);
+}
 
 SyscallGate& Host::gate() {
   if (!gate_) gate_ = std::make_unique<SyscallGate>(loop_, manager_);
@@ -62,7 +70,9 @@ SyscallGate& Host::gate() {
 
 void Host::boot() {
   manager_.start();
-  EXPECT_TRUE(run_until([&] { return serves() || !manager_.crashes().empty(); }));
+  if (run_until([&] { return serves() || !manager_.crashes().empty(); }) && serves()) return;
+  manager_.set_restarts(false);
+  throw std::runtime_error("the daemon does not start: " + manager_.log());
 }
 
 bool Host::serves() {
@@ -78,7 +88,7 @@ void Host::restart_bus() {
   observer_.reset();
   bus_.restart();
   admin_ = std::make_unique<Connection>(loop_, bus_address());
-  observer_ = std::make_unique<Observer>(loop_, bus_address());
+  observer_ = watch();
 }
 
 bool Host::kill_daemon() {
@@ -144,8 +154,27 @@ std::uint64_t Host::generation() {
   return generation;
 }
 
+std::map<std::string, std::uint64_t> Host::statistics() {
+  const auto answer = admin().get_property(manager_path, manager_interface, "Statistics", "a{sv}");
+  EXPECT_TRUE(answer.ok()) << answer.message;
+  std::map<std::string, std::uint64_t> found;
+  if (!answer.ok()) return found;
+  auto* reply = answer.reply.get();
+  read_properties(reply, [&](const char* key, const char* type) {
+    if (*type != 't') return must(sd_bus_message_skip(reply, type), key), void();
+    must(sd_bus_message_read(reply, type, &found[key]), key);
+  });
+  return found;
+}
+
+std::uint64_t Host::statistic(const std::string& name) {
+  const auto all = statistics();
+  const auto found = all.find(name);
+  return found == all.end() ? 0 : found->second;
+}
+
 std::vector<ListedClient> Host::list_clients() {
-  const auto answer = admin().call(manager_path, manager_interface, "ListClients");
+  const auto answer = admin().ask(manager_path, manager_interface, "ListClients");
   EXPECT_TRUE(answer.ok()) << answer.message;
   std::vector<ListedClient> clients;
   if (!answer.ok()) return clients;
@@ -184,7 +213,7 @@ std::optional<std::string> Host::phase_of(const std::string& client) {
 }
 
 std::vector<ListedSession> Host::list_sessions() {
-  const auto answer = admin().call(manager_path, manager_interface, "ListSessions");
+  const auto answer = admin().ask(manager_path, manager_interface, "ListSessions");
   EXPECT_TRUE(answer.ok()) << answer.message;
   std::vector<ListedSession> sessions;
   if (!answer.ok()) return sessions;
@@ -260,6 +289,16 @@ Finished Host::finished() {
     return {};
   }
   return {signal->arguments.at(0), signal->arguments.at(1), signal->arguments.at(2)};
+}
+
+Finished Host::update_ends(const char* outcome, const std::source_location& where) {
+  const testing::ScopedTrace trace(where.file_name(), static_cast<int>(where.line()), "");
+  const auto updated = update();
+  EXPECT_TRUE(updated.ok()) << updated.error << ": " << updated.message;
+  if (!updated.ok()) return {};
+  auto ended = finished();
+  EXPECT_EQ(ended.outcome, outcome) << ended.reason;
+  return ended;
 }
 
 bool Host::reaches(const std::string& state) { return observer().wait_for("State", state); }

@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <vector>
 
@@ -57,15 +59,17 @@ struct Finished {
 class Host {
  public:
   /// `config` goes over these: short time limits, so that a test of one takes no longer than it
-  /// must.
-  explicit Host(const nlohmann::json& config = {});
+  /// must. The observer subscribes and sees all;
+  /// with `only`, what matches it of what is always sent.
+  explicit Host(const nlohmann::json& config = {}, const char* only = nullptr);
   ~Host();
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
   /// Before boot(): every daemon of this host goes through the gate.
   SyscallGate& gate();
-  /// Starts the daemon and waits until it is ready. The constructor does not.
+  /// Starts the daemon and waits until it serves; throws if it does not. The constructor does not
+  /// start it.
   void boot();
   /// The running process has the bus name. It can be long before READY=1: while clients are being
   /// restored or thawed.
@@ -77,6 +81,10 @@ class Host {
   [[nodiscard]] Address bus_address() const { return {bus_.address()}; }
   [[nodiscard]] Address bus_address_of(int uid) const;
   [[nodiscard]] Address private_address() const;
+  /// The numbers in the property Statistics.
+  [[nodiscard]] std::map<std::string, std::uint64_t> statistics();
+  /// One of them; 0 if there is none of that name.
+  [[nodiscard]] std::uint64_t statistic(const std::string& name);
 
   EventLoop& loop() { return loop_; }
   PrivateBus& bus() { return bus_; }
@@ -101,6 +109,9 @@ class Host {
   [[nodiscard]] std::optional<std::string> phase_of(const std::string& client);
   [[nodiscard]] nlohmann::json history();
   Answer update() { return request("Update"); }
+  /// A whole update, which must end with `outcome`; how it ended.
+  Finished update_ends(const char* outcome,
+                       const std::source_location& where = std::source_location::current());
   /// Starts an update that `client` holds up at `call`. Its job's path; none if it does not come
   /// that far.
   std::optional<std::string> update_held_by(ScriptedClient& client, Call call);
@@ -125,6 +136,8 @@ class Host {
   void shut_down();
 
  private:
+  std::unique_ptr<Observer> watch();
+
   EventLoop loop_;
   TemporaryDirectory directory_;
   PrivateBus bus_;
@@ -132,6 +145,7 @@ class Host {
   std::unique_ptr<SyscallGate> gate_;
   Journal journal_;
   std::unique_ptr<Connection> admin_;
+  const char* only_;
   std::unique_ptr<Observer> observer_;
   std::vector<std::unique_ptr<ScriptedClient>> clients_;
   bool down_ = false;

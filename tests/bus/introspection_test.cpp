@@ -190,6 +190,7 @@ TEST_F(Introspection, OfASession) {
   const auto found = introspected(introspect(session_path("a session")), session_interface);
   EXPECT_EQ(found.methods.size(), 7U);
   EXPECT_EQ(found.methods, documented_methods(section, true));
+  EXPECT_EQ(found.signals, documented_signals(section));
   EXPECT_EQ(found.properties, documented_properties(section));
   // busctl tree finds it.
   EXPECT_NE(introspect("/org/handover1/session").find("a_20session"), std::string::npos);
@@ -224,6 +225,20 @@ TEST_F(Introspection, OfAClient) {
                                  "Restore(a{sv})"}));
 }
 
+TEST_F(Introspection, EveryStatisticIsListed) {
+  Members documented;
+  for (const auto& row : rows_of(section_of(document, manager_interface), "name")) {
+    auto names = row[0];
+    names.erase(std::remove(names.begin(), names.end(), '+'), names.end());
+    for (const auto& name : split(names, ",")) documented.insert(name);
+  }
+  Members served;
+  for (const auto& [name, number] : host.statistics()) served.insert(name);
+  // Only where there is a store.
+  served.insert("fd-store-limit");
+  EXPECT_EQ(documented, served);
+}
+
 TEST_F(Introspection, EveryErrorIsListed) {
   auto section = section_of(document, "Errors");
   std::replace(section.begin(), section.end(), '\n', ' ');
@@ -234,7 +249,7 @@ TEST_F(Introspection, EveryErrorIsListed) {
   }
   Members known;
   for (int code = 0; code <= static_cast<int>(ErrorCode::internal); ++code) {
-    known.insert(std::string(handover::error_name(static_cast<ErrorCode>(code))));
+    known.insert(std::string(handover::to_string(static_cast<ErrorCode>(code))));
   }
   EXPECT_EQ(documented, known);
 }

@@ -2,6 +2,7 @@
 #include "journal.h"
 
 #include <algorithm>
+#include <ostream>
 
 namespace handover::test {
 
@@ -20,6 +21,8 @@ const char* to_string(Call call) {
   }
   return "?";
 }
+
+void PrintTo(Call call, std::ostream* out) { *out << to_string(call); }
 
 std::size_t Journal::count(const std::string& client, Call call) const {
   return static_cast<std::size_t>(

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <iosfwd>
 #include <map>
 #include <optional>
 #include <string>
@@ -12,6 +13,8 @@ namespace handover::test {
 
 enum class Call { prepare, cancel, freeze, thaw, restore };
 const char* to_string(Call call);
+/// For GoogleTest.
+void PrintTo(Call call, std::ostream* out);
 
 class Journal {
  public:

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -118,21 +119,39 @@ TEST_F(MemfdClient, GoesOnAfterAnUpdate) {
   }
 }
 
+/// Its daemon says every 100 ms that it lives.
+class MemfdClientOfAWatchedDaemon : public MemfdClient {
+ protected:
+  MemfdClientOfAWatchedDaemon() { host.manager().watch(std::chrono::milliseconds(200)); }
+};
+
 /// The daemon gives the memory back, writes that down, and dies before it has heard that the client
 /// is restored: its successor calls Restore once more, and the memory can be had only once.
-TEST_F(MemfdClient, GoesOnWhenRestoreIsRepeated) {
+TEST_F(MemfdClientOfAWatchedDaemon, GoesOnWhenRestoreIsRepeated) {
   const auto before = command();
   const auto file = host.directory().path("run/manifest.json");
   // The gate asks as long as there is a daemon: also in TearDown(), when this function is over.
   const auto killed_at = std::make_shared<std::optional<Manifest>>();
   host.manager().set_restarts(false);
-  host.gate().decide([killed_at, file](SyscallGate::Stop) {
+  using Clock = std::chrono::steady_clock;
+  // The client is stopped with each message to it, and goes on when that has been written down.
+  const auto held = std::make_shared<std::optional<Clock::time_point>>();
+  const auto hold = [held, pid = keeper->pid()](bool stop) {
+    kill(pid, stop ? SIGSTOP : SIGCONT);
+    *held = stop ? std::optional(Clock::now()) : std::nullopt;
+  };
+  host.gate().decide([killed_at, file, held, hold](SyscallGate::Stop) {
     if (*killed_at) return true;
     const auto manifest = parse_manifest(text_of(file));
-    const bool kill = manifest && manifest->state == State::restoring &&
-                      !manifest->sessions.empty() && !manifest->sessions[0].tokens.empty() &&
-                      manifest->sessions[0].tokens[0].retrieved;
+    if (!manifest || manifest->state != State::restoring || manifest->sessions.empty()) return true;
+    const bool kill =
+        !manifest->sessions[0].tokens.empty() && manifest->sessions[0].tokens[0].retrieved;
     if (kill) *killed_at = *manifest;
+    if (kill || !*held) {
+      hold(!kill);
+    } else if (Clock::now() - **held > std::chrono::milliseconds(50)) {
+      hold(false);
+    }
     return !kill;
   });
   ASSERT_TRUE(host.update().ok());

@@ -43,7 +43,8 @@ std::string read_value(sd_bus_message* message) {
 
 }  // namespace
 
-Observer::Observer(EventLoop& loop, const Address& address)
+Observer::Observer(EventLoop& loop, const Address& address, Subscription subscription,
+                   const char* rule)
     : loop_(loop), connection_(loop, address) {
   sd_bus_slot* slot = nullptr;
   if (address.direct) {
@@ -54,13 +55,45 @@ Observer::Observer(EventLoop& loop, const Address& address)
     // Connected is not yet accepted: what the daemon says before that goes to others only.
     const auto served = connection_.get_property(manager_path, manager_interface, "State", "s");
     must(served.ok() ? 0 : -ECONNREFUSED, "watching the daemon");
+    if (subscription == Subscription::yes) {
+      must(connection_.call(manager_path, manager_interface, "Subscribe").ok() ? 0 : -EACCES,
+           "subscribing");
+    }
     return;
   }
-  // By path, not by sender: what the daemon says before it has its name is seen too.
-  must(sd_bus_add_match(connection_.get(), &slot, "type='signal',path_namespace='/org/handover1'",
-                        on_signal, this),
-       "watching");
+  must(sd_bus_add_match(connection_.get(), &slot, rule, on_signal, this), "watching");
   slot_.reset(slot);
+  if (subscription == Subscription::no) return;
+  must(sd_bus_add_match(connection_.get(), &slot,
+                        "type='signal',sender='org.freedesktop.DBus',"
+                        "member='NameOwnerChanged',arg0='org.handover1'",
+                        on_owner_changed, this),
+       "watching the daemon");
+  owner_slot_.reset(slot);
+  // Before the clients hear of a new daemon and call it.
+  must(sd_bus_detach_event(connection_.get()), "detaching");
+  must(sd_bus_attach_event(connection_.get(), loop.get(), SD_EVENT_PRIORITY_IMPORTANT),
+       "attaching");
+  subscribe();
+}
+
+int Observer::on_owner_changed(sd_bus_message* message, void* userdata, sd_bus_error*) {
+  const char* name = nullptr;
+  const char* before = nullptr;
+  const char* after = nullptr;
+  must(sd_bus_message_read(message, "sss", &name, &before, &after), "NameOwnerChanged");
+  if (*after != '\0') static_cast<Observer*>(userdata)->subscribe();
+  return 0;
+}
+
+void Observer::subscribe() {
+  connection_.send(manager_path, manager_interface, "Subscribe", {}, [](const Answer&) {});
+}
+
+void Observer::unsubscribe() {
+  owner_slot_.reset();
+  must(connection_.call(manager_path, manager_interface, "Unsubscribe").ok() ? 0 : -EACCES,
+       "unsubscribing");
 }
 
 int Observer::on_signal(sd_bus_message* message, void* userdata, sd_bus_error*) {
@@ -88,6 +121,11 @@ void Observer::add_changes(sd_bus_message* message) {
   read_properties(message, [&](const char* name, const char*) {
     signals_.push_back({sd_bus_message_get_path(message), interface, name, {read_value(message)}});
   });
+  must(sd_bus_message_enter_container(message, 'a', "s"), "invalidated properties");
+  for (const char* name = nullptr; sd_bus_message_read(message, "s", &name) > 0;) {
+    signals_.push_back({sd_bus_message_get_path(message), interface, name, {"invalidated"}});
+  }
+  must(sd_bus_message_exit_container(message), "invalidated properties");
 }
 
 std::vector<Signal> Observer::all(const std::string& member) const {

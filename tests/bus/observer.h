@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Sees every signal of the daemon, as `busctl monitor` would.
+// Sees every signal of the daemon: it subscribes, as `handoverctl monitor` does.
 #pragma once
 
 #include <deque>
@@ -17,12 +17,21 @@ struct Signal {
   std::string path;
   std::string interface;
   std::string member;                  ///< for PropertiesChanged: the property's name
-  std::vector<std::string> arguments;  ///< as text; for a property its new value
+  std::vector<std::string> arguments;  ///< as text; for a property its new value, if it says it
 };
 
 class Observer {
  public:
-  Observer(EventLoop& loop, const Address& address);
+  enum class Subscription { yes, no };
+  /// By path, not by sender: what the daemon says before it has its name is seen too.
+  static constexpr const char* everything = "type='signal',path_namespace='/org/handover1'";
+
+  /// `rule`: on a bus, only what matches.
+  Observer(EventLoop& loop, const Address& address, Subscription subscription = Subscription::yes,
+           const char* rule = everything);
+
+  /// From now on it hears what everybody hears.
+  void unsubscribe();
 
   /// All so far, in order; property changes too.
   [[nodiscard]] const std::vector<Signal>& signals() const { return signals_; }
@@ -38,11 +47,14 @@ class Observer {
 
  private:
   static int on_signal(sd_bus_message* message, void* userdata, sd_bus_error*);
+  static int on_owner_changed(sd_bus_message* message, void* userdata, sd_bus_error*);
+  void subscribe();
   void add_changes(sd_bus_message* message);
 
   EventLoop& loop_;
   Connection connection_;
   SlotPtr slot_;
+  SlotPtr owner_slot_;
   std::vector<Signal> signals_;
   std::map<std::string, std::size_t> seen_;
 };

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "bus/pid_one_socket.h"
 #include "daemon_side.h"
 #include "pid_one.h"
 
@@ -121,7 +122,7 @@ TEST_F(OrderlyKexecTest, ARefusalIsAFailure) {
 /// It was slow, not dead: by the time it reads of it, nobody waits any more.
 TEST_F(OrderlyKexecTest, WhatWasStartedTooLateIsTakenBackFirst) {
   pid_one.set(PidOne::Behaviour::hang);
-  start({soon_usec, bus::OrderlyKexec::Limits().withdraw_usec});
+  start({soon_usec, {}});
   const auto later = side.outer().after(std::chrono::milliseconds(300), [&] { pid_one.wake(); });
   ASSERT_TRUE(fails());
   EXPECT_TRUE(pid_one.called(start_unit));
@@ -132,7 +133,7 @@ TEST_F(OrderlyKexecTest, WhatWasStartedTooLateIsTakenBackFirst) {
 
 TEST_F(OrderlyKexecTest, ASilentPidOneIsNotWaitedForButStillCorrected) {
   pid_one.set(PidOne::Behaviour::hang);
-  start({soon_usec, soon_usec});
+  start({soon_usec, {soon_usec, 5}});
   ASSERT_TRUE(fails());
   EXPECT_NE(failures[0].message.find("still"), std::string::npos) << failures[0].message;
   pid_one.wake();
@@ -179,6 +180,121 @@ TEST_F(OrderlyKexecTest, OnlyPidOneIsBelieved) {
   EXPECT_TRUE(on_bus(stranger, unique));
   expect_unmoved();
   EXPECT_NE(pid_one.job_of("kexec.target"), 0U);
+}
+
+/// What a daemon that died has asked PID 1 for.
+class KexecWithdrawalTest : public testing::Test {
+ protected:
+  void withdraw(const bus::KexecWithdrawal::Limits& limits = {}) {
+    withdrawal = std::make_unique<bus::KexecWithdrawal>(side.loop(), daemon.get(), limits);
+    withdrawal->start([this](const Result<void>& result) { results.push_back(result); });
+  }
+  [[nodiscard]] bool answered(std::size_t times = 1) {
+    return side.run_until([&] { return results.size() == times; });
+  }
+  void start_as_another() {
+    Connection earlier(side.outer(), side.address());
+    bool started = false;
+    sd_bus_slot* slot = nullptr;
+    must(sd_bus_call_method_async(
+             earlier.get(), &slot, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
+             "org.freedesktop.systemd1.Manager", "StartUnit",
+             [](sd_bus_message*, void* userdata, sd_bus_error*) {
+               *static_cast<bool*>(userdata) = true;
+               return 1;
+             },
+             &started, "ss", "kexec.target", "replace-irreversibly"),
+         "StartUnit");
+    const SlotPtr owned(slot);
+    ASSERT_TRUE(side.run_until([&] { return started; }));
+  }
+
+  DaemonSide side;
+  PidOne pid_one{side.outer(), side.address()};
+  bus::BusPtr daemon = side.connect();
+  std::unique_ptr<bus::KexecWithdrawal> withdrawal;
+  std::vector<Result<void>> results;
+};
+
+TEST_F(KexecWithdrawalTest, TakesBackWhatAnotherStarted) {
+  start_as_another();
+  ASSERT_NE(pid_one.job_of("kexec.target"), 0U);
+  withdraw();
+  ASSERT_TRUE(answered());
+  EXPECT_TRUE(results[0]);
+  EXPECT_EQ(pid_one.job_of("kexec.target"), 0U);
+  EXPECT_EQ(pid_one.job_of("systemd-kexec.service"), 0U);
+  EXPECT_NE(pid_one.job_of("other.service"), 0U);
+}
+
+TEST_F(KexecWithdrawalTest, HasNothingToTakeBack) {
+  withdraw();
+  withdrawal->tell_also([this](const Result<void>& result) { results.push_back(result); });
+  ASSERT_TRUE(answered(2));
+  EXPECT_TRUE(results[0] && results[1]);
+  EXPECT_EQ(pid_one.calls(), std::vector<std::string>{"ListJobs"});
+}
+
+TEST_F(KexecWithdrawalTest, SaysThatItFailed) {
+  start_as_another();
+  pid_one.set(PidOne::Behaviour::hang);
+  withdraw({soon_usec, 5});
+  ASSERT_TRUE(answered());
+  ASSERT_FALSE(results[0]);
+  EXPECT_EQ(results[0].error().code, ErrorCode::kexec_failed);
+  EXPECT_EQ(results[0].error().nature, Nature::passing);
+  // It goes on all the same.
+  pid_one.wake();
+  EXPECT_TRUE(side.run_until([&] { return pid_one.job_of("kexec.target") == 0; }));
+  EXPECT_EQ(results.size(), 1U);
+}
+
+/// As systemctl does: PID 1 is there as long as the machine is.
+TEST_F(KexecWithdrawalTest, NeedsNoBus) {
+  TemporaryDirectory run;
+  pid_one.listen(side.outer(), run.path("private"));
+  start_as_another();
+  side.bus().stop();
+  auto direct = bus::connect_to_pid_one(side.loop(), run.path("private"));
+  ASSERT_TRUE(direct) << direct.error().message;
+  daemon = std::move(*direct);
+  withdraw();
+  ASSERT_TRUE(answered());
+  EXPECT_TRUE(results[0]);
+  EXPECT_EQ(pid_one.job_of("kexec.target"), 0U);
+  EXPECT_EQ(pid_one.job_of("systemd-kexec.service"), 0U);
+  EXPECT_NE(pid_one.job_of("other.service"), 0U);
+  side.bus().go_on();
+}
+
+TEST_F(KexecWithdrawalTest, SaysThatPidOneHasNoSocket) {
+  TemporaryDirectory run;
+  const auto none = bus::connect_to_pid_one(side.loop(), run.path("private"));
+  ASSERT_FALSE(none);
+  EXPECT_NE(none.error().message.find(run.path("private")), std::string::npos)
+      << none.error().message;
+}
+
+/// It may be there again in a moment, and PID 1 goes on meanwhile.
+TEST_F(KexecWithdrawalTest, ABusThatGoesIsAPassingFailure) {
+  start_as_another();
+  pid_one.set(PidOne::Behaviour::hang);
+  withdraw();
+  side.bus().restart();
+  ASSERT_TRUE(answered());
+  ASSERT_FALSE(results[0]);
+  EXPECT_EQ(results[0].error().nature, Nature::passing);
+}
+
+TEST_F(KexecWithdrawalTest, SaysThatNobodyIsThere) {
+  DaemonSide empty;
+  const auto elsewhere = empty.connect();
+  bus::KexecWithdrawal alone(empty.loop(), elsewhere.get(), {});
+  alone.start([this](const Result<void>& result) { results.push_back(result); });
+  ASSERT_TRUE(empty.run_until([&] { return !results.empty(); }));
+  ASSERT_FALSE(results[0]);
+  // Not worth to wait for: there is a bus, and no PID 1 that would kexec.
+  EXPECT_EQ(results[0].error().nature, Nature::refused);
 }
 
 TEST_F(OrderlyKexecTest, NobodyHearsOfItOnceTheWatchIsGone) {

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "pid_one.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <utility>
 
 namespace handover::test {
@@ -17,20 +22,66 @@ std::string job_path(std::uint32_t id) { return std::string(path) + "/job/" + st
 }  // namespace
 
 PidOne::PidOne(EventLoop& loop, const Address& address) : connection_(loop, address) {
-  static const std::array<sd_bus_vtable, 7> vtable = {
+  add_object(connection_.get());
+  must(sd_bus_request_name(connection_.get(), "org.freedesktop.systemd1", 0), "PID 1's name");
+  add("other.service", "start");
+}
+
+PidOne::~PidOne() {
+  accepting_.reset();
+  if (listening_ >= 0) close(listening_);
+}
+
+void PidOne::add_object(sd_bus* bus) {
+  static const std::array<sd_bus_vtable, 8> vtable = {
       {SD_BUS_VTABLE_START(0),
        SD_BUS_METHOD("Subscribe", "", "", on_call, SD_BUS_VTABLE_UNPRIVILEGED),
        SD_BUS_METHOD("Unsubscribe", "", "", on_call, SD_BUS_VTABLE_UNPRIVILEGED),
        SD_BUS_METHOD("StartUnit", "ss", "o", on_call, SD_BUS_VTABLE_UNPRIVILEGED),
        SD_BUS_METHOD("ListJobs", "", "a(usssoo)", on_call, SD_BUS_VTABLE_UNPRIVILEGED),
        SD_BUS_METHOD("CancelJob", "u", "", on_call, SD_BUS_VTABLE_UNPRIVILEGED),
-       SD_BUS_VTABLE_END}};
+       SD_BUS_PROPERTY("SystemState", "s", get_state, 0, 0), SD_BUS_VTABLE_END}};
   sd_bus_slot* slot = nullptr;
-  must(sd_bus_add_object_vtable(connection_.get(), &slot, path, interface, vtable.data(), this),
+  must(sd_bus_add_object_vtable(bus, &slot, path, interface, vtable.data(), this),
        "PID 1's object");
-  slot_.reset(slot);
-  must(sd_bus_request_name(connection_.get(), "org.freedesktop.systemd1", 0), "PID 1's name");
-  add("other.service", "start");
+  slots_.emplace_back(slot);
+}
+
+void PidOne::listen(EventLoop& loop, const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  listening_ = must(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "a socket");
+  must(bind(listening_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0 ? -errno
+                                                                                          : 0,
+       "PID 1's socket");
+  must(::listen(listening_, 16) < 0 ? -errno : 0, "listening");
+  accepting_ = loop.readable(listening_, [this, &loop] { accept(loop); });
+}
+
+void PidOne::accept(EventLoop& loop) {
+  const int fd = accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) return;
+  sd_bus* made = nullptr;
+  sd_id128_t id{};
+  must(sd_bus_new(&made), "sd_bus_new");
+  peers_.emplace_back(made);
+  must(sd_bus_set_fd(made, fd, fd), "a peer's socket");
+  must(sd_id128_randomize(&id), "an id");
+  must(sd_bus_set_server(made, 1, id), "a server");
+  must(sd_bus_start(made), "a peer");
+  must(sd_bus_attach_event(made, loop.get(), SD_EVENT_PRIORITY_NORMAL), "attaching");
+  add_object(made);
+}
+
+int PidOne::get_state(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply,
+                      void* userdata, sd_bus_error*) {
+  return sd_bus_message_append(reply, "s", static_cast<PidOne*>(userdata)->state_.c_str());
+}
+
+void PidOne::have_kexec_jobs() {
+  add("systemd-kexec.service", "start");
+  add("kexec.target", "start");
 }
 
 void PidOne::wake() {

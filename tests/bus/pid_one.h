@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,8 +28,17 @@ class PidOne {
 
   /// Returns when it has its name. There are other units' jobs, too.
   PidOne(EventLoop& loop, const Address& address);
+  ~PidOne();
+  PidOne(const PidOne&) = delete;
+  PidOne& operator=(const PidOne&) = delete;
 
+  /// Listens at a socket of its own, too, as /run/systemd/private is.
+  void listen(EventLoop& loop, const std::string& path);
   void set(Behaviour behaviour) { behaviour_ = behaviour; }
+  /// What `systemctl is-system-running` says.
+  void set_state(std::string state) { state_ = std::move(state); }
+  /// As if somebody had started kexec.target already.
+  void have_kexec_jobs();
   /// Reads what has come meanwhile, in order, and takes it.
   void wake();
   /// Ends a unit's job. As in systemd, the jobs it pulled in go on, and its death is theirs that
@@ -42,7 +52,11 @@ class PidOne {
   [[nodiscard]] bool called(const std::string& call) const;
 
  private:
+  void add_object(sd_bus* bus);
+  void accept(EventLoop& loop);
   static int on_call(sd_bus_message* message, void* userdata, sd_bus_error* error);
+  static int get_state(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply,
+                       void* userdata, sd_bus_error*);
   int handle(sd_bus_message* message, sd_bus_error* error);
   int start_unit(sd_bus_message* message, sd_bus_error* error);
   int list_jobs(sd_bus_message* message);
@@ -50,10 +64,14 @@ class PidOne {
   std::uint32_t add(const char* unit, const char* type);
 
   Connection connection_;
-  SlotPtr slot_;
+  std::vector<SlotPtr> slots_;
+  int listening_ = -1;
+  SourcePtr accepting_;
+  std::vector<std::unique_ptr<sd_bus, UnrefBus>> peers_;
   Behaviour behaviour_ = Behaviour::take;
   std::map<std::uint32_t, Job> jobs_;
   std::uint32_t next_ = 100;
+  std::string state_ = "running";
   bool subscribed_ = false;
   std::vector<std::string> calls_;
   std::vector<MessagePtr> unread_;

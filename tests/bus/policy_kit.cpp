@@ -7,10 +7,11 @@
 namespace handover::test {
 
 PolicyKit::PolicyKit(EventLoop& loop, const Address& address) : connection_(loop, address) {
-  static const std::array<sd_bus_vtable, 3> vtable = {
+  static const std::array<sd_bus_vtable, 4> vtable = {
       {SD_BUS_VTABLE_START(0),
        SD_BUS_METHOD("CheckAuthorization", "(sa{sv})sa{ss}us", "(bba{ss})", on_check,
                      SD_BUS_VTABLE_UNPRIVILEGED),
+       SD_BUS_METHOD("CancelCheckAuthorization", "s", "", on_cancel, SD_BUS_VTABLE_UNPRIVILEGED),
        SD_BUS_VTABLE_END}};
   sd_bus_slot* slot = nullptr;
   must(sd_bus_add_object_vtable(connection_.get(), &slot, "/org/freedesktop/PolicyKit1/Authority",
@@ -33,13 +34,31 @@ int PolicyKit::on_check(sd_bus_message* message, void* userdata, sd_bus_error*) 
   must(sd_bus_message_exit_container(message), "a subject's details");
   must(sd_bus_message_exit_container(message), "a subject");
   must(sd_bus_message_read(message, "s", &action), "an action");
-  kit.questions_.push_back({name, action});
+  Question question{name, action, {}, {}};
+  const char* value = nullptr;
+  must(sd_bus_message_enter_container(message, 'a', "{ss}"), "details");
+  while (must(sd_bus_message_read(message, "{ss}", &key, &value), "a detail") > 0) {
+    question.details[key] = value;
+  }
+  must(sd_bus_message_exit_container(message), "details");
+  std::uint32_t flags = 0;
+  const char* id = nullptr;
+  must(sd_bus_message_read(message, "us", &flags, &id), "flags and an id");
+  question.id = id;
+  kit.questions_.push_back(std::move(question));
   if (kit.behaviour_ == Behaviour::hold) {
     kit.held_.emplace_back(sd_bus_message_ref(message));
   } else {
     answer(message, kit.behaviour_);
   }
   return 1;
+}
+
+int PolicyKit::on_cancel(sd_bus_message* message, void* userdata, sd_bus_error*) {
+  const char* id = nullptr;
+  must(sd_bus_message_read(message, "s", &id), "an id");
+  static_cast<PolicyKit*>(userdata)->cancelled_.emplace_back(id);
+  return sd_bus_reply_method_return(message, "");
 }
 
 void PolicyKit::answer(sd_bus_message* message, Behaviour behaviour) {

@@ -15,7 +15,7 @@ namespace {
 
 /// type "system" as on the real one; limits stay the built-in ones of a system bus, except how many
 /// connections a user may have: here one user plays everybody.
-std::string configuration(const std::string& socket) {
+std::string configuration(const std::string& socket, const PrivateBus::Limits& limits) {
   return R"(<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -36,8 +36,11 @@ std::string configuration(const std::string& socket) {
     <allow receive_type="signal"/>
   </policy>
   <limit name="max_connections_per_user">1024</limit>
-</busconfig>
-)";
+)" +
+         (limits.replies == 0 ? std::string()
+                              : "<limit name=\"max_replies_per_connection\">" +
+                                    std::to_string(limits.replies) + "</limit>") +
+         "</busconfig>\n";
 }
 
 bool listens(const std::string& path) {
@@ -50,9 +53,9 @@ bool listens(const std::string& path) {
 
 }  // namespace
 
-PrivateBus::PrivateBus(EventLoop& loop, const TemporaryDirectory& directory)
+PrivateBus::PrivateBus(EventLoop& loop, const TemporaryDirectory& directory, const Limits& limits)
     : loop_(loop), directory_(directory), address_("unix:path=" + directory.path("bus")) {
-  directory_.write("bus.conf", configuration(directory_.path("bus")));
+  directory_.write("bus.conf", configuration(directory_.path("bus"), limits));
   start();
 }
 

@@ -2,6 +2,7 @@
 // A dbus-daemon of one test, with the limits of a system bus and none of its policy.
 #pragma once
 
+#include <csignal>
 #include <memory>
 #include <string>
 
@@ -13,12 +14,23 @@ namespace handover::test {
 
 class PrivateBus {
  public:
+  /// How many answers one connection may wait for (max_replies_per_connection); 0: the built-in
+  /// 128.
+  struct Limits {
+    unsigned replies = 0;
+  };
+
   /// Returns when clients can connect. Throws std::runtime_error with the bus's own words.
-  PrivateBus(EventLoop& loop, const TemporaryDirectory& directory);
+  PrivateBus(EventLoop& loop, const TemporaryDirectory& directory)
+      : PrivateBus(loop, directory, Limits()) {}
+  PrivateBus(EventLoop& loop, const TemporaryDirectory& directory, const Limits& limits);
 
   [[nodiscard]] const std::string& address() const { return address_; }
   /// The bus dies and comes back at the same address: everybody's connection is lost.
   void restart();
+  /// The bus hangs: it is there, and answers nobody.
+  void stop() { process_->signal(SIGSTOP); }
+  void go_on() { process_->signal(SIGCONT); }
 
  private:
   void start();

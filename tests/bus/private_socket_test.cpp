@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The private socket: the same interfaces without a bus, for clients that are back before it is.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+
+#include <cstring>
+#include <sstream>
 
 #include "host.h"
 #include "memory.h"
+#include "process.h"
 
 namespace handover::test {
 namespace {
@@ -36,6 +43,52 @@ TEST(PrivateSocket, ServesTheSameObjects) {
   }
 }
 
+std::uint64_t cpu_ticks_of(pid_t pid) {
+  // utime and stime are the 14th and 15th field (proc(5)); the second may have blanks.
+  std::istringstream fields(text_of("/proc/" + std::to_string(pid) + "/stat"));
+  std::string field;
+  while (std::getline(fields, field, ')')) {
+    if (fields.peek() == ' ') break;
+  }
+  std::uint64_t user = 0;
+  std::uint64_t system = 0;
+  for (int skipped = 0; skipped < 11; ++skipped) fields >> field;
+  fields >> user >> system;
+  return user + system;
+}
+
+/// Those who want to connect wait, and the daemon sleeps, until there is a descriptor again.
+TEST(PrivateSocket, WaitsForADescriptor) {
+  // UBSan makes a pipe to see whether memory is there, and calls it bad if it gets none.
+  if (sanitized) GTEST_SKIP() << "the sanitizer needs descriptors itself";
+  constexpr rlim_t descriptors = 48;
+  Host host;
+  host.manager().before_exec([] {
+    const rlimit limit{descriptors, descriptors};
+    setrlimit(RLIMIT_NOFILE, &limit);
+  });
+  host.boot();
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const auto path = host.directory().path("run/private");
+  std::memcpy(address.sun_path, path.c_str(), path.size());
+  std::vector<UniqueFd> peers;
+  for (rlim_t i = 0; i < descriptors; ++i) {
+    peers.emplace_back(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(connect(peers.back().get(), reinterpret_cast<sockaddr*>(&address), sizeof address),
+              0);
+  }
+  ASSERT_TRUE(host.run_until(
+      [&] { return host.manager().log().find("Too many open files") != std::string::npos; }));
+  const auto before = cpu_ticks_of(host.manager().pid());
+  EXPECT_FALSE(host.loop().run_until([] { return false; }, std::chrono::milliseconds(1000)));
+  // Of 100: it spun.
+  EXPECT_LT(cpu_ticks_of(host.manager().pid()) - before, 30U);
+  peers.clear();
+  Connection peer(host.loop(), host.private_address());
+  EXPECT_EQ(peer.get_property(manager_path, manager_interface, "State", "s").text(), "normal");
+}
+
 class OnPrivateSocket : public testing::Test {
  protected:
   void SetUp() override {
@@ -50,10 +103,7 @@ class OnPrivateSocket : public testing::Test {
 
   void expect_update_works() {
     const auto before = direct->memory()[0].retrieved;
-    const auto updated = host.update();
-    ASSERT_TRUE(updated.ok()) << updated.error << ": " << updated.message;
-    const auto finished = host.finished();
-    EXPECT_EQ(finished.outcome, "done") << finished.reason;
+    host.update_ends("done");
     EXPECT_EQ(direct->memory()[0].retrieved, before + 1);
     EXPECT_EQ(on_bus->memory()[0].retrieved, before + 1);
     ASSERT_TRUE(host.run_until([&] { return host.list_sessions() == sessions; }));
@@ -140,11 +190,45 @@ TEST(SystemBus, MayGoAndComeBack) {
   on_bus.come_back();
   ASSERT_TRUE(on_bus.started());
   EXPECT_EQ(host.list_sessions().size(), 2U);
-  ASSERT_TRUE(host.update().ok());
-  EXPECT_EQ(host.finished().outcome, "done");
+  host.update_ends("done");
   EXPECT_EQ(direct.memory()[0].retrieved, 1U);
   EXPECT_EQ(on_bus.memory()[0].retrieved, 1U);
   host.expect_calm();
+}
+
+TEST(SystemBus, GivesOldNamesToOthersAfterARestart) {
+  Host host;
+  host.boot();
+  std::vector<std::unique_ptr<Connection>> others;
+  for (int i = 0; i < 8; ++i) {
+    others.push_back(std::make_unique<Connection>(host.loop(), host.bus_address()));
+    (void)others.back()->unique_name();  // waits for it
+  }
+  auto& gone = host.add({.name = "gone"});
+  gone.keep("gone", 1, 1, 1000);
+  ASSERT_TRUE(host.start_clients());
+  const auto name = host.list_clients().at(0).bus_name;
+  others.clear();
+  gone.die();
+  host.restart_bus();
+  ASSERT_TRUE(host.run_until([&] { return host.serves(); }));
+  // As many as it takes until the next one has the name.
+  const auto before = ":1." + std::to_string(std::stoi(name.substr(3)) - 1);
+  do {
+    others.push_back(std::make_unique<Connection>(host.loop(), host.bus_address()));
+    ASSERT_LT(others.size(), 20U);
+  } while (others.back()->unique_name() != before);
+  Journal journal;
+  ScriptedClient stranger(host.loop(), journal, host.bus_address(), {.name = "stranger"});
+  stranger.start();
+  ASSERT_TRUE(stranger.started());
+  for (const auto& client : host.list_clients()) {
+    EXPECT_EQ(client.bus_name, client.name == "stranger" ? name : "") << client.name;
+  }
+  // The one that is gone is required: nobody is asked in its place.
+  const auto refused = host.update();
+  EXPECT_NE(refused.message.find("'gone'"), std::string::npos) << refused.message;
+  EXPECT_TRUE(journal.entries().empty());
 }
 
 /// Two on one directory would write each other's manifest.

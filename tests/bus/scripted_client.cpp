@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -30,7 +31,10 @@ std::optional<Call> call_of(std::string_view member) {
 
 /// The daemon died under the call: the client hears of its return and does it again.
 bool daemon_went(const Answer& answer) {
-  return answer.error.starts_with("org.freedesktop.DBus.Error.");
+  constexpr std::array names = {"NoReply", "ServiceUnknown", "NameHasNoOwner", "Disconnected"};
+  return std::any_of(names.begin(), names.end(), [&](const char* name) {
+    return answer.error == std::string("org.freedesktop.DBus.Error.") + name;
+  });
 }
 
 }  // namespace
@@ -50,7 +54,8 @@ void ScriptedClient::start() {
 }
 
 bool ScriptedClient::started() {
-  return loop_.run_until([this] { return registered_ && (memory_.empty() || preserved_); });
+  const auto ready = [this] { return registered_ && (memory_.empty() || preserved_); };
+  return loop_.run_until([&] { return ready() || !complaints_.empty(); }) && ready();
 }
 
 void ScriptedClient::connect() {
@@ -123,6 +128,8 @@ void ScriptedClient::enroll() {
                       if (!answer.ok()) return complain("RegisterClient", answer);
                       registered_ = true;
                       states_.push_back(answer.text());
+                      // To be thawed, it has it still; to be restored, it preserves it then.
+                      if (states_.back() == "thawing") preserved_ = true;
                       if (states_.back() == "new") preserve_memory();
                     });
 }
@@ -133,6 +140,8 @@ int ScriptedClient::on_owner_changed(sd_bus_message* message, void* userdata, sd
   const char* after = nullptr;
   must(sd_bus_message_read(message, "sss", &name, &before, &after), "NameOwnerChanged");
   auto& client = *static_cast<ScriptedClient*>(userdata);
+  client.registered_ = false;
+  client.preserved_ = false;
   if (*after != '\0' && !client.stays_away_) client.enroll();
   return 0;
 }
@@ -147,16 +156,16 @@ int ScriptedClient::on_disconnected(sd_bus_message*, void* userdata, sd_bus_erro
 }
 
 void ScriptedClient::disconnect() {
+  registered_ = false;
+  preserved_ = false;
   later_.reset();
-  held_.reset();
+  held_.clear();
   slots_.clear();
   connection_.reset();
 }
 
 void ScriptedClient::die() {
   disconnect();
-  registered_ = false;
-  preserved_ = false;
   frozen_ = false;
   prepared_ = false;
 }
@@ -177,19 +186,21 @@ int ScriptedClient::on_call(sd_bus_message* message, void* userdata, sd_bus_erro
 int ScriptedClient::handle(Call call, sd_bus_message* message) {
   journal_.came(setup_.name, call);
   read_arguments(message);
-  if (call == Call::thaw) frozen_ = false;
-  if (call == Call::cancel || call == Call::thaw) prepared_ = false;
-  const auto scripted = script_.find(call);
-  switch (scripted == script_.end() ? Behaviour::answer : scripted->second) {
+  const auto behaviour = take_behaviour(call);
+  hold_answer_ = behaviour == Behaviour::hold_answer;
+  switch (behaviour) {
+    case Behaviour::enroll_again:
+      enroll();
+      [[fallthrough]];
     case Behaviour::answer:
+    case Behaviour::hold_answer:
       act(call, MessagePtr(sd_bus_message_ref(message)));
       break;
     case Behaviour::veto:
       veto(call, message);
       break;
     case Behaviour::hold:
-      held_.reset(sd_bus_message_ref(message));
-      held_call_ = call;
+      hold(call, message, false);
       break;
     case Behaviour::leave:
       later_ = loop_.after(std::chrono::milliseconds(0), [this] { die(); });
@@ -198,14 +209,29 @@ int ScriptedClient::handle(Call call, sd_bus_message* message) {
   return 1;
 }
 
+ScriptedClient::Behaviour ScriptedClient::take_behaviour(Call call) {
+  if (const auto once = once_.extract(call)) return once.mapped();
+  const auto scripted = script_.find(call);
+  return scripted == script_.end() ? Behaviour::answer : scripted->second;
+}
+
+void ScriptedClient::hold(Call call, sd_bus_message* message, bool done) {
+  held_.push_back({call, MessagePtr(sd_bus_message_ref(message)), done});
+}
+
 void ScriptedClient::let_go() {
-  if (held_) act(held_call_, std::move(held_));
+  hold_answer_ = false;
+  for (auto& held : std::exchange(held_, {})) {
+    if (held.done) {
+      reply(held.call, held.message.get());
+    } else {
+      act(held.call, std::move(held.message));
+    }
+  }
 }
 
 void ScriptedClient::veto_held() {
-  if (!held_) return;
-  const auto held = std::move(held_);
-  veto(held_call_, held.get());
+  for (const auto& held : std::exchange(held_, {})) veto(held.call, held.message.get());
 }
 
 void ScriptedClient::veto(Call call, sd_bus_message* message) {
@@ -217,14 +243,19 @@ void ScriptedClient::veto(Call call, sd_bus_message* message) {
 
 void ScriptedClient::act(Call call, MessagePtr message) {
   if (call == Call::prepare) prepared_ = true;
+  if (call == Call::cancel || call == Call::thaw) prepared_ = false;
   if (call == Call::freeze) frozen_ = true;
+  if (call == Call::thaw) frozen_ = false;
   if (call == Call::restore) return take_memory_back(std::move(message));
   reply(call, message.get());
 }
 
 void ScriptedClient::reply(Call call, sd_bus_message* message) {
+  if (hold_answer_) return hold(call, message, true);
   journal_.answered(setup_.name, call);
   must(sd_bus_reply_method_return(message, ""), "an answer");
+  // Its sessions of the earlier kernel end with the answer: it can make new ones of their names.
+  if (call == Call::restore && !memory_.empty()) preserve_memory();
 }
 
 void ScriptedClient::read_arguments(sd_bus_message* message) {
@@ -234,6 +265,10 @@ void ScriptedClient::read_arguments(sd_bus_message* message) {
       std::uint64_t number = 0;
       must(sd_bus_message_read(message, type, &number), name);
       arguments_[name] = std::to_string(number);
+    } else if (*type == 'b') {
+      int truth = 0;
+      must(sd_bus_message_read(message, type, &truth), name);
+      arguments_[name] = truth != 0 ? "true" : "false";
     } else {
       const char* text = nullptr;
       must(sd_bus_message_read(message, type, &text), name);
@@ -293,7 +328,6 @@ void ScriptedClient::take_memory_back(MessagePtr restore) {
     frozen_ = false;
     prepared_ = false;
     reply(Call::restore, message);
-    if (!memory_.empty()) preserve_memory();
   };
   if (memory_.empty()) return finish(restore.get());
   const std::shared_ptr<sd_bus_message> message(restore.release(), sd_bus_message_unref);

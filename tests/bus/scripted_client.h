@@ -21,9 +21,11 @@ class ScriptedClient {
  public:
   enum class Behaviour {
     answer,
-    veto,   ///< an error reply with the sentence "NAME does not want to", or another
-    hold,   ///< no answer until let_go() or veto_held()
-    leave,  ///< closes the connection instead of answering
+    veto,          ///< an error reply with the sentence "NAME does not want to", or another
+    hold,          ///< does nothing, and does not answer, until let_go() or veto_held()
+    leave,         ///< closes the connection instead of answering
+    hold_answer,   ///< does what is asked, and does not answer until let_go()
+    enroll_again,  ///< registers once more, and then answers
   };
   struct Setup {
     std::string name{};
@@ -60,12 +62,14 @@ class ScriptedClient {
   /// Its memory is preserved, for all that it has heard.
   [[nodiscard]] bool preserved() const { return preserved_; }
   void on(Call call, Behaviour behaviour) { script_[call] = behaviour; }
-  /// Answers what is held.
+  /// The next time only.
+  void once(Call call, Behaviour behaviour) { once_[call] = behaviour; }
+  /// Answers all that is held.
   void let_go();
-  /// Vetoes by what is held.
+  /// Vetoes by all that is held.
   void veto_held();
   void set_veto_sentence(std::string sentence) { veto_sentence_ = std::move(sentence); }
-  [[nodiscard]] bool holds() const { return static_cast<bool>(held_); }
+  [[nodiscard]] bool holds() const { return !held_.empty(); }
   /// As a process that dies: everything but what the test keeps of it is gone.
   void die();
   /// From now on it does not register by itself when the daemon comes back.
@@ -88,6 +92,12 @@ class ScriptedClient {
   [[nodiscard]] const std::map<std::string, std::string>& arguments() const { return arguments_; }
 
  private:
+  struct Held {
+    Call call;
+    MessagePtr message;
+    bool done;  ///< it was done, and only its answer is held
+  };
+
   static int on_call(sd_bus_message* message, void* userdata, sd_bus_error* error);
   static int on_owner_changed(sd_bus_message* message, void* userdata, sd_bus_error*);
   static int on_disconnected(sd_bus_message*, void* userdata, sd_bus_error*);
@@ -97,7 +107,9 @@ class ScriptedClient {
   void disconnect();
   void enroll();
   int handle(Call call, sd_bus_message* message);
+  [[nodiscard]] Behaviour take_behaviour(Call call);
   void act(Call call, MessagePtr message);
+  void hold(Call call, sd_bus_message* message, bool done);
   void reply(Call call, sd_bus_message* message);
   void veto(Call call, sd_bus_message* message);
   void take_memory_back(MessagePtr restore);
@@ -112,11 +124,12 @@ class ScriptedClient {
   Setup setup_;
   std::string veto_sentence_;
   std::map<Call, Behaviour> script_;
+  std::map<Call, Behaviour> once_;
   std::unique_ptr<Connection> connection_;
   std::vector<SlotPtr> slots_;
   SourcePtr later_;
-  MessagePtr held_;
-  Call held_call_ = Call::prepare;
+  std::vector<Held> held_;  ///< in the order in which they came
+  bool hold_answer_ = false;
   std::vector<Memory> memory_;
   std::vector<std::string> complaints_;
   std::vector<std::string> states_;

@@ -2,11 +2,13 @@
 #include "service_manager.h"
 
 #include <linux/kcmp.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <map>
 #include <sstream>
@@ -23,10 +25,6 @@ std::map<std::string, std::string> fields_of(const std::string& text) {
     if (equals != std::string::npos) fields[line.substr(0, equals)] = line.substr(equals + 1);
   }
   return fields;
-}
-
-bool same_open_file(int a, int b) {
-  return syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, a, b) == 0;
 }
 
 }  // namespace
@@ -68,17 +66,23 @@ void ServiceManager::start() {
   if (in_parent_) in_parent_();
 }
 
-std::optional<int> ServiceManager::stop() {
+void ServiceManager::terminate() {
   restart_.reset();
-  if (!running()) return last_status_;
+  if (!running()) return;
   stopping_ = true;
   process_->signal(SIGTERM);
+}
+
+std::optional<int> ServiceManager::stop() {
+  terminate();
   if (!loop_.run_until([this] { return !running(); })) return std::nullopt;
   return last_status_;
 }
 
-void ServiceManager::kill_daemon() {
-  if (process_) process_->signal(SIGKILL);
+void ServiceManager::kill_daemon() { signal_daemon(SIGKILL); }
+
+void ServiceManager::signal_daemon(int number) const {
+  if (process_) process_->signal(number);
 }
 
 void ServiceManager::ended(int status) {
@@ -96,18 +100,44 @@ void ServiceManager::on_notification() {
   while (auto notification = socket_.receive()) handle(std::move(*notification));
 }
 
+void ServiceManager::store(const std::string& name, UniqueFd fd) {
+  struct stat status {};
+  must(fstat(fd.get(), &status) < 0 ? -errno : 0, "what is to be stored");
+  const std::pair file(status.st_dev, status.st_ino);
+  // What is there already is not stored twice (service_add_fd_store(), systemd).
+  const auto [begin, end] = by_file_.equal_range(file);
+  const bool known = std::any_of(begin, end, [&](const auto& one) {
+    return syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, one.second->fd.get(), fd.get()) == 0;
+  });
+  if (known) return;
+  store_.push_front({name, std::move(fd), file});
+  by_name_.emplace(name, store_.begin());
+  by_file_.emplace(file, store_.begin());
+}
+
+void ServiceManager::forget(const std::string& name) {
+  const auto [begin, end] = by_name_.equal_range(name);
+  for (auto one = begin; one != end; ++one) {
+    const auto stored = one->second;
+    const auto [first, last] = by_file_.equal_range(stored->file);
+    by_file_.erase(std::find_if(first, last, [&](const auto& it) { return it.second == stored; }));
+    store_.erase(stored);
+  }
+  by_name_.erase(begin, end);
+}
+
+void ServiceManager::lose_store() {
+  by_name_.clear();
+  by_file_.clear();
+  store_.clear();
+}
+
 void ServiceManager::handle(NotifySocket::Notification notification) {
   const auto fields = fields_of(notification.text);
   if (fields.contains("FDSTOREREMOVE")) {
-    std::erase_if(store_, [&](const Stored& stored) { return stored.name == fields.at("FDNAME"); });
+    forget(fields.at("FDNAME"));
   } else if (fields.contains("FDSTORE")) {
-    for (auto& fd : notification.fds) {
-      // What is there already is not stored twice (service_add_fd_store(), systemd).
-      const bool known = std::any_of(store_.begin(), store_.end(), [&](const Stored& stored) {
-        return same_open_file(stored.fd.get(), fd.get());
-      });
-      if (!known) store_.insert(store_.begin(), Stored{fields.at("FDNAME"), std::move(fd)});
-    }
+    for (auto& fd : notification.fds) store(fields.at("FDNAME"), std::move(fd));
   }
   if (fields.contains("READY")) ++ready_;
   if (fields.contains("WATCHDOG")) ++watchdog_fed_;

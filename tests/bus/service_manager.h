@@ -2,11 +2,16 @@
 // Plays systemd for the daemon: Type=notify, the fd store, Restart=on-failure.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <functional>
+#include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "child_process.h"
@@ -22,6 +27,7 @@ class ServiceManager {
   struct Stored {
     std::string name;
     UniqueFd fd;
+    std::pair<dev_t, ino_t> file;
   };
 
   /// `log`, the notify socket and the daemon's directories are in `directory`.
@@ -32,22 +38,30 @@ class ServiceManager {
   void limit_store(unsigned descriptors);
   /// As WatchdogSec=; for the next start. Nobody is killed: see watchdog_fed().
   void watch(std::chrono::microseconds limit);
+  /// For the next start.
+  void set_environment(const std::string& name, const std::string& value);
   /// Runs in the child before execve(), at each start.
   void before_exec(std::function<void()> in_child) { in_child_ = std::move(in_child); }
   /// Runs in the test after each fork, with the new process's id.
   void after_fork(std::function<void()> in_parent) { in_parent_ = std::move(in_parent); }
 
   void start();
-  /// SIGTERM, and no restart. The status of waitpid(2), or nullopt if it did not end.
+  /// `systemctl stop` without waiting: SIGTERM, and no restart.
+  void terminate();
+  /// terminate(), and waits. The status of waitpid(2), or nullopt if it did not end.
   std::optional<int> stop();
   void kill_daemon();
+  /// SIGSTOP, SIGCONT, and what else means nothing to the service manager.
+  void signal_daemon(int number) const;
   /// As a cold boot: what the fd store held is gone.
-  void lose_store() { store_.clear(); }
+  void lose_store();
   /// False: a daemon that dies stays dead until start().
   void set_restarts(bool restarts) { restarts_ = restarts; }
 
   [[nodiscard]] pid_t pid() const { return process_ ? process_->pid() : -1; }
   [[nodiscard]] bool running() const { return process_ && process_->running(); }
+  /// As waitpid(2) tells, of the process that ended last.
+  [[nodiscard]] int last_status() const { return last_status_; }
   /// How often READY=1 came.
   [[nodiscard]] unsigned ready() const { return ready_; }
   /// How often WATCHDOG=1 came.
@@ -60,8 +74,11 @@ class ServiceManager {
   [[nodiscard]] std::string log() const;
 
  private:
-  void set_environment(const std::string& name, const std::string& value);
+  using Store = std::list<Stored>;
+
   void on_notification();
+  void store(const std::string& name, UniqueFd fd);
+  void forget(const std::string& name);
   void handle(NotifySocket::Notification notification);
   void ended(int status);
 
@@ -75,7 +92,9 @@ class ServiceManager {
   SourcePtr source_;
   std::unique_ptr<ChildProcess> process_;
   SourcePtr restart_;
-  std::vector<Stored> store_;
+  Store store_;  ///< what came last is first
+  std::multimap<std::string, Store::iterator> by_name_;
+  std::multimap<std::pair<dev_t, ino_t>, Store::iterator> by_file_;
   std::vector<int> crashes_;
   bool restarts_ = true;
   bool stopping_ = false;

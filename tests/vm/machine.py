@@ -149,6 +149,8 @@ class Machine:
     nodes:    NUMA nodes among which memory and CPUs are divided evenly
     append:   further words on the kernel command line
     devices:  further arguments of QEMU
+    dead_disk: a second disk, /dev/vdb, with the same file system as the root's; soon after it is
+              mounted and written to it answers no more
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class Machine:
         nodes=1,
         append=(),
         devices=(),
+        dead_disk=False,
         machine_type="q35",
         cpu=CPU,
         environment=None,
@@ -191,6 +194,14 @@ class Machine:
         accel = "tcg,thread=multi" if self._emulated else "kvm"
         self._debugger_path = os.path.join(self._directory.name, "debugger")
         self.started = time.monotonic()
+        if dead_disk:
+            # After 8 MiB, one byte a second.
+            devices = [
+                *("-drive", f"file={self.environment['images'][suite]},if=none,id=dead,format=raw,"
+                  "snapshot=on,throttling.bps-write=1,throttling.bps-write-max=8388608"),
+                *("-device", "virtio-blk-pci,drive=dead"),
+                *devices,
+            ]
         # QEMU keeps what the guest writes in an unnamed file (snapshot=on): each machine starts
         # from the same image, and nothing is left of it.
         self._qemu = subprocess.Popen(

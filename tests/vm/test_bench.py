@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Figures, both sides in one run of one machine: scripts/test --only bench. No pass or fail on a time."""
 
-from workload import Ticker, phases, update
+from workload import Ticker, phases, start_scripted, update
 
 _gap = {}
 
@@ -60,3 +60,27 @@ def test_blackout_of_the_peer(machine):
     print(f"      systemd's fd store: tick to tick {now['gap_usec'] / 1000:.0f} ms")
     for mode, gap in _gap.items():
         print(f"      peer / {mode}: {now['gap_usec'] / gap:.2f}")
+
+
+def _many_clients(machine, count):
+    """The longest standstill of that many clients beside the shortest; each has 4 descriptors."""
+    machine.wait_up()
+    # Root's services are counted one by one: a hundred clients each.
+    services = [start_scripted(machine, 100, descriptors=4, first=first)
+                for first in range(0, count, 100)]
+    entry = update(machine)
+    assert len(entry["timeline"]["clients"]) == count, entry
+    machine.sh("test ! -e /run/scripted/bad || { cat /run/scripted/bad; false; }")
+    machine.sh(f"systemctl disable --now {' '.join(services)}", timeout=60)
+    longest, shortest = entry["blackout_usec"], entry["shortest_standstill_usec"]
+    print(f"      {count} clients: longest standstill {longest / 1000:.0f} ms "
+          f"({entry['blackout_client']}), shortest {shortest / 1000:.0f} ms "
+          f"({entry['shortest_standstill_client']}), ratio {longest / shortest:.2f}; {phases(entry)}")
+
+
+def test_standstill_of_100_clients(machine):
+    _many_clients(machine, 100)
+
+
+def test_standstill_of_300_clients(machine):
+    _many_clients(machine, 300)

@@ -154,6 +154,14 @@ def test_wrong_calls_before(machine):
     assert 1 <= len(lines) <= 100, lines
 
 
+def test_opened_by_those_who_may_kexec(machine):
+    start(machine)
+    program = "/usr/lib/handover-test/handover-kmod info"
+    machine.sh(f"setpriv --bounding-set=-all,+sys_boot {program}")
+    code, text = machine.run(f"setpriv --bounding-set=-sys_boot {program}")
+    assert code != 0 and "Operation not permitted" in text, text
+
+
 def test_unloading_is_refused(machine):
     start(machine)
     preserve(machine, "kept", ["1:memfd:1M", "2:anon:1M", "3:alloc:1M"])
@@ -283,7 +291,9 @@ def test_interleaved_files_share_keys(machine):
     pages, keys = (sum(sum(map(size, enumerate(entry["keys"]))) for entry in together)
                    for size in (lambda key: key[1] << key[0], lambda key: key[1]))
     assert pages == 3 * 48 * 256, together
-    assert keys * 4 < pages, together
+    # By itself each file would need a key for each of its runs, at least. How long runs of all three
+    # together are is the kernel's page allocator's matter.
+    assert keys * 2 < sum(entry["runs"] for entry in together), together
     must(machine, "unpreserve shared 2")
     assert_keys(machine, {"shared": [items[0], items[2]]})
     must(machine, "seal")

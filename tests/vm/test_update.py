@@ -3,12 +3,22 @@
 
 import json
 
-from workload import (Ticker, ctl, image, newest_record, other, phases, refused, start_scripted,
-                      update, wait_normal)
+from workload import (Ticker, cgroup_of, check_confinement, ctl, events, image, memory_of,
+                      newest_record, other, phases, refused, start_scripted, started_beside, update,
+                      wait_normal)
+
+MACHINE = {"dead_disk": True}
 
 # Executes what follows with a socket as descriptor 5. perl is in every Debian.
 SOCKET = ("perl -MSocket -MPOSIX -e 'socketpair(my $a, my $b, AF_UNIX, SOCK_STREAM, 0); "
           "POSIX::dup2(fileno $a, 5); exec @ARGV'")
+
+# MESSAGE_ID of events (docs/journal.md).
+UPDATE_FINISHED = "a9f4829fb51e4dd280450b4e40526dd4"
+CONFIGURATION_UNUSABLE = "e588a62ad85c476db71c1b32584e7666"
+
+CONFIGURATION = "/etc/handover/handoverd.json"
+MIB = 1 << 20
 
 _kept = {}
 
@@ -30,6 +40,24 @@ def test_daemon_runs_on_luo(machine):
     assert machine.sh("systemctl --failed --no-legend --plain") == ""
 
 
+def test_the_unit_is_confined(machine):
+    machine.wait_up()
+    check_confinement(machine)
+
+
+def test_daemon_that_fails_backs_off(machine):
+    machine.wait_up()
+    fragment = "/run/systemd/system/handoverd.service.d/fails.conf"
+    machine.put(fragment, "[Service]\nExecStart=\nExecStart=/bin/false\n")
+    machine.sh("systemctl daemon-reload; systemctl restart handoverd || true; sleep 5")
+    restarts = int(machine.sh("systemctl show -P NRestarts handoverd"))
+    # Every 50 ms would be a hundred; a busy machine makes fewer.
+    assert 2 <= restarts <= 20, restarts
+    machine.sh(f"rm {fragment}; systemctl daemon-reload; systemctl restart handoverd")
+    wait_normal(machine)
+    assert machine.sh("systemctl show -P NRestarts handoverd") == "0"
+
+
 def test_the_bus_starts_the_daemon(machine):
     manager = "org.handover1 /org/handover1 org.handover1.Manager"
     for call in (f"busctl get-property {manager} State", "handoverctl status"):
@@ -38,10 +66,19 @@ def test_the_bus_starts_the_daemon(machine):
         machine.sh("systemctl is-active handoverd")
 
 
+def standing(machine):
+    """What a call that is refused must leave as it was; of what the daemon counts, what is held now."""
+    status = ctl(machine, "status")
+    status["statistics"] = {name: value for name, value in status["statistics"].items()
+                            if name.startswith("charged-") or name in ("accounts", "fd-store-used")}
+    assert len(status["statistics"]) == 7, status
+    return ctl(machine, "sessions"), status, machine.sh("cat /sys/kernel/kexec_loaded")
+
+
 def test_bad_input_changes_nothing(machine):
     machine.wait_up()
     machine.sh("handoverctl session create before")
-    before = machine.sh("handoverctl --json sessions; handoverctl --json status")
+    before = standing(machine)
     machine.put("/tmp/text", "no kernel\n" * 1000)
     cases = [
         ("update /boot/missing", "KernelNotFound"),
@@ -53,7 +90,7 @@ def test_bad_input_changes_nothing(machine):
         ("session create systemd", "InvalidName"),
         ("session create before", "NameTaken"),
         ("session retrieve nothing 1 --output /tmp/out", "NoSuchSession"),
-        ("session retrieve before 1 --output /tmp/out", "NotIncoming"),
+        ("session retrieve before 1 --output /tmp/out", "NoSuchToken"),
         ("session finish before", "NotIncoming"),
         ("session unpreserve before 9", "NoSuchToken"),
         ("cancel", "NothingToCancel"),
@@ -68,7 +105,7 @@ def test_bad_input_changes_nothing(machine):
         refused(machine, f"session preserve before 1 --fd 5 --backend luo 5{descriptor}",
                 "Unsupported")
     machine.sh("umount /mnt; echo 0 > /proc/sys/vm/nr_hugepages")
-    assert before == machine.sh("handoverctl --json sessions; handoverctl --json status")
+    assert standing(machine) == before
     machine.sh("handoverctl session discard before")
 
 
@@ -76,13 +113,12 @@ def test_bad_input_kernel_without_kho(machine):
     """Debian's own kernel: a good one, of a new enough version, that could take nothing over."""
     kernel = "/usr/lib/handover-test/vmlinuz-without-kho"
     machine.wait_up()
-    look = "handoverctl --json sessions; handoverctl --json status; cat /sys/kernel/kexec_loaded"
     machine.sh("handoverctl session create before")
-    before = machine.sh(look)
+    before = standing(machine)
     for arguments in (f"update {kernel}", f"update {kernel} --orderly", f"prepare {kernel}"):
         line = refused(machine, arguments, "KernelIncompatible")
         assert kernel in line and "KEXEC_HANDOVER" in line, line
-    assert before == machine.sh(look)
+    assert standing(machine) == before
     assert ctl(machine, "history") == []
     machine.sh("handoverctl session discard before")
 
@@ -98,7 +134,25 @@ def test_immediate(machine):
     assert now["release"] == machine.release("to")
     assert entry["from_release"] == machine.release("from")
     assert entry["mode"] == "immediate"
+    machine.wait_up()
+    beside = started_beside(machine, ["handover-memfd@ticker.service"])
+    assert not beside, beside
     print(f"      immediate: {phases(entry)}; ticker {now['gap_usec'] / 1000:.0f} ms")
+
+
+def test_the_journal_tells_of_the_update(machine):
+    """MESSAGE_ID, fields and the catalog's text; and the state in `systemctl status`."""
+    ticker_of(machine)
+    if not ctl(machine, "history"):
+        update(machine)
+    machine.wait_up()
+    entry = newest_record(machine)
+    told = events(machine, UPDATE_FINISHED)[-1]
+    assert told["UPDATE"] == str(entry["id"]) and told["CODE"] == entry["outcome"], (told, entry)
+    assert int(told["USEC"]) == entry["blackout_usec"], (told, entry)
+    text = machine.sh(f"journalctl -b -x --no-pager MESSAGE_ID={UPDATE_FINISHED}")
+    assert "Subject:" in text and "handoverctl history" in text and "@" not in text, text
+    assert "normal" in machine.sh("systemctl show -P StatusText handoverd").lower()
 
 
 def test_orderly(machine):
@@ -226,6 +280,31 @@ def test_client_that_never_answers(machine):
     refused_update(machine, "ignore-freeze", "time limit", "c19")
 
 
+def test_stopped_daemon_thaws_everybody(machine):
+    """systemctl restart while one client does not answer Freeze and others are frozen."""
+    ticker = ticker_of(machine)
+    twenty_clients(machine)
+    machine.put("/run/scripted/ignore-freeze", "")
+    machine.sh("truncate --size=0 /run/scripted/log")
+    before = ticker.status()
+    running = machine.start(f"handoverctl update {image(machine, other(machine))}")
+    # c19 is a leaf, as c18 is: both are asked in the first wave.
+    machine.until("grep -q 'freeze c19' /run/scripted/log && grep -q 'freeze c18' /run/scripted/log",
+                  timeout=120)
+    machine.sh("systemctl restart handoverd", timeout=90)
+    machine.sh("rm /run/scripted/ignore-freeze")
+    code, output = running.wait()
+    assert code != 0, output
+    wait_normal(machine)
+    assert set(calls(machine, "thaw")) >= set(calls(machine, "freeze")) - {19}
+    machine.sh("sleep 1")
+    now = ticker.status()
+    assert now["counter"] > before["counter"] and now["starts"] == before["starts"], (before, now)
+    assert newest_record(machine)["outcome"] == "cancelled"
+    assert machine.sh("cat /sys/kernel/kexec_loaded") == "0"
+    machine.until("test $(handoverctl --json clients | grep -c '\"name\"') -eq 21")
+
+
 def test_killed_daemon_loses_nothing(machine):
     """kill -9 between updates: the sessions wait in systemd's fd store."""
     ticker = ticker_of(machine)
@@ -241,6 +320,65 @@ def test_killed_daemon_loses_nothing(machine):
     update(machine)
     ticker.check_continued(counted)
     machine.sh("test ! -e /run/scripted/bad || { cat /run/scripted/bad; false; }")
+
+
+# More than the daemon itself may have: what LUO allocates must be charged to the client.
+BIG, BIG_LIMIT, DAEMON_LIMIT = 768 * MIB, 1024 * MIB, 256 * MIB
+
+
+def update_of_a_big_client(machine):
+    """An update with a client that has more memory than handoverd.service may have, and with a
+    configuration that is empty in the new kernel. The client's cgroup belongs to another user. Once
+    for the tests that look at it."""
+    if _kept.get("big") is machine:
+        return
+    ticker_of(machine)
+    machine.sh("useradd --system bob")
+    # Delegate= with User= gives bob the cgroup. "+": root all the same, whom polkit lets register.
+    command = machine.sh("sed -n s/^ExecStart=//p /usr/lib/systemd/system/handover-memfd@.service")
+    machine.put("/etc/systemd/system/handover-memfd@big.service.d/bobs.conf",
+                f"[Service]\nUser=bob\nExecStart=\nExecStart=+{command}\n")
+    machine.sh(f"systemctl daemon-reload; systemctl set-property handoverd.service MemoryMax={DAEMON_LIMIT}; "
+               f"systemctl set-property handover-memfd@big.service MemoryMax={BIG_LIMIT}")
+    big = Ticker.start(machine, "big", BIG // MIB, usec=100_000)
+    before = big.wait_verified()
+    _kept.update(big=machine, before=(memory_of(machine, "handover-memfd@big.service"),
+                                      memory_of(machine, "handoverd.service")))
+    machine.sh(f"cp {CONFIGURATION} /root/configuration; truncate --size=0 {CONFIGURATION}")
+    _kept["entry"] = update(machine)
+    big.check_continued(before)
+    _kept["after"] = (memory_of(machine, "handover-memfd@big.service"),
+                      memory_of(machine, "handoverd.service"))
+    assert machine.sh(f"stat -c %U {cgroup_of(machine, 'handover-memfd@big.service')}") == "bob"
+
+
+def test_memory_is_charged_to_its_owner(machine):
+    update_of_a_big_client(machine)
+    for client, daemon in (_kept["before"], _kept["after"]):
+        print(f"      client {client // MIB} MiB, daemon {daemon // MIB} MiB")
+        assert client >= BIG, _kept
+        assert daemon < 64 * MIB, _kept
+
+
+def test_configuration_lost_in_the_kexec(machine):
+    """The daemon goes on with the one that the update was prepared with, and says so."""
+    update_of_a_big_client(machine)
+    assert _kept["entry"]["outcome"] == "done", _kept["entry"]
+    machine.wait_up()
+    assert machine.sh("systemctl show -P NRestarts handoverd") == "0"
+    told = events(machine, CONFIGURATION_UNUSABLE)
+    assert told and CONFIGURATION in told[-1]["MESSAGE"], told
+    status = "systemctl show -P StatusText handoverd"
+    assert "configuration file cannot be used" in machine.sh(status)
+    # The daemon looks at it again by itself.
+    machine.sh(f"cp /root/configuration {CONFIGURATION}")
+    machine.until(f"! {status} | grep -q 'configuration file'")
+    machine.sh("systemctl restart handoverd")
+    wait_normal(machine)
+    # Everybody is there again, and the memory too.
+    machine.until("handoverctl --json clients | grep -q '\"big\"'")
+    machine.sh("systemctl disable --now handover-memfd@big; "
+               "systemctl set-property handoverd.service MemoryMax=infinity", timeout=60)
 
 
 def test_kexec_that_nobody_announced(machine):
@@ -260,3 +398,22 @@ def test_kexec_that_nobody_announced(machine):
     machine.sh("test ! -e /run/scripted/bad || { cat /run/scripted/bad; false; }")
     # handover-memfd ends its session when its unit is stopped (docs/limits.md): a new ticker.
     _kept.clear()
+
+
+def test_sync_of_a_dead_disk_holds_nobody_up(machine):
+    """It stays in handoverd.service's cgroup, and nothing can end it. The last test of this file: no
+    sync(2) ends in this machine any more."""
+    ticker_of(machine)
+    machine.sh("mount /dev/vdb /mnt && head -c 32M /dev/zero > /mnt/zeros")
+    refused_update(machine, "veto-freeze", "cannot stand still", "c19")
+    # D, for "disk sleep", in the third field (proc(5)).
+    hangs = (f"for pid in $(cat {cgroup_of(machine, 'handoverd.service')}/cgroup.procs); do "
+             "cat /proc/$pid/stat; done | grep -q '(handoverd[^)]*) D '")
+    machine.sh(hangs)
+    for end in ("restart", "kill --signal=KILL"):
+        before = machine.sh("systemctl show -P MainPID handoverd")
+        machine.sh(f"systemctl {end} handoverd", timeout=20)
+        machine.until("pid=$(systemctl show -P MainPID handoverd); "
+                      f"test $pid -ne 0 -a $pid -ne {before}", timeout=10)
+        wait_normal(machine, timeout=20)
+        machine.sh(hangs)

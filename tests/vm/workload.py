@@ -2,6 +2,7 @@
 """What the vm tests keep alive through updates, and how they look at it."""
 
 import json
+import re
 
 
 def pairs(text):
@@ -70,17 +71,66 @@ class Ticker:
         return status
 
 
-def start_scripted(machine, count, descriptors=1, kib=64):
-    """tests/vm/clients/scripted_clients.cpp as the service "scripted"."""
+def start_scripted(machine, count, descriptors=1, kib=64, first=None):
+    """tests/vm/clients/scripted_clients.cpp as a service, whose name is returned: "scripted", or with
+    `first` "scripted-FIRST"."""
+    name = "scripted" if first is None else f"scripted-{first}"
+    arguments = f"{count} {descriptors} {kib}" + ("" if first is None else f" {first}")
     machine.put(
-        "/etc/systemd/system/scripted.service",
+        f"/etc/systemd/system/{name}.service",
         "[Unit]\nDefaultDependencies=no\nWants=handoverd.service\n"
         "Conflicts=shutdown.target\nBefore=shutdown.target\n"
         "[Service]\nType=notify\nTimeoutStartSec=5min\n"
-        f"ExecStart=/usr/lib/handover-test/scripted-clients {count} {descriptors} {kib}\n"
+        f"ExecStart=/usr/lib/handover-test/scripted-clients {arguments}\n"
         "[Install]\nWantedBy=multi-user.target\n",
     )
-    machine.sh("systemctl daemon-reload; systemctl enable --now scripted", timeout=120)
+    machine.sh(f"systemctl daemon-reload; systemctl enable --now {name}", timeout=180)
+    return name
+
+
+def cgroup_of(machine, unit):
+    """The unit's cgroup as a directory, for a shell: systemd escapes names with backslashes."""
+    return "'/sys/fs/cgroup" + machine.sh(f"systemctl show -P ControlGroup {unit}") + "'"
+
+
+def memory_of(machine, unit):
+    """Bytes that are charged to the unit and what is below it."""
+    return int(machine.sh(f"cat {cgroup_of(machine, unit)}/memory.current"))
+
+
+def events(machine, message_id):
+    """The journal's entries of this boot with that MESSAGE_ID (docs/journal.md)."""
+    text = machine.sh(f"journalctl -b --no-pager -o json MESSAGE_ID={message_id}")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def check_confinement(machine):
+    """handoverd.service is confined as its unit says: exposure, devices, network."""
+    text = machine.sh("systemd-analyze security --no-pager handoverd | tail -n 1")
+    assert float(re.search(r"handoverd.service: ([0-9.]+)", text)[1]) <= 2.5, text
+    group = machine.sh("systemctl show -P ControlGroup handoverd")
+    inside = f"sh -c 'echo $$ > /sys/fs/cgroup{group}/cgroup.procs && exec \"$@\"' inside"
+    machine.sh(f"{inside} head -c 1 /dev/urandom > /dev/null")
+    code, output = machine.run(f"{inside} head -c 1 /dev/vda")
+    assert code != 0 and "Operation not permitted" in output, output
+    pid = machine.sh("systemctl show -P MainPID handoverd")
+    here, there = machine.sh(f"readlink /proc/self/ns/net /proc/{pid}/ns/net").splitlines()
+    assert here != there, here
+
+
+def started_beside(machine, clients=()):
+    """Units of this boot that started before handoverd let it go on, and that are neither clients nor
+    what it needs itself. Only right after a boot: a restart of the daemon changes its times."""
+    text = machine.sh("systemctl show --property=Id,InactiveExitTimestampMonotonic,"
+                      "ActiveEnterTimestampMonotonic '*.service' '*.mount'")
+    units = [dict(line.split("=", 1) for line in block.splitlines()) for block in text.split("\n\n")]
+    began = {unit["Id"]: int(unit["InactiveExitTimestampMonotonic"]) for unit in units}
+    ready = next(int(unit["ActiveEnterTimestampMonotonic"]) for unit in units
+                 if unit["Id"] == "handoverd.service")
+    # The root file system was there before PID 1.
+    expected = {"handoverd.service", "modprobe@handover.service", "handover-test-agent.service",
+                "-.mount", *clients}
+    return sorted(name for name, when in began.items() if 0 < when < ready and name not in expected)
 
 
 def ctl(machine, arguments, timeout=60):

@@ -45,6 +45,29 @@ static int find(const handover_iommu* handle, const char* name, int from) {
   return -ENOENT;
 }
 
+/* What came with a unit's sockets stands in front, and may have any names; behind it stand control,
+ * device and iommufd, and then the memories, none of which has a name of these. */
+static int find_ours(handover_iommu* handle) {
+  handle->iommufd = -ENOENT;
+  for (int from = 0;;) {
+    const int fd = find(handle, "iommufd", from);
+
+    if (fd < 0) break;
+    handle->iommufd = fd;
+    from = fd - handle->first + 1;
+  }
+  if (handle->iommufd < 0) return -ENOENT;
+  handle->control = handle->iommufd - 2;
+  handle->device = handle->iommufd - 1;
+  const int at = handle->control - handle->first;
+  if (at < 0 || find(handle, "control", at) != handle->control ||
+      find(handle, "device", at) != handle->device) {
+    return -ENOENT;
+  }
+  handle->first_memory = at + 3;
+  return 0;
+}
+
 /* "a:b:c" as three strings, one behind the other; the names must be as many as the descriptors. */
 static int split_names(handover_iommu* handle) {
   const char* names = getenv("LISTEN_FDNAMES");
@@ -77,11 +100,7 @@ static int take_over(handover_iommu* handle) {
   handle->restored = number_of("HANDOVER_RESTORED", &restored) == 0 && restored == 1;
   const int r = split_names(handle);
   if (r < 0) return r;
-  handle->control = find(handle, "control", 0);
-  handle->device = find(handle, "device", 0);
-  handle->iommufd = find(handle, "iommufd", 0);
-  handle->first_memory = 3;
-  return handle->control < 0 || handle->device < 0 || handle->iommufd < 0 ? -ENOENT : 0;
+  return find_ours(handle);
 }
 
 int handover_iommu_open(handover_iommu** ret) {
@@ -100,7 +119,7 @@ int handover_iommu_open(handover_iommu** ret) {
 
 handover_iommu* handover_iommu_close(handover_iommu* handle) {
   if (!handle) return NULL;
-  for (int i = 0; i < handle->count; i++) close(handle->first + i);
+  for (int fd = handle->control; fd < handle->first + handle->count; fd++) close(fd);
   free(handle->names);
   free(handle);
   return NULL;

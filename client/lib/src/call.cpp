@@ -38,6 +38,10 @@ int handover_call::parse(sd_bus_message* message, handover_connection* connectio
     } else if (name == "reason") {
       r = sd_bus_message_read(message, "v", "s", &text);
       if (r >= 0) call->reason = text;
+    } else if (name == "quiesced") {
+      int quiesced = 1;
+      r = sd_bus_message_read(message, "v", "b", &quiesced);
+      call->quiesced = quiesced != 0;
     } else {
       r = sd_bus_message_skip(message, "v");
     }
@@ -78,5 +82,6 @@ const char* handover_call_kernel_release(const handover_call* call) {
   return call->kernel_release.c_str();
 }
 const char* handover_call_reason(const handover_call* call) { return call->reason.c_str(); }
+int handover_call_quiesced(const handover_call* call) { return call->quiesced ? 1 : 0; }
 int handover_call_done(handover_call* call) { return call->done(); }
 int handover_call_fail(handover_call* call, const char* message) { return call->fail(message); }

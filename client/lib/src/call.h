@@ -26,6 +26,7 @@ struct handover_call {
   uint64_t timeout_usec = 0;
   std::string kernel_release;
   std::string reason;
+  bool quiesced = true;  // also if the daemon does not say so
 
  private:
   handover_call() = default;

@@ -94,8 +94,10 @@ handover_client::handover_client(handover_connection* connection, std::string na
 }
 
 handover_client::~handover_client() {
+  *alive_ = false;
   connection_->remove(this);
   registration_.reset();
+  looking_.reset();
   object_.reset();
   retry_.reset();
   connection_->unref();
@@ -215,12 +217,59 @@ int handover_client::on_registered(sd_bus_message* message, void* userdata, sd_b
     self->registration_failed(error);
   } else {
     self->retry_usec_ = 0;
+    self->look_for_sessions();
     if (self->callbacks_.registered) {
       self->callbacks_.registered(self, self->state_, self->userdata_);
     }
   }
   handover_error_free(&error);
   return 0;
+}
+
+/// Another process of the daemon may not have what the last one held. Asked before `registered` is
+/// told: what is made in there is not what is meant.
+void handover_client::look_for_sessions() {
+  doubted_.merge(sessions_);
+  sessions_.clear();
+  // They are of the earlier kernel now, and end when Restore is answered.
+  if (state_ == HANDOVER_CLIENT_RESTORING) doubted_.clear();
+  if (doubted_.empty() || !callbacks_.session_lost) return;
+  sd::Message call;
+  int r = connection_->new_call(manager_path, manager_interface, "ListSessions", &call, nullptr);
+  sd_bus_slot* slot = nullptr;
+  if (r >= 0) r = sd_bus_call_async(connection_->bus(), &slot, call.get(), on_sessions, this, 0);
+  if (r >= 0) looking_.reset(slot);  // else there is no connection: the next registration asks
+}
+
+int handover_client::on_sessions(sd_bus_message* message, void* userdata, sd_bus_error*) {
+  auto* self = static_cast<handover_client*>(userdata);
+  if (sd_bus_message_is_method_error(message, nullptr)) return 0;
+  std::set<std::string> there;
+  int r = sd_bus_message_enter_container(message, SD_BUS_TYPE_ARRAY, "(sosusbut)");
+  while (r >= 0 &&
+         (r = sd_bus_message_enter_container(message, SD_BUS_TYPE_STRUCT, "sosusbut")) > 0) {
+    const char* name = nullptr;
+    r = sd_bus_message_read(message, "s", &name);
+    if (r >= 0) there.insert(name);
+    if (r >= 0) r = sd_bus_message_skip(message, "osusbut");
+    if (r >= 0) r = sd_bus_message_exit_container(message);
+  }
+  if (r >= 0) self->tell_lost(there);
+  return 0;
+}
+
+void handover_client::tell_lost(const std::set<std::string>& there) {
+  const auto doubted = std::move(doubted_);
+  doubted_.clear();
+  const auto alive = alive_;
+  for (const auto& session : doubted) {
+    if (there.count(session) != 0) sessions_.insert(session);
+  }
+  for (const auto& session : doubted) {
+    if (there.count(session) != 0 || sessions_.count(session) != 0) continue;  // or made anew
+    callbacks_.session_lost(this, session.c_str(), userdata_);
+    if (!*alive) return;
+  }
 }
 
 void handover_client::registration_failed(const handover_error& error) {

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,16 @@ struct handover_client {
   void register_again();
   void tell_disconnected(const handover_error& error);
 
+  /// A session of this client's was made, or ended, by its own process.
+  void session_made(const std::string& session) {
+    sessions_.insert(session);
+    doubted_.erase(session);
+  }
+  void session_ended(const std::string& session) {
+    sessions_.erase(session);
+    doubted_.erase(session);
+  }
+
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] handover_client_state state() const { return state_; }
 
@@ -37,7 +49,11 @@ struct handover_client {
   int read_state(sd_bus_message* reply);
   void registration_failed(const handover_error& error);
 
+  void look_for_sessions();
+  void tell_lost(const std::set<std::string>& there);
+
   static int on_registered(sd_bus_message* message, void* userdata, sd_bus_error* error);
+  static int on_sessions(sd_bus_message* message, void* userdata, sd_bus_error* error);
 
   handover_connection* connection_;  // a reference of ours
   std::string name_;
@@ -48,6 +64,9 @@ struct handover_client {
   void* userdata_;
   handover_client_state state_ = HANDOVER_CLIENT_NEW;
   uint64_t retry_usec_ = 0;
-  handover::client::sd::Slot object_, registration_;
+  std::set<std::string> sessions_;  ///< that the daemon holds, as far as this process knows
+  std::set<std::string> doubted_;   ///< that it held before it was away; it is being asked
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< a callback may free us
+  handover::client::sd::Slot object_, registration_, looking_;
   handover::client::sd::Source retry_;
 };

@@ -249,6 +249,16 @@ int handover_connection::on_owner_changed(sd_bus_message* message, void* userdat
   return 0;
 }
 
+void handover_connection::session_made(const std::string& session, const std::string& client) {
+  for (auto* const one : clients_) {
+    if (one->name() == client) one->session_made(session);
+  }
+}
+
+void handover_connection::session_ended(const std::string& session) {
+  for (auto* const one : clients_) one->session_ended(session);
+}
+
 void handover_connection::remove(handover_client* client) {
   clients_.erase(std::remove(clients_.begin(), clients_.end(), client), clients_.end());
 }

@@ -37,6 +37,9 @@ struct handover_connection {
 
   void add(handover_client* client) { clients_.push_back(client); }
   void remove(handover_client* client);
+  /// A session was made for the client of that name, or ended, over this connection.
+  void session_made(const std::string& session, const std::string& client);
+  void session_ended(const std::string& session);
 
   /// A method call to the daemon, made and sent by the caller. -ENOTCONN while there is none.
   int new_call(const char* path, const char* interface, const char* method,

@@ -24,6 +24,9 @@ constexpr std::uint64_t longest_tick_usec = 500'000;
 // Early in a boot the bus's socket takes connections long before a bus daemon answers them, so
 // whoever may use the private socket gives it this head start.
 constexpr std::uint64_t bus_head_start_usec = 250'000;
+/// Who does not wait for anything to come waits so long for the answer of what is there: D-Bus's
+/// own limit of a call.
+constexpr std::uint64_t answer_usec = 25'000'000;
 
 std::uint64_t now_usec() {
   timespec now = {};
@@ -123,7 +126,7 @@ int Connector::start() {
   if (r < 0) return r;
 
   r = sd_event_add_time_relative(
-      event_, &source, CLOCK_MONOTONIC, tick_usec_, 1000,
+      event_, &source, CLOCK_MONOTONIC, waits() ? tick_usec_ : bus_head_start_usec, 1000,
       [](sd_event_source*, std::uint64_t, void* userdata) {
         static_cast<Connector*>(userdata)->tick();
         return 0;
@@ -132,9 +135,9 @@ int Connector::start() {
   if (r < 0) return r;
   tick_.reset(source);
 
-  if (request_.timeout_usec != 0 && request_.timeout_usec != forever) {
+  if (request_.timeout_usec != forever) {
     r = sd_event_add_time_relative(
-        event_, &source, CLOCK_MONOTONIC, request_.timeout_usec, 1000,
+        event_, &source, CLOCK_MONOTONIC, waits() ? request_.timeout_usec : answer_usec, 1000,
         [](sd_event_source*, std::uint64_t, void* userdata) {
           auto* self = static_cast<Connector*>(userdata);
           if (self->finished_) return 0;
@@ -149,7 +152,7 @@ int Connector::start() {
   }
 
   if (request_.private_socket) {
-    if (request_.timeout_usec != 0) {
+    if (waits()) {
       watch_private_directory();
       if (!request_.prefer_bus) {
         bus_after_ = started_ + std::min(bus_head_start_usec, request_.timeout_usec / 2);
@@ -199,7 +202,7 @@ void Connector::try_private() {
 }
 
 void Connector::open_bus() {
-  int r = make_system_bus(request_.timeout_usec != 0, &bus_);
+  int r = make_system_bus(waits(), &bus_);
   if (r >= 0) r = sd_bus_attach_event(bus_.get(), event_, SD_EVENT_PRIORITY_NORMAL);
   sd_bus_slot* slot = nullptr;
   if (r >= 0) {
@@ -243,7 +246,7 @@ void Connector::bus_failed(int code, const std::string& name, const std::string&
 }
 
 void Connector::give_up_if_hopeless() {
-  if (finished_ || request_.timeout_usec != 0 || !bus_hopeless_) return;
+  if (finished_ || waits() || !bus_hopeless_) return;
   if (request_.prefer_bus && request_.private_socket) {
     try_private();
     if (finished_) return;
@@ -339,7 +342,11 @@ int Connector::on_disconnected(sd_bus_message*, void* userdata, sd_bus_error*) {
 
 void Connector::tick() {
   if (finished_) return;
-  if (request_.timeout_usec == 0) return;  // all is asked already; the answers decide
+  if (!waits()) {
+    // A bus takes connections, and hangs: what the private socket says is as good.
+    if (request_.prefer_bus && request_.private_socket) try_private();
+    return;  // all is asked; the answers decide
+  }
   if (request_.private_socket && (!request_.prefer_bus || bus_hopeless_)) try_private();
   if (!finished_ && now_usec() >= bus_after_) {
     const bool closed = bus_ && sd_bus_is_open(bus_.get()) <= 0;

@@ -59,6 +59,8 @@ class Connector {
   int ask_activation();
   void tick();
   void schedule_tick();
+  /// For what is not there yet.
+  [[nodiscard]] bool waits() const { return request_.timeout_usec != 0; }
   void succeed(bool peer, std::string owner);
   void give_up_if_hopeless();
   void fail();

@@ -32,6 +32,12 @@ struct handover_session {
   ~handover_session() { handover_unref(connection_); }
 
   [[nodiscard]] const std::string& name() const { return name_; }
+  /// Finish or Discard.
+  int end(const char* method, handover_error* error) {
+    const int r = call_plain(method, error);
+    if (r >= 0) connection_->session_ended(name_);
+    return r;
+  }
 
   int new_call(const char* method, sd::Message* ret, handover_error* error) {
     return connection_->new_call(path_.c_str(), "org.handover1.Session", method, ret, error);
@@ -86,6 +92,7 @@ int handover_session_create(handover_connection* connection, const char* name, c
   const char* path = nullptr;
   r = sd_bus_message_read(reply.get(), "o", &path);
   if (r < 0) return report_errno(error, r, reading);
+  if (client) connection->session_made(name, client);
   *ret = std::make_unique<handover_session>(connection, name, path).release();
   return 0;
 }
@@ -173,11 +180,11 @@ int handover_session_open_tracker(handover_session* session, int* ret_fd, handov
 }
 
 int handover_session_finish(handover_session* session, handover_error* error) {
-  return session->call_plain("Finish", error);
+  return session->end("Finish", error);
 }
 
 int handover_session_discard(handover_session* session, handover_error* error) {
-  return session->call_plain("Discard", error);
+  return session->end("Discard", error);
 }
 
 int handover_session_list_tokens(handover_session* session, handover_token** ret, size_t* ret_count,

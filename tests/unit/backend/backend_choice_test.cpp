@@ -24,7 +24,7 @@ UniqueFd sized_memfd(off_t size, off_t written) {
 
 ChoiceInput plain_memfd() {
   ChoiceInput input;
-  input.type.kind = "memfd";
+  input.type.kind = Kind::memfd;
   input.type.preservable = true;
   input.module_there = true;
   return input;

@@ -13,7 +13,7 @@ namespace {
 
 struct WorldKind {
   std::string name;
-  std::string backend;
+  Keeper keeper;
   std::function<std::unique_ptr<World>()> make;
 };
 
@@ -32,15 +32,22 @@ std::vector<std::uint64_t> tokens_of(const Session& session) {
 
 using Tokens = std::vector<std::uint64_t>;
 
-TEST_P(BackendContract, NamesItself) { EXPECT_EQ(world->backend().name(), GetParam().backend); }
+TEST_P(BackendContract, IsThereForItsKeeper) {
+  EXPECT_TRUE(world->backend().available(GetParam().keeper));
+  EXPECT_EQ(world->create("s")->keeper(), GetParam().keeper);
+}
 
 TEST_P(BackendContract, DescribesWhatItPreserves) {
   auto session = world->create("vm");
   const auto preserved = session->preserve(7, memfd("twelve bytes").get());
   ASSERT_TRUE(preserved);
-  EXPECT_EQ(preserved->token, 7U);
-  EXPECT_EQ(preserved->kind, "memfd");
-  EXPECT_EQ(preserved->bytes, 12U);
+  EXPECT_EQ(preserved->descriptor.token, 7U);
+  EXPECT_EQ(preserved->descriptor.kind, Kind::memfd);
+  EXPECT_EQ(preserved->descriptor.bytes, 12U);
+  ASSERT_EQ(preserved->stored.size(), 1U);
+  EXPECT_EQ(preserved->stored[0].part, token_part(7));
+  EXPECT_TRUE(session->holds(7));
+  EXPECT_FALSE(session->holds(3));
   ASSERT_TRUE(session->preserve(3, memfd().get()));
   EXPECT_EQ(tokens_of(*session), (Tokens{3, 7}));
   EXPECT_FALSE(session->incoming());
@@ -107,11 +114,11 @@ TEST_P(BackendContract, RefusesANameTwiceUntilItIsFree) {
   auto session = world->create("s");
   const UniqueFd memory = memfd();
   ASSERT_TRUE(session->preserve(1, memory.get()));
-  const auto second = world->backend().create("s");
+  const auto second = world->try_create("s");
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, ErrorCode::name_taken);
   session.reset();
-  const auto third = world->backend().create("s");
+  const auto third = world->try_create("s");
   ASSERT_TRUE(third) << third.error().message;
   EXPECT_TRUE((*third)->preserve(1, memory.get())) << "a discarded session must let its files go";
 }
@@ -172,7 +179,7 @@ TEST_P(BackendContract, NeedsAnEarlierKernelToRetrieve) {
   const auto finished = session->finish();
   ASSERT_FALSE(finished);
   EXPECT_EQ(finished.error().code, ErrorCode::not_incoming);
-  const auto unknown = world->backend().retrieve("s");
+  const auto unknown = world->retrieve("s");
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().code, ErrorCode::no_such_session);
   EXPECT_EQ(tokens_of(*session), Tokens{1});
@@ -211,26 +218,27 @@ TEST_P(BackendContract, GivesBackAfterAnUpdate) {
   EXPECT_TRUE(session.describe().empty());
   const auto first = session.retrieve(1);
   ASSERT_TRUE(first) << first.error().message;
-  EXPECT_EQ(contents(first->get()), "first");
-  EXPECT_TRUE(close_on_exec(first->get()));
+  EXPECT_EQ(contents(first->fd.get()), "first");
+  EXPECT_TRUE(close_on_exec(first->fd.get()));
 
+  EXPECT_FALSE(first->once);
   const auto twice = session.retrieve(1);
-  ASSERT_FALSE(twice);
-  EXPECT_EQ(twice.error().code, ErrorCode::already_retrieved);
+  ASSERT_TRUE(twice) << "an owner that died starts again";
+  EXPECT_TRUE(same_file(first->fd.get(), twice->fd.get()));
   const auto unknown = session.retrieve(99);
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().code, ErrorCode::no_such_token);
-  for (const auto& refused : {session.preserve(5, memfd().get()).map([](auto) {}),
+  for (const auto& refused : {session.preserve(5, memfd().get()).map([](const auto&) {}),
                               session.unpreserve(2), session.preserve_again(nullptr)}) {
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::incoming);
   }
   const auto other = sessions["b"]->retrieve(1);
   ASSERT_TRUE(other);
-  EXPECT_EQ(contents(other->get()), "other");
+  EXPECT_EQ(contents(other->fd.get()), "other");
 
   ASSERT_TRUE(session.finish());
-  for (const auto& refused : {session.finish(), session.retrieve(2).map([](auto) {})}) {
+  for (const auto& refused : {session.finish(), session.retrieve(2).map([](const auto&) {})}) {
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::not_incoming);
   }
@@ -247,7 +255,7 @@ TEST_P(BackendContract, HasAnIncomingAndAnOutgoingSessionOfOneName) {
   EXPECT_TRUE(sessions["s"]->retrieve(1));
   ASSERT_TRUE(sessions["s"]->finish());
   sessions.clear();
-  const auto taken = world->backend().create("s");
+  const auto taken = world->try_create("s");
   ASSERT_FALSE(taken) << "finishing the old one must not free the new one's name";
   EXPECT_EQ(taken.error().code, ErrorCode::name_taken);
   EXPECT_EQ(tokens_of(*outgoing), Tokens{1});
@@ -260,16 +268,16 @@ TEST_P(BackendContract, UpdatesThreeTimesInARow) {
     sessions["s"] = world->create("s");
     const auto preserved = sessions["s"]->preserve(1, memory.get());
     ASSERT_TRUE(preserved) << "round " << round << ": " << preserved.error().message;
-    ASSERT_TRUE(world->backend().seal("manifest " + std::to_string(round)));
+    ASSERT_TRUE(world->manifest().replace("manifest " + std::to_string(round)));
     world->update(sessions);
 
-    const auto text = world->backend().unseal();
+    const auto text = world->manifest().unseal();
     ASSERT_TRUE(text) << text.error().message;
     ASSERT_TRUE(*text);
     EXPECT_EQ(**text, "manifest " + std::to_string(round));
     auto retrieved = sessions["s"]->retrieve(1);
     ASSERT_TRUE(retrieved) << "round " << round;
-    memory = std::move(*retrieved);
+    memory = std::move(retrieved->fd);
     EXPECT_EQ(contents(memory.get()), "kept");
     const auto too_early = world->create("early")->preserve(1, memory.get());
     ASSERT_FALSE(too_early) << "what is retrieved is the earlier session's until it is finished";
@@ -278,53 +286,19 @@ TEST_P(BackendContract, UpdatesThreeTimesInARow) {
   }
 }
 
-TEST_P(BackendContract, KeepsTheNewestManifest) {
-  const auto none = world->backend().unseal();
-  ASSERT_TRUE(none);
-  EXPECT_FALSE(*none);
-
-  const std::string large(300'000, 'x');
-  for (const std::string& text : {std::string("first"), std::string("a longer one"), large,
-                                  std::string(900'000, 'y'), std::string("short again")}) {
-    ASSERT_TRUE(world->backend().seal(text));
-  }
-  Sessions sessions;
-  world->update(sessions);
-  const auto text = world->backend().unseal();
-  ASSERT_TRUE(text);
-  ASSERT_TRUE(*text);
-  EXPECT_EQ(**text, "short again");
-  const auto again = world->backend().unseal();
-  ASSERT_TRUE(again);
-  EXPECT_FALSE(*again) << "a manifest is read once";
-
-  ASSERT_TRUE(world->backend().seal(large));
-  world->update(sessions);
-  const auto second = world->backend().unseal();
-  ASSERT_TRUE(second);
-  EXPECT_EQ(**second, large);
-}
-
-TEST_P(BackendContract, ReadsNoManifestOfItsOwnKernel) {
-  ASSERT_TRUE(world->backend().seal("ours"));
-  const auto text = world->backend().unseal();
-  ASSERT_TRUE(text);
-  EXPECT_FALSE(*text);
-}
-
 TEST_P(BackendContract, GoesOnWithWhatTheFdStoreGaveBack) {
   auto session = world->create("s");
   const UniqueFd memory = memfd("kept");
   ASSERT_TRUE(session->preserve(1, memory.get()));
   ASSERT_TRUE(session->preserve(2, memfd().get()));
-  std::vector<std::string> parts;
+  std::vector<Part> parts;
   for (const auto& stored : session->stored_fds()) parts.push_back(stored.part);
-  EXPECT_EQ(parts, (std::vector<std::string>{"s", "t1", "t2"}));
+  EXPECT_EQ(parts, (std::vector<Part>{session_part, token_part(1), token_part(2)}));
 
   Adopted adopted = kept_session(*session, false);
   session.reset();
   // The emulated backend's registry dies with its process; dropping the session stands for that.
-  auto result = world->backend().adopt(std::move(adopted));
+  auto result = world->adopt(std::move(adopted));
   ASSERT_TRUE(result) << result.error().message;
   session = std::move(*result);
   EXPECT_FALSE(session->incoming());
@@ -339,51 +313,63 @@ TEST_P(BackendContract, GoesOnWithWhatTheFdStoreGaveBack) {
   world->update(sessions);
   const auto retrieved = sessions["s"]->retrieve(1);
   ASSERT_TRUE(retrieved);
-  EXPECT_EQ(contents(retrieved->get()), "kept");
+  EXPECT_EQ(contents(retrieved->fd.get()), "kept");
 }
 
 TEST_P(BackendContract, AdoptsNothingThatIsNotTheSession) {
   auto session = world->create("right");
   auto wrong = kept_session(*session, false);
   wrong.name = "wrong";
-  const auto other_name = world->backend().adopt(std::move(wrong));
+  const auto other_name = world->adopt(std::move(wrong));
   ASSERT_FALSE(other_name);
   EXPECT_EQ(other_name.error().code, ErrorCode::io);
 
   Adopted no_session;
   no_session.name = "memory";
-  no_session.parts.push_back(Adopted::Part{"s", memfd("no session")});
-  const auto memory = world->backend().adopt(std::move(no_session));
+  no_session.parts.push_back(Adopted::Part{session_part, memfd("no session")});
+  const auto memory = world->adopt(std::move(no_session));
   ASSERT_FALSE(memory);
   EXPECT_EQ(memory.error().code, ErrorCode::io);
 
   Adopted nothing;
   nothing.name = "nothing";
-  const auto empty = world->backend().adopt(std::move(nothing));
+  const auto empty = world->adopt(std::move(nothing));
   ASSERT_FALSE(empty);
   EXPECT_EQ(empty.error().code, ErrorCode::io);
-  EXPECT_TRUE(world->backend().create("nothing")) << "a refused adoption must not keep the name";
+  EXPECT_TRUE(world->try_create("nothing")) << "a refused adoption must not keep the name";
+}
 
-  std::vector<Adopted::Part> parts;
-  parts.push_back(Adopted::Part{"s", memfd("no manifest")});
-  const auto manifest = world->backend().adopt_manifest(std::move(parts));
-  ASSERT_FALSE(manifest);
-  EXPECT_EQ(manifest.error().code, ErrorCode::io);
-  const auto no_part = world->backend().adopt_manifest({});
-  ASSERT_FALSE(no_part);
-  EXPECT_EQ(no_part.error().code, ErrorCode::io);
+TEST_P(BackendContract, LeavesWhatItDoesNotAdoptToTheCaller) {
+  auto session = world->create("right");
+  ASSERT_TRUE(session->preserve(1, memfd("kept").get()));
+  auto adopted = kept_session(*session, false);
+  const std::size_t parts = adopted.parts.size();
+  adopted.name = "wrong";
+  const auto refused = world->backend().adopt(adopted);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().nature, Nature::passing);
+  ASSERT_EQ(adopted.parts.size(), parts);
+  for (const auto& part : adopted.parts) EXPECT_TRUE(part.fd);
+  EXPECT_EQ(adopted.tokens.size(), 1U);
+  session.reset();
+  adopted.name = "right";
+  const auto taken = world->backend().adopt(adopted);
+  ASSERT_TRUE(taken) << taken.error().message;
+  EXPECT_TRUE(taken->session->holds(1));
+  EXPECT_TRUE(taken->losses.empty());
+  EXPECT_TRUE(taken->given.empty());
 }
 
 INSTANTIATE_TEST_SUITE_P(
     All, BackendContract,
-    testing::Values(WorldKind{"luo", "luo", [] { return std::make_unique<LuoWorld>(); }},
-                    WorldKind{"composite", "luo",
+    testing::Values(WorldKind{"luo", Keeper::luo, [] { return std::make_unique<LuoWorld>(); }},
+                    WorldKind{"composite", Keeper::luo,
                               [] {
                                 auto world = std::make_unique<CompositeWorld>();
                                 world->module().unload();
                                 return world;
                               }},
-                    WorldKind{"emulated", "emulated",
+                    WorldKind{"emulated", Keeper::emulated,
                               [] { return std::make_unique<EmulatedWorld>(); }}),
     [](const auto& kind) { return kind.param.name; });
 

@@ -4,7 +4,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backend/backend.h"
 #include "descriptors.h"
 #include "worlds.h"
 
@@ -21,66 +20,92 @@ bool in_another_process(const Body& body) {
 }
 
 TEST(Emulated, TakesNoManifestOfACrashedDaemonForAnUpdate) {
-  auto backend = make_emulated().value();
-  ASSERT_TRUE(backend->seal("of the process that crashed"));
+  EmulatedWorld world;
+  ASSERT_TRUE(world.manifest().replace("of the process that crashed"));
+  const auto stored = [&] { return kept(world.manifest().stored_fds()); };
   EXPECT_TRUE(in_another_process([&]() {
-    auto restarted = make_emulated().value();
-    if (!restarted->adopt_manifest(kept(backend->stored_fds()))) return false;
-    const auto text = restarted->unseal();
+    EmulatedWorld restarted;
+    auto parts = stored();
+    if (!restarted.manifest().adopt(parts)) return false;
+    const auto text = restarted.manifest().unseal();
     return text && !*text;
   }));
-  auto same_process = make_emulated().value();
-  ASSERT_TRUE(same_process->adopt_manifest(kept(backend->stored_fds())));
-  EXPECT_EQ(same_process->unseal().value(), "of the process that crashed");
+  EmulatedWorld same_process;
+  auto parts = stored();
+  ASSERT_TRUE(same_process.manifest().adopt(parts));
+  EXPECT_EQ(same_process.manifest().unseal().value(), "of the process that crashed");
 }
 
 TEST(Emulated, GoesOnSealingAfterACrash) {
-  auto backend = make_emulated().value();
-  ASSERT_TRUE(in_another_process([&]() { return backend->seal("x").has_value(); }));
-  ASSERT_TRUE(backend->seal("a long text of the crashed daemon"));
+  EmulatedWorld world;
+  ASSERT_TRUE(in_another_process([&]() { return world.manifest().replace("x").has_value(); }));
+  ASSERT_TRUE(world.manifest().replace("a long text of the crashed daemon"));
   EXPECT_TRUE(in_another_process([&]() {
-    auto restarted = make_emulated().value();
-    if (!restarted->adopt_manifest(kept(backend->stored_fds()))) return false;
-    if (!restarted->seal("short")) return false;
-    auto updated = make_emulated().value();
-    if (!updated->adopt_manifest(kept(restarted->stored_fds()))) return false;
-    return updated->unseal().value() == "short";
+    EmulatedWorld restarted;
+    auto parts = kept(world.manifest().stored_fds());
+    if (!restarted.manifest().adopt(parts)) return false;
+    if (!restarted.manifest().replace("short")) return false;
+    EmulatedWorld updated;
+    parts = kept(restarted.manifest().stored_fds());
+    if (!updated.manifest().adopt(parts)) return false;
+    return updated.manifest().unseal().value() == "short";
   }));
 }
 
 TEST(Emulated, ReportsADescriptorThatDidNotComeBack) {
-  auto backend = make_emulated().value();
-  auto session = backend->create("s").value();
+  EmulatedWorld world;
+  auto session = world.create("s");
   ASSERT_TRUE(session->preserve(1, memfd("one").get()));
   ASSERT_TRUE(session->preserve(2, memfd("two").get()));
 
   Adopted incoming = kept_session(*session, true);
   incoming.parts.pop_back();  // t2
-  auto after = make_emulated().value();
-  auto updated = after->adopt(std::move(incoming)).value();
-  EXPECT_TRUE(updated->retrieve(1));
-  const auto lost = updated->retrieve(2);
+  EmulatedWorld after;
+  const auto updated = after.backend().adopt(incoming).value();
+  ASSERT_EQ(updated.losses.size(), 1U);
+  EXPECT_EQ(updated.losses[0].token, 2U);
+  EXPECT_TRUE(updated.session->retrieve(1));
+  const auto lost = updated.session->retrieve(2);
   ASSERT_FALSE(lost);
   EXPECT_EQ(lost.error().code, ErrorCode::state_lost);
 
   Adopted outgoing = kept_session(*session, false);
   outgoing.parts.pop_back();
-  auto restarted = make_emulated().value();
-  auto again = restarted->adopt(std::move(outgoing)).value();
-  ASSERT_EQ(again->describe().size(), 1U);
-  EXPECT_EQ(again->describe().front().token, 1U);
+  EmulatedWorld restarted;
+  const auto again = restarted.backend().adopt(outgoing).value();
+  ASSERT_EQ(again.session->describe().size(), 1U);
+  EXPECT_EQ(again.session->describe().front().token, 1U);
+  ASSERT_EQ(again.losses.size(), 1U) << "nothing is silently missing";
+  EXPECT_EQ(again.losses[0].token, 2U);
+}
+
+TEST(Emulated, MakesASessionAnewOfTheDescriptorsThatCameBack) {
+  EmulatedWorld world;
+  auto session = world.create("s");
+  ASSERT_TRUE(session->preserve(1, memfd("one").get()));
+  ASSERT_TRUE(session->preserve(2, memfd("two").get()));
+  Adopted adopted = kept_session(*session, false);
+  adopted.parts.erase(adopted.parts.begin(), adopted.parts.begin() + 2);  // "s" and t1
+  EmulatedWorld restarted;
+  const auto again = restarted.backend().adopt(adopted);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_TRUE(again->session->holds(2));
+  ASSERT_EQ(again->losses.size(), 1U);
+  EXPECT_EQ(again->losses[0].token, 1U);
 }
 
 TEST(Emulated, LetsNoTwoSessionsAdoptOneFile) {
-  auto backend = make_emulated().value();
-  auto session = backend->create("s").value();
+  EmulatedWorld world;
+  auto session = world.create("s");
   ASSERT_TRUE(session->preserve(1, memfd().get()));
-  auto restarted = make_emulated().value();
-  auto first = restarted->adopt(kept_session(*session, true));
+  EmulatedWorld restarted;
+  const auto first = restarted.adopt(kept_session(*session, true));
   ASSERT_TRUE(first);
-  const auto second = restarted->adopt(kept_session(*session, true));
+  auto adopted = kept_session(*session, true);
+  const auto second = restarted.backend().adopt(adopted);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, ErrorCode::already_preserved);
+  for (const auto& part : adopted.parts) EXPECT_TRUE(part.fd);
 }
 
 }  // namespace

@@ -34,9 +34,37 @@ bool can_preserve(int fd) {
 
 }  // namespace
 
+std::shared_ptr<void> FakeLiveupdate::hold() {
+  const Lock lock(mutex_);
+  ++holders_;
+  (void)open_device();
+  return {this, [](FakeLiveupdate* fake) {
+            const Lock unhold(fake->mutex_);
+            --fake->holders_;
+            fake->close_unheld();
+          }};
+}
+
+KernelResult<void> FakeLiveupdate::open() {
+  {
+    const Lock lock(mutex_);
+    if (open_) return {};
+  }
+  if (const auto error = faults_.next()) return tl::unexpected<int>(*error);
+  const Lock lock(mutex_);
+  const auto error = open_device();
+  close_unheld();
+  if (error) return tl::unexpected<int>(*error);
+  return {};
+}
+
 KernelResult<UniqueFd> FakeLiveupdate::create_session(const std::string& name) {
+  if (const auto error = faults_.next()) return tl::unexpected<int>(*error);
+  const Lock lock(mutex_);
   drop_closed();
-  if (const auto error = injected()) return tl::unexpected<int>(*error);
+  const auto busy = open_device();
+  close_unheld();
+  if (busy) return tl::unexpected<int>(*busy);
   if (const auto refused = refused_.find(name); refused != refused_.end()) {
     return tl::unexpected<int>(refused->second);
   }
@@ -48,8 +76,12 @@ KernelResult<UniqueFd> FakeLiveupdate::create_session(const std::string& name) {
 }
 
 KernelResult<UniqueFd> FakeLiveupdate::retrieve_session(const std::string& name) {
+  if (const auto error = faults_.next()) return tl::unexpected<int>(*error);
+  const Lock lock(mutex_);
   drop_closed();
-  if (const auto error = injected()) return tl::unexpected<int>(*error);
+  const auto busy = open_device();
+  close_unheld();
+  if (busy) return tl::unexpected<int>(*busy);
   FakeSession* session = by_name(name, true);
   if (session == nullptr) return tl::unexpected<int>(ENOENT);
   if (session->retrieved) return tl::unexpected<int>(EINVAL);
@@ -57,59 +89,83 @@ KernelResult<UniqueFd> FakeLiveupdate::retrieve_session(const std::string& name)
   return hand_out(*session);
 }
 
-KernelResult<void> FakeLiveupdate::preserve_fd(int session_fd, std::uint64_t token, int fd) {
+int FakeLiveupdate::preserve_fd(int session_fd, std::uint64_t token, int fd) noexcept {
+  if (const auto error = faults_.next()) return -*error;
+  const Lock lock(mutex_);
   drop_closed();
-  if (const auto error = injected()) return tl::unexpected<int>(*error);
   FakeSession* session = by_fd(session_fd);
-  if (session == nullptr) return tl::unexpected<int>(ENOTTY);
-  if (session->incoming) return tl::unexpected<int>(EINVAL);
-  if (session->files.contains(token)) return tl::unexpected<int>(EEXIST);
+  if (session == nullptr) return -ENOTTY;
+  if (session->incoming) return -EINVAL;
+  if (session->files.contains(token)) return -EEXIST;
   UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
-  if (!copy) return tl::unexpected<int>(EBADF);
-  if (!can_preserve(fd)) return tl::unexpected<int>(ENOENT);
-  if (is_preserved(fd)) return tl::unexpected<int>(EBUSY);
+  if (!copy) return -EBADF;
+  const auto refused = refused_tokens_.find({session->name, token});
+  if (refused != refused_tokens_.end()) return -refused->second;
+  if (!can_preserve(fd)) return -ENOENT;
+  if (is_preserved(fd)) return -EBUSY;
   session->files[token].fd = std::move(copy);
-  return {};
+  session->order.push_back(token);
+  return 0;
 }
 
-KernelResult<UniqueFd> FakeLiveupdate::retrieve_fd(int session_fd, std::uint64_t token) {
+int FakeLiveupdate::retrieve_fd(int session_fd, std::uint64_t token) noexcept {
+  if (const auto error = faults_.next()) return -*error;
+  const Lock lock(mutex_);
   drop_closed();
-  if (const auto error = injected()) return tl::unexpected<int>(*error);
   FakeSession* session = by_fd(session_fd);
-  if (session == nullptr) return tl::unexpected<int>(ENOTTY);
-  if (!session->incoming) return tl::unexpected<int>(EINVAL);
+  if (session == nullptr) return -ENOTTY;
+  if (!session->incoming) return -EINVAL;
   const auto found = session->files.find(token);
-  if (found == session->files.end()) return tl::unexpected<int>(ENOENT);
-  if (found->second.broken) return tl::unexpected<int>(EIO);
+  if (found == session->files.end()) return -ENOENT;
+  if (found->second.broken != 0) return -found->second.broken;
+  if (!found->second.retrieved) restored_.push_back(token);
   found->second.retrieved = true;
-  return UniqueFd(::fcntl(found->second.fd.get(), F_DUPFD_CLOEXEC, 3));
+  return ::fcntl(found->second.fd.get(), F_DUPFD_CLOEXEC, 3);
 }
 
 KernelResult<void> FakeLiveupdate::finish(int session_fd) {
+  if (const auto error = faults_.next()) return tl::unexpected<int>(*error);
+  const Lock lock(mutex_);
   drop_closed();
-  if (const auto error = injected()) return tl::unexpected<int>(*error);
   FakeSession* session = by_fd(session_fd);
   if (session == nullptr) return tl::unexpected<int>(ENOTTY);
   if (!session->incoming) return tl::unexpected<int>(EINVAL);
+  const auto refused = refused_finish_.find(session->name);
+  if (refused != refused_finish_.end()) return tl::unexpected<int>(refused->second);
   session->files.clear();
   return {};
 }
 
 KernelResult<std::string> FakeLiveupdate::session_name(int session_fd) {
+  if (const auto error = faults_.next()) return tl::unexpected<int>(*error);
+  const Lock lock(mutex_);
   drop_closed();
-  if (const auto error = injected()) return tl::unexpected<int>(*error);
   FakeSession* session = by_fd(session_fd);
   if (session == nullptr) return tl::unexpected<int>(ENOTTY);
   return session->name;
 }
 
-void FakeLiveupdate::fail_call(int nth, int sys_errno) {
-  calls_ = 0;
-  failing_call_ = nth;
-  failing_errno_ = sys_errno;
+void FakeLiveupdate::set_busy(bool busy) {
+  const Lock lock(mutex_);
+  busy_ = busy;
+}
+
+int FakeLiveupdate::opened() const {
+  const Lock lock(mutex_);
+  return opened_;
+}
+
+void FakeLiveupdate::refuse_finish(const std::string& name, int sys_errno) {
+  const Lock lock(mutex_);
+  if (sys_errno == 0) {
+    refused_finish_.erase(name);
+  } else {
+    refused_finish_[name] = sys_errno;
+  }
 }
 
 void FakeLiveupdate::refuse_create(const std::string& name, int sys_errno) {
+  const Lock lock(mutex_);
   if (sys_errno == 0) {
     refused_.erase(name);
   } else {
@@ -117,12 +173,29 @@ void FakeLiveupdate::refuse_create(const std::string& name, int sys_errno) {
   }
 }
 
-void FakeLiveupdate::break_token(const std::string& name, std::uint64_t token) {
-  by_name(name, true)->files.at(token).broken = true;
+void FakeLiveupdate::refuse_preserve(const std::string& name, std::uint64_t token, int sys_errno) {
+  const Lock lock(mutex_);
+  if (sys_errno == 0) {
+    refused_tokens_.erase({name, token});
+  } else {
+    refused_tokens_[{name, token}] = sys_errno;
+  }
+}
+
+void FakeLiveupdate::break_token(const std::string& name, std::uint64_t token, int sys_errno) {
+  const Lock lock(mutex_);
+  by_name(name, true)->files.at(token).broken = sys_errno;
+}
+
+std::vector<std::uint64_t> FakeLiveupdate::restored() const {
+  const Lock lock(mutex_);
+  return restored_;
 }
 
 void FakeLiveupdate::reboot() {
+  const Lock lock(mutex_);
   drop_closed();
+  restored_.clear();
   sessions_.remove_if([](const FakeSession& session) { return session.incoming; });
   for (FakeSession& session : sessions_) {
     session.incoming = true;
@@ -132,6 +205,7 @@ void FakeLiveupdate::reboot() {
 }
 
 std::optional<std::set<std::uint64_t>> FakeLiveupdate::outgoing(const std::string& name) {
+  const Lock lock(mutex_);
   drop_closed();
   const FakeSession* session = by_name(name, false);
   if (session == nullptr) return std::nullopt;
@@ -140,7 +214,15 @@ std::optional<std::set<std::uint64_t>> FakeLiveupdate::outgoing(const std::strin
   return tokens;
 }
 
+std::vector<std::uint64_t> FakeLiveupdate::order(const std::string& name) {
+  const Lock lock(mutex_);
+  drop_closed();
+  const FakeSession* session = by_name(name, false);
+  return session == nullptr ? std::vector<std::uint64_t>{} : session->order;
+}
+
 std::optional<std::set<std::uint64_t>> FakeLiveupdate::incoming(const std::string& name) {
+  const Lock lock(mutex_);
   drop_closed();
   const FakeSession* session = by_name(name, true);
   if (session == nullptr) return std::nullopt;
@@ -179,10 +261,16 @@ KernelResult<UniqueFd> FakeLiveupdate::hand_out(FakeSession& session) {
   return handed_out;
 }
 
-std::optional<int> FakeLiveupdate::injected() {
-  ++calls_;
-  if (calls_ != failing_call_) return std::nullopt;
-  return failing_errno_;
+std::optional<int> FakeLiveupdate::open_device() {
+  if (open_) return std::nullopt;
+  if (busy_) return EBUSY;
+  open_ = true;
+  ++opened_;
+  return std::nullopt;
+}
+
+void FakeLiveupdate::close_unheld() {
+  if (holders_ == 0) open_ = false;
 }
 
 bool FakeLiveupdate::is_preserved(int fd) {

@@ -24,11 +24,11 @@ struct stat status_of(int fd) {
 UniqueFd duplicate(const UniqueFd& fd) { return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3)); }
 
 /// What ho_pin_file() in kmod/pin.c takes.
-std::optional<TrackerKind> kind_of(int fd) {
+std::optional<Kind> kind_of(int fd) {
   struct statfs file_system = {};
   if (::fstatfs(fd, &file_system) < 0 || !S_ISREG(status_of(fd).st_mode)) return std::nullopt;
-  if (file_system.f_type == HUGETLBFS_MAGIC) return TrackerKind::hugetlb;
-  if (file_system.f_type == TMPFS_MAGIC) return TrackerKind::shmem;
+  if (file_system.f_type == HUGETLBFS_MAGIC) return Kind::hugetlb;
+  if (file_system.f_type == TMPFS_MAGIC) return Kind::memfd;
   return std::nullopt;
 }
 
@@ -36,7 +36,8 @@ std::optional<TrackerKind> kind_of(int fd) {
 
 KernelResult<TrackerInfo> FakeTracker::info() {
   if (!loaded_) return error(ENODEV);
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   TrackerInfo info;
   info.abi = 1;
   info.format = 1;
@@ -48,7 +49,8 @@ KernelResult<TrackerInfo> FakeTracker::info() {
 KernelResult<UniqueFd> FakeTracker::create_session(const std::string& name,
                                                    const TrackerLimits& limits) {
   if (!loaded_) return error(ENODEV);
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   if (name.empty()) return error(EINVAL);
   if (!kho_) return error(EOPNOTSUPP);
   if (sealed_) return error(EBUSY);
@@ -62,7 +64,8 @@ KernelResult<UniqueFd> FakeTracker::create_session(const std::string& name,
 
 KernelResult<UniqueFd> FakeTracker::retrieve_session(const std::string& name) {
   if (!loaded_) return error(ENODEV);
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   FakeSession* session = find(name);
   if (session == nullptr) return error(ENOENT);
   return duplicate(session->identity);
@@ -70,7 +73,8 @@ KernelResult<UniqueFd> FakeTracker::retrieve_session(const std::string& name) {
 
 KernelResult<void> FakeTracker::seal() {
   if (!loaded_) return error(ENODEV);
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   if (!kho_) return error(EOPNOTSUPP);
   sealed_ = true;
   return {};
@@ -78,20 +82,23 @@ KernelResult<void> FakeTracker::seal() {
 
 KernelResult<void> FakeTracker::unseal() {
   if (!loaded_) return error(ENODEV);
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   sealed_ = false;
   return {};
 }
 
 KernelResult<bool> FakeTracker::is_incoming(int session_fd) {
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   const FakeSession* session = by_fd(session_fd);
   if (session == nullptr) return error(ENOENT);
   return session->incoming;
 }
 
 KernelResult<void> FakeTracker::preserve_fd(int session_fd, std::uint64_t token, int fd) {
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   FakeSession* session = by_fd(session_fd);
   if (session == nullptr) return error(ENOENT);
   Entry entry;
@@ -113,7 +120,8 @@ KernelResult<void> FakeTracker::preserve_fd(int session_fd, std::uint64_t token,
 }
 
 KernelResult<void> FakeTracker::unpreserve(int session_fd, std::uint64_t token) {
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   FakeSession* session = by_fd(session_fd);
   if (session == nullptr) return error(ENOENT);
   if (session->incoming) return error(EINVAL);
@@ -123,7 +131,8 @@ KernelResult<void> FakeTracker::unpreserve(int session_fd, std::uint64_t token) 
 }
 
 KernelResult<UniqueFd> FakeTracker::retrieve(int session_fd, std::uint64_t token) {
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   FakeSession* session = by_fd(session_fd);
   if (session == nullptr) return error(ENOENT);
   if (!session->incoming) return error(EINVAL);
@@ -131,14 +140,15 @@ KernelResult<UniqueFd> FakeTracker::retrieve(int session_fd, std::uint64_t token
   if (found == session->entries.end()) return error(ENOENT);
   Entry& entry = found->second;
   if (entry.retrieved) return error(EALREADY);
-  if (entry.kind == TrackerKind::kernel) return error(EOPNOTSUPP);
+  if (entry.kind == Kind::kernel) return error(EOPNOTSUPP);
   if (entry.damaged) return error(ENODATA);
   entry.retrieved = true;
   return std::move(entry.fd);  // the memory is the holder's from here on
 }
 
 KernelResult<TrackerEntry> FakeTracker::describe(int session_fd, std::uint64_t token) {
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   const FakeSession* session = by_fd(session_fd);
   if (session == nullptr) return error(ENOENT);
   const auto found = session->entries.find(token);
@@ -147,7 +157,8 @@ KernelResult<TrackerEntry> FakeTracker::describe(int session_fd, std::uint64_t t
 }
 
 KernelResult<std::vector<std::uint64_t>> FakeTracker::list_tokens(int session_fd) {
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   const FakeSession* session = by_fd(session_fd);
   if (session == nullptr) return error(ENOENT);
   std::vector<std::uint64_t> tokens;
@@ -156,7 +167,8 @@ KernelResult<std::vector<std::uint64_t>> FakeTracker::list_tokens(int session_fd
 }
 
 KernelResult<void> FakeTracker::restore(int session_fd, std::uint32_t threads) {
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   const FakeSession* session = by_fd(session_fd);
   if (session == nullptr) return error(ENOENT);
   if (!session->incoming || threads == 0 || threads > 64) return error(EINVAL);
@@ -165,7 +177,8 @@ KernelResult<void> FakeTracker::restore(int session_fd, std::uint32_t threads) {
 }
 
 KernelResult<void> FakeTracker::finish(int session_fd) {
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   const FakeSession* session = by_fd(session_fd);
   if (session == nullptr) return error(ENOENT);
   if (!session->incoming) return error(EINVAL);
@@ -175,18 +188,13 @@ KernelResult<void> FakeTracker::finish(int session_fd) {
 }
 
 KernelResult<void> FakeTracker::discard(int session_fd) {
-  if (const auto failed = injected()) return error(*failed);
+  if (const auto failed = faults_.next()) return error(*failed);
+  const std::lock_guard lock(mutex_);
   const FakeSession* session = by_fd(session_fd);
   if (session == nullptr) return error(ENOENT);
   if (sealed_) return error(EBUSY);
   sessions_.remove_if([&](const FakeSession& one) { return &one == session; });
   return {};
-}
-
-void FakeTracker::fail_call(int nth, int sys_errno) {
-  calls_ = 0;
-  failing_call_ = nth;
-  failing_errno_ = sys_errno;
 }
 
 void FakeTracker::reboot() {
@@ -204,7 +212,7 @@ void FakeTracker::damage(const std::string& name, std::uint64_t token) {
   find(name)->entries.at(token).damaged = true;
 }
 
-void FakeTracker::add_entry(const std::string& name, std::uint64_t token, TrackerKind kind,
+void FakeTracker::add_entry(const std::string& name, std::uint64_t token, Kind kind,
                             std::uint64_t length) {
   Entry entry;
   entry.fd.reset(::memfd_create("entry", MFD_CLOEXEC));
@@ -227,12 +235,6 @@ std::optional<std::set<std::uint64_t>> FakeTracker::tokens(const std::string& na
   std::set<std::uint64_t> tokens;
   for (const auto& [token, entry] : session->entries) tokens.insert(token);
   return tokens;
-}
-
-std::optional<int> FakeTracker::injected() {
-  ++calls_;
-  if (calls_ != failing_call_) return std::nullopt;
-  return failing_errno_;
 }
 
 FakeTracker::FakeSession* FakeTracker::find(const std::string& name) {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A companion module in this process that behaves as kmod/ does: sessions that outlive their
-// descriptors, tables that are sealed, files that are given out once.
+// descriptors, tables that are sealed, files that are given out once. Any thread may make its
+// calls.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,6 +16,7 @@
 #include <vector>
 
 #include "backend/tracker_device.h"
+#include "faults.h"
 
 namespace handover::backend::test {
 
@@ -34,13 +38,12 @@ class FakeTracker final : public TrackerDevice {
   KernelResult<void> finish(int session) override;
   KernelResult<void> discard(int session) override;
 
-  /// The `nth` call from now (1 is the next) fails with `sys_errno` and does nothing else.
-  void fail_call(int nth, int sys_errno);
-  /// Calls since the last fail_call() or the beginning.
-  [[nodiscard]] int calls() const { return calls_; }
+  /// Every call may fail, as long as the module is loaded.
+  Faults& faults() { return faults_; }
 
   void unload() { loaded_ = false; }
   void load() { loaded_ = true; }
+  [[nodiscard]] bool loaded() const { return loaded_; }
   void switch_kho_off() { kho_ = false; }
   [[nodiscard]] bool sealed() const { return sealed_; }
   /// kexec: outgoing sessions become incoming ones; what was incoming before is lost.
@@ -48,8 +51,7 @@ class FakeTracker final : public TrackerDevice {
   /// What the earlier kernel wrote of the token is damaged.
   void damage(const std::string& name, std::uint64_t token);
   /// An allocation or a range, which need no descriptor.
-  void add_entry(const std::string& name, std::uint64_t token, TrackerKind kind,
-                 std::uint64_t length);
+  void add_entry(const std::string& name, std::uint64_t token, Kind kind, std::uint64_t length);
 
   /// Tokens of the session that goes this way; nullopt if there is none.
   std::optional<std::set<std::uint64_t>> outgoing(const std::string& name);
@@ -61,7 +63,7 @@ class FakeTracker final : public TrackerDevice {
  private:
   struct Entry {
     UniqueFd fd;
-    TrackerKind kind = TrackerKind::shmem;
+    Kind kind = Kind::memfd;
     std::uint64_t length = 0;
     bool retrieved = false;
     bool damaged = false;
@@ -74,20 +76,18 @@ class FakeTracker final : public TrackerDevice {
     std::map<std::uint64_t, Entry> entries;
   };
 
-  std::optional<int> injected();
   FakeSession* find(const std::string& name);
   FakeSession* by_fd(int fd);
   bool is_preserved(int fd);
   std::optional<std::set<std::uint64_t>> tokens(const std::string& name, bool incoming);
 
+  Faults faults_;
+  mutable std::recursive_mutex mutex_;
   std::list<FakeSession> sessions_;
   std::map<std::string, unsigned> restored_;
-  bool loaded_ = true;
+  std::atomic<bool> loaded_ = true;
   bool kho_ = true;
   bool sealed_ = false;
-  int calls_ = 0;
-  int failing_call_ = 0;
-  int failing_errno_ = 0;
 };
 
 }  // namespace handover::backend::test

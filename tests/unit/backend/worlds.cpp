@@ -3,11 +3,13 @@
 
 #include <fcntl.h>
 
+#include <filesystem>
+#include <iterator>
 #include <stdexcept>
 #include <utility>
 
 #include "backend/luo.h"
-#include "backend/tracker.h"
+#include "backend/luo_manifest.h"
 
 namespace handover::backend::test {
 namespace {
@@ -20,78 +22,118 @@ T checked(Result<T> result) {
 
 }  // namespace
 
+Result<std::unique_ptr<Session>> World::try_create(const std::string& name, const Limits& limits) {
+  return backend().create(name, keeper_, limits);
+}
+
 std::unique_ptr<Session> World::create(const std::string& name) {
-  return checked(backend().create(name));
+  return checked(try_create(name));
 }
 
-LuoWorld::LuoWorld(LuoPatience patience)
-    : patience_(patience), backend_(make_luo(kernel_, patience)) {}
-
-void LuoWorld::update(Sessions& sessions) {
-  kernel_->reboot();
-  backend_ = make_luo(kernel_, patience_);
-  for (auto& [name, session] : sessions) session = checked(backend_->retrieve(name));
+Result<std::unique_ptr<Session>> World::adopt(Adopted adopted) {
+  auto adoption = backend().adopt(adopted);
+  if (!adoption) return fail(adoption.error());
+  return std::move(adoption->session);
 }
 
-void LuoWorld::restart_daemon() { backend_ = make_luo(kernel_, patience_); }
-
-TrackerWorld::TrackerWorld() : backend_(make_tracker(module_)) {}
-
-void TrackerWorld::update(Sessions& sessions) {
-  module_->reboot();
-  backend_ = make_tracker(module_);
-  for (auto& [name, session] : sessions) session = checked(backend_->retrieve(name));
+Result<std::unique_ptr<Session>> World::retrieve(const std::string& name,
+                                                 const std::vector<Descriptor>& tokens) {
+  return adopt(by_name(name, true, tokens));
 }
 
-void TrackerWorld::restart_daemon() { backend_ = make_tracker(module_); }
-
-CompositeWorld::CompositeWorld(Keeper main, bool tracker_allowed)
-    : main_(main), tracker_allowed_(tracker_allowed) {
-  restart_daemon();
-}
-
-void CompositeWorld::update(Sessions& sessions) {
-  reboot();
-  for (auto& [name, session] : sessions) session = checked(backend_->retrieve(name));
-}
-
-std::unique_ptr<Session> CompositeWorld::update_one(std::unique_ptr<Session> session) {
+Adopted World::by_name(const std::string& name, bool incoming,
+                       const std::vector<Descriptor>& tokens) const {
   Adopted adopted;
-  adopted.name = session->name();
-  adopted.incoming = true;
-  adopted.tokens = session->describe();
-  reboot();
-  session.reset();
-  return checked(backend_->adopt(std::move(adopted)));
+  adopted.name = name;
+  adopted.keeper = keeper_;
+  adopted.incoming = incoming;
+  adopted.tokens = tokens;
+  return adopted;
+}
+
+void World::update(Sessions& sessions) {
+  std::map<std::string, std::vector<Descriptor>> tokens;
+  for (const auto& [name, session] : sessions) tokens[name] = session->describe();
+  leave_kernel();
+  restart_daemon();
+  for (auto& [name, session] : sessions) session = checked(retrieve(name, tokens[name]));
+}
+
+std::unique_ptr<Session> World::update_one(std::unique_ptr<Session> session) {
+  const std::string name = session->name();
+  Sessions sessions;
+  sessions[name] = std::move(session);
+  update(sessions);
+  return std::move(sessions[name]);
+}
+
+LuoWorld::LuoWorld(LuoPatience patience, Charge charge)
+    : World(Keeper::luo), patience_(patience), charge_(std::move(charge)) {
+  LuoWorld::restart_daemon();
+}
+
+void LuoWorld::restart_daemon() {
+  Keepers keepers;
+  keepers.main = Keeper::luo;
+  keepers.by.emplace(Keeper::luo, std::make_shared<Luo>(kernel_, patience_, charge_));
+  keepers.manifest = std::make_shared<LuoManifest>(kernel_, patience_);
+  use(std::move(keepers));
+}
+
+TrackerWorld::TrackerWorld() : World(Keeper::tracker) { TrackerWorld::restart_daemon(); }
+
+void TrackerWorld::restart_daemon() {
+  // Also if the module is not there: it was when this began.
+  const bool loaded = module_->loaded();
+  module_->load();
+  use(checked(make_keepers(fail(ErrorCode::no_such_backend, "no LUO"), module_, Keeper::tracker,
+                           Charge())));
+  if (!loaded) module_->unload();
+}
+
+CompositeWorld::CompositeWorld(Keeper main, bool tracker_allowed, LuoPatience patience)
+    : World(main),
+      wanted_(main == Keeper::tracker ? std::optional(Keeper::tracker)
+              : tracker_allowed       ? std::nullopt
+                                      : std::optional(Keeper::luo)),
+      patience_(patience) {
+  CompositeWorld::restart_daemon();
 }
 
 void CompositeWorld::reboot() {
-  kernel_->reboot();
-  module_->reboot();
+  leave_kernel();
   restart_daemon();
 }
 
-void CompositeWorld::restart_daemon() {
-  const LuoPatience patience{std::chrono::milliseconds(20), std::chrono::milliseconds(300)};
-  backend_ = make_composite(
-      Halves{make_luo(kernel_, patience), make_tracker(module_), tracker_allowed_}, main_);
+void CompositeWorld::leave_kernel() {
+  kernel_->reboot();
+  module_->reboot();
 }
 
-EmulatedWorld::EmulatedWorld() : backend_(checked(make_emulated())) {}
+void CompositeWorld::restart_daemon() {
+  use(checked(
+      make_keepers(std::shared_ptr<LuoDevice>(kernel_), module_, wanted_, Charge(), patience_)));
+}
+
+EmulatedWorld::EmulatedWorld() : World(Keeper::emulated) { EmulatedWorld::restart_daemon(); }
+
+void EmulatedWorld::restart_daemon() {
+  use(checked(make_keepers(fail(ErrorCode::no_such_backend, "no LUO"), nullptr, Keeper::emulated,
+                           Charge())));
+}
 
 void EmulatedWorld::update(Sessions& sessions) {
   std::map<std::string, Adopted> passed;
   for (const auto& [name, session] : sessions) passed[name] = kept_session(*session, true);
-  auto manifest = kept(backend_->stored_fds());
+  auto manifest_parts = kept(manifest().stored_fds());
   for (auto& [name, session] : sessions) session.reset();
-  backend_ = checked(make_emulated());
-  if (!manifest.empty()) {
-    if (auto adopted = backend_->adopt_manifest(std::move(manifest)); !adopted) {
+  restart_daemon();
+  if (!manifest_parts.empty()) {
+    if (auto adopted = manifest().adopt(manifest_parts); !adopted) {
       throw std::runtime_error(adopted.error().message);
     }
   }
-  for (auto& [name, session] : sessions)
-    session = checked(backend_->adopt(std::move(passed[name])));
+  for (auto& [name, session] : sessions) session = checked(adopt(std::move(passed[name])));
 }
 
 std::vector<Adopted::Part> kept(const std::vector<Session::StoredFd>& stored) {
@@ -106,10 +148,16 @@ std::vector<Adopted::Part> kept(const std::vector<Session::StoredFd>& stored) {
 Adopted kept_session(const Session& session, bool incoming) {
   Adopted adopted;
   adopted.name = session.name();
+  adopted.keeper = session.keeper();
   adopted.incoming = incoming;
   adopted.tokens = session.describe();
   adopted.parts = kept(session.stored_fds());
   return adopted;
+}
+
+std::size_t open_descriptors() {
+  const std::filesystem::directory_iterator fds("/proc/self/fd");
+  return static_cast<std::size_t>(std::distance(fds, std::filesystem::directory_iterator()));
 }
 
 }  // namespace handover::backend::test

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pty.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -111,6 +112,55 @@ TEST(Command, GroupIsStoppedOnceAllOfItIs) {
   EXPECT_TRUE(stopped);
   ASSERT_EQ(kill(-*child, SIGKILL), 0);
   ASSERT_EQ(waitpid(*child, nullptr, 0), *child);
+}
+
+/// D16: it would be stopped by SIGTTIN, in a group of its own.
+TEST(Command, ReadsFromOurTerminal) {
+  int terminal = -1;
+  const pid_t us = forkpty(&terminal, nullptr, nullptr, nullptr);
+  ASSERT_GE(us, 0);
+  if (us == 0) {
+    Start start;
+    start.arguments = {"sh", "-c", "read line; echo \"got $line.\""};
+    auto child = start_command(start);
+    if (!child || !has_terminal(*child)) _exit(1);
+    if (exit_code_of(*child) != 0) _exit(2);
+    // A command that has ended left it with its group.
+    take_terminal_back(*child);
+    _exit(has_terminal(getpgrp()) ? 0 : 3);
+  }
+  ASSERT_EQ(write(terminal, "hello\n", 6), 6);
+  std::string said;
+  char part[64];
+  for (ssize_t n = 0; (n = read(terminal, part, sizeof(part))) > 0;) {
+    said.append(part, static_cast<std::size_t>(n));
+  }
+  EXPECT_NE(said.find("got hello."), std::string::npos) << said;
+  EXPECT_EQ(exit_code_of(us), 0);
+  close(terminal);
+}
+
+/// Two would write into one memory.
+TEST(Command, IsKilledWithUs) {
+  int ends[2] = {-1, -1};
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t us = fork();
+  ASSERT_GE(us, 0);
+  if (us == 0) {
+    Start start;
+    start.arguments = {"sleep", "1000"};
+    start.descriptors = {{ends[1], "end"}};
+    if (!start_command(start)) _exit(1);
+    pause();
+    _exit(0);
+  }
+  close(ends[1]);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  ASSERT_EQ(kill(us, SIGKILL), 0);
+  ASSERT_EQ(waitpid(us, nullptr, 0), us);
+  char byte = 0;
+  EXPECT_EQ(read(ends[0], &byte, 1), 0) << "it has its end still";
+  close(ends[0]);
 }
 
 TEST(ProcessStat, NamesMayHoldAnything) {

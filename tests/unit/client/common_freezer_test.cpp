@@ -107,5 +107,69 @@ TEST(Freezer, StopsAgainAfterAThaw) {
   }
 }
 
+/// D16: the person who stopped it is to let it go on.
+TEST(Freezer, LeavesStoppedWhomSomebodyElseStopped) {
+  const Group group([] {
+    for (;;) pause();
+  });
+  const auto stopped = [&] {
+    auto now = group_is_stopped(group.leader());
+    return now && *now;
+  };
+  auto freezer = make_freezer({FreezeMethod::Kind::stop, 0, 0});
+  ASSERT_TRUE(freezer);
+  kill(-group.leader(), SIGSTOP);
+  ASSERT_TRUE(becomes_true(stopped));
+  ASSERT_TRUE((*freezer)->freeze(group.leader()));
+  EXPECT_TRUE(comes_to_a_standstill(**freezer, group.leader()));
+  ASSERT_TRUE((*freezer)->thaw(group.leader()));
+  EXPECT_TRUE(stopped());
+  // It goes on, and is then like any other.
+  kill(-group.leader(), SIGCONT);
+  ASSERT_TRUE(becomes_true([&] { return !stopped(); }));
+  ASSERT_TRUE((*freezer)->freeze(group.leader()));
+  EXPECT_TRUE(comes_to_a_standstill(**freezer, group.leader()));
+  ASSERT_TRUE((*freezer)->thaw(group.leader()));
+  EXPECT_TRUE(becomes_true([&] { return !stopped(); }));
+}
+
+/// It brings its memory into order all the same, and is then as it was found.
+TEST(Freezer, LetsOneThatIsStoppedHandleTheSignal) {
+  int ends[2] = {-1, -1};
+  ASSERT_EQ(pipe(ends), 0);
+  sigset_t asked;
+  sigset_t before;
+  sigemptyset(&asked);
+  sigaddset(&asked, SIGUSR1);
+  // Before the process is there: it may be signalled at once.
+  sigprocmask(SIG_BLOCK, &asked, &before);
+  const Group group([&] {
+    for (;;) {
+      int signal = 0;
+      sigwait(&asked, &signal);
+      (void)!write(ends[1], "x", 1);
+      raise(SIGSTOP);
+    }
+  });
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  close(ends[1]);
+  const auto stopped = [&] {
+    auto now = group_is_stopped(group.leader());
+    return now && *now;
+  };
+  auto freezer = make_freezer({FreezeMethod::Kind::signal, SIGUSR1, 0});
+  ASSERT_TRUE(freezer);
+  kill(-group.leader(), SIGSTOP);
+  ASSERT_TRUE(becomes_true(stopped));
+  ASSERT_TRUE((*freezer)->freeze(group.leader()));
+  char byte = 0;
+  EXPECT_EQ(read(ends[0], &byte, 1), 1) << "it did not handle the signal";
+  close(ends[0]);
+  EXPECT_TRUE(comes_to_a_standstill(**freezer, group.leader()));
+  ASSERT_TRUE((*freezer)->thaw(group.leader()));
+  EXPECT_FALSE((*freezer)->may_stop_late());
+  EXPECT_TRUE(stopped());
+}
+
 }  // namespace
 }  // namespace handover::common

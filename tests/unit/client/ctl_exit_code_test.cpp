@@ -54,7 +54,7 @@ TEST(ExitCodes, OfEveryErrorOfTheDaemon) {
       {"Internal", {1, 6}},
   };
   for (int number = 0; number <= static_cast<int>(ErrorCode::internal); ++number) {
-    const auto error = error_name(static_cast<ErrorCode>(number));
+    const auto error = to_string(static_cast<ErrorCode>(number));
     const auto found = expected.find(error);
     ASSERT_NE(found, expected.end()) << error << " has no exit code";
     const auto [code, of_update] = found->second;

@@ -48,6 +48,18 @@ TEST(Format, TextIsCutByCharacters) {
   EXPECT_EQ(fit_text("a\033[31mb\n", 20), "a?[31mb?");
 }
 
+TEST(Format, WidthIsThatOfATerminal) {
+  EXPECT_EQ(text_width("日本語"), 6U);
+  EXPECT_EQ(text_width("e\u0301"), 1U);   // with a combining accent
+  EXPECT_EQ(text_width("a\u200bb"), 2U);  // with a space of no width
+  EXPECT_EQ(fit_text("日本語", 6), "日本語");
+  EXPECT_EQ(fit_text("日本語", 5), "日本…");
+  EXPECT_EQ(fit_text("日本語", 4), "日…");
+  EXPECT_EQ(fit_text("a\u009b31m", 10), "a?31m");
+  EXPECT_EQ(text_width("\xff\xfe"), 2U);
+  EXPECT_EQ(wrap_text("日本 語", 5), (std::vector<std::string>{"日本", "語"}));
+}
+
 TEST(Format, ProgressFitsItsLine) {
   const auto line = Progress::bar_line("collapse", 45, std::string(100, 'x'), 79);
   EXPECT_EQ(text_width(line), 79U);

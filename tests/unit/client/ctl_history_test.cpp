@@ -56,10 +56,44 @@ TEST(History, SentencesAreWrappedAndDriveNoTerminal) {
   EXPECT_NE(text.find("\n  short\n"), std::string::npos) << text;
 }
 
+TEST(History, TellsTheLongestStandstillAndTheShortest) {
+  auto of_two = entry;
+  of_two["blackout_client"] = "vm-3";
+  of_two["shortest_standstill_usec"] = 901000U;
+  of_two["shortest_standstill_client"] = "db";
+  EXPECT_EQ(blackout_text(of_two), "blackout 1.432 s (vm-3), shortest 901.0 ms (db)");
+  const auto list = history_list(nlohmann::json::array({of_two}), 80);
+  EXPECT_NE(list.find("BLACKOUT  OF    SHORTEST"), std::string::npos) << list;
+  EXPECT_NE(list.find(" 1.432 s  vm-3  901.0 ms"), std::string::npos) << list;
+  expect_fits(list);
+  of_two["shortest_standstill_client"] = "vm-3";
+  EXPECT_EQ(blackout_text(of_two), "blackout 1.432 s (vm-3)");
+  of_two["blackout_client"] = std::string(63, 'l');
+  of_two["shortest_standstill_client"] = std::string(63, 's');
+  expect_fits(history_entry(of_two, 80));
+  expect_fits(history_list(nlohmann::json::array({of_two, entry}), 80));
+}
+
+TEST(History, TellsWhoWasLeftOut) {
+  auto without = entry;
+  EXPECT_EQ(left_out_text(without), "");
+  without["left_out"] = {{{"client", "vm-3"}, {"reason", "it did not answer Freeze in 5 s"}},
+                         {{"client", "db"}, {"reason", "it does not want to"}},
+                         {{"client", "web"}}};
+  EXPECT_EQ(left_out_text(without), ", without vm-3, db and web");
+  const auto text = history_entry(without, 80);
+  EXPECT_NE(text.find("\nLeft out:\n  vm-3: it did not answer Freeze in 5 s\n"
+                      "  db: it does not want to\n  web\n"),
+            std::string::npos)
+      << text;
+  expect_fits(text);
+}
+
 TEST(History, WhatIsNotThereIsNoCrash) {
   EXPECT_NE(history_entry(nlohmann::json::object(), 80).find("no blackout"), std::string::npos);
   const auto odd = nlohmann::json::parse(
-      R"({"id": "x", "phases": [1, {"name": 2}], "timeline": [], "losses": {"a": 1}})");
+      R"({"id": "x", "phases": [1, {"name": 2}], "timeline": [], "losses": {"a": 1},
+          "left_out": [1, {"client": 2}], "shortest_standstill_usec": "x"})");
   EXPECT_NE(history_entry(odd, 80).find("Update 0"), std::string::npos);
 }
 

@@ -31,6 +31,59 @@ TEST(CtlOptions, JsonBeforeAndBehind) {
   EXPECT_FALSE(parse_options({"status"})->json);
 }
 
+TEST(CtlOptions, WithoutACommandShowsAll) {
+  (void)parsed<OverviewCommand>({});
+  (void)parsed<OverviewCommand>({"--json"});
+}
+
+TEST(CtlOptions, CommonOnesStandAnywhere) {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"-o", "json", "-q", "--no-legend", "--timeout", "3", "clients"},
+           {"clients", "--output-format", "json", "--quiet", "--no-legend", "--timeout", "3"}}) {
+    auto options = parse_options(arguments);
+    ASSERT_TRUE(options) << options.error().message;
+    EXPECT_TRUE(options->json);
+    EXPECT_TRUE(options->quiet);
+    EXPECT_FALSE(options->legend);
+    EXPECT_EQ(options->timeout_usec, 3'000'000U);
+    EXPECT_TRUE(asks_for_json(arguments) || arguments.front() == "clients");
+  }
+  auto plain = parse_options({"-o", "short", "clients"});
+  ASSERT_TRUE(plain);
+  EXPECT_FALSE(plain->json);
+  EXPECT_TRUE(plain->legend);
+  EXPECT_FALSE(plain->timeout_usec);
+  for (const char* wrong : {"0", "-1", "1.5", "forever", ""}) {
+    EXPECT_TRUE(is_refused({"status", "--timeout", wrong})) << wrong;
+  }
+  EXPECT_TRUE(is_refused({"-o", "xml", "clients"}));
+}
+
+TEST(CtlOptions, CancelWaitsUnlessToldNotTo) {
+  EXPECT_TRUE(parsed<CancelCommand>({"cancel"}).block);
+  EXPECT_FALSE(parsed<CancelCommand>({"cancel", "--no-block"}).block);
+}
+
+TEST(CtlOptions, WaitForAStateOrAPhase) {
+  const auto state = parsed<WaitCommand>({"wait", "--for=normal"}).awaited;
+  EXPECT_EQ(state.state, "normal");
+  const auto phase = parsed<WaitCommand>({"wait", "--for", "a=b=frozen"}).awaited;
+  EXPECT_EQ(phase.state, "");
+  EXPECT_EQ(phase.client, "a=b");
+  EXPECT_EQ(phase.phase, "frozen");
+  for (const char* wrong : {"", "bogus", "db=", "db=bogus", "=idle", "db=normal"}) {
+    EXPECT_TRUE(is_refused({"wait", "--for", wrong})) << wrong;
+  }
+  EXPECT_TRUE(is_refused({"wait"}));
+}
+
+TEST(CtlOptions, UnregisterNamesAClient) {
+  EXPECT_EQ(parsed<UnregisterCommand>({"client", "unregister", "db"}).client, "db");
+  EXPECT_TRUE(is_refused({"client", "unregister"}));
+  EXPECT_TRUE(is_refused({"client"}));
+  EXPECT_TRUE(is_refused({"client", "bogus", "db"}));
+}
+
 TEST(CtlOptions, Update) {
   const auto update = parsed<UpdateCommand>(
       {"update", "vmlinuz", "--initrd", "/boot/initrd", "--cmdline", "quiet", "--orderly"});
@@ -121,12 +174,12 @@ TEST(CtlOptions, AMistypedWordIsNamed) {
       {{"session", "create", "--nope"},
        "There is no option '--nope'. Try 'handoverctl session create --help'."},
       {{"status", "more"}, "The argument 'more' is one too many. Try 'handoverctl status --help'."},
-      {{}, "A command is missing. Try 'handoverctl --help'."},
+      {{"client"}, "A command is missing. Try 'handoverctl client --help'."},
       {{"session"}, "A command is missing. Try 'handoverctl session --help'."},
       {{"session", "create"}, "NAME is required. Try 'handoverctl session create --help'."},
   };
   for (const auto& [arguments, message] : mistakes) {
-    const auto options = parse_options(arguments);
+    auto options = parse_options(arguments);
     ASSERT_FALSE(options) << message;
     EXPECT_EQ(options.error().message, message);
     EXPECT_TRUE(options.error().is("InvalidArgument"));
@@ -140,7 +193,6 @@ TEST(CtlOptions, HelpIsInformation) {
   EXPECT_NE(parsed<InformationCommand>({"session", "retrieve", "--help"})
                 .text.find("handoverctl session retrieve"),
             std::string::npos);
-  EXPECT_TRUE(is_refused({}));
   EXPECT_TRUE(is_refused({"bogus"}));
 }
 

@@ -76,6 +76,35 @@ struct FakeDaemon::Connection {
     return r;
   }
 
+  static int on_list(sd_bus_message* message, void* userdata, sd_bus_error*) {
+    auto* self = static_cast<Connection*>(userdata);
+    sd_bus_message* reply = nullptr;
+    int r = sd_bus_message_new_method_return(message, &reply);
+    if (r >= 0) r = sd_bus_message_open_container(reply, 'a', "(sosusbut)");
+    for (const auto& [name, tokens] : self->sessions) {
+      if (r >= 0) {
+        r = sd_bus_message_append(reply, "(sosusbut)", name.c_str(), "/org/handover1/session/x",
+                                  "luo", 0U, "", 0, static_cast<unsigned>(tokens.size()),
+                                  std::uint64_t{0});
+      }
+    }
+    if (r >= 0) r = sd_bus_message_close_container(reply);
+    if (r >= 0) r = sd_bus_send(nullptr, reply, nullptr);
+    sd_bus_message_unref(reply);
+    return r;
+  }
+
+  static int on_discard(sd_bus_message* message, void* userdata, sd_bus_error*) {
+    auto* self = static_cast<Connection*>(userdata);
+    char* name = nullptr;
+    if (sd_bus_path_decode(sd_bus_message_get_path(message), "/org/handover1/session", &name) > 0) {
+      for (auto& [token, fd] : self->sessions[name]) close(fd);
+      self->sessions.erase(name);
+    }
+    free(name);
+    return sd_bus_reply_method_return(message, nullptr);
+  }
+
   static int find_session(sd_bus*, const char* path, const char*, void* userdata, void** found,
                           sd_bus_error*) {
     auto* self = static_cast<Connection*>(userdata);
@@ -156,6 +185,7 @@ struct FakeDaemon::Connection {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("RegisterClient", "soasa{sv}", "s", on_register, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("CreateSession", "sa{sv}", "o", on_create, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("ListSessions", "", "a(sosusbut)", on_list, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END};
     static const sd_bus_vtable session[] = {
         SD_BUS_VTABLE_START(0),
@@ -163,6 +193,7 @@ struct FakeDaemon::Connection {
         SD_BUS_METHOD("Preserve", "tha{sv}", "", on_preserve, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("OpenTracker", "", "h", on_open_tracker, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Retrieve", "t", "h", on_retrieve, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Discard", "", "", on_discard, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END};
     sd_id128_t id = {};
     check(sd_id128_randomize(&id), "sd_id128_randomize");
@@ -237,8 +268,9 @@ void FakeDaemon::run(int listener, std::string state) {
         check(sd_bus_call_method_async(
                   connection->bus, nullptr, nullptr, connection->client_path.c_str(),
                   "org.handover1.Client", method.c_str(), Connection::on_answer, connection.get(),
-                  "a{sv}", 3, "generation", "t", std::uint64_t{4}, "timeout-usec", "t",
-                  std::uint64_t{2'000'000}, "a-new-field", "as", 1, "of a newer daemon"),
+                  "a{sv}", 4, "generation", "t", std::uint64_t{4}, "timeout-usec", "t",
+                  std::uint64_t{2'000'000}, "quiesced", "b", method == "Restore" ? 0 : 1,
+                  "a-new-field", "as", 1, "of a newer daemon"),
               "sd_bus_call_method_async");
       }
       while (sd_bus_process(connection->bus, nullptr) > 0) {

@@ -44,6 +44,15 @@ json FakeQemu::arguments_of(const std::string& command) const {
   return nullptr;
 }
 
+json FakeQemu::last_arguments_of(const std::string& command) const {
+  const std::lock_guard lock(mutex_);
+  json last;
+  for (const auto& [name, arguments] : heard_) {
+    if (name == command) last = arguments;
+  }
+  return last;
+}
+
 std::string FakeQemu::loaded() const {
   const std::lock_guard lock(mutex_);
   return loaded_;
@@ -117,6 +126,7 @@ json FakeQemu::carry_out(const std::string& name, const json& arguments) {
   if (name == "cont") behaviour_.run_state = "running";
   if (name == "query-memdev") return behaviour_.memory;
   if (name == "query-migrate") return query_migrate();
+  if (name == "migrate-set-parameters") mode_ = arguments.at("mode");
   if (name == "migrate-set-capabilities") {
     for (const auto& capability : arguments.at("capabilities")) {
       if (capability.at("capability") == "pause-before-switchover") {
@@ -145,6 +155,9 @@ json FakeQemu::query_migrate() {
   if (!migration_status_.empty()) answer["status"] = migration_status_;
   if (migration_status_ == "failed") answer["error-desc"] = behaviour_.migration_fails;
   if (!behaviour_.blocked_reasons.is_null()) answer["blocked-reasons"] = behaviour_.blocked_reasons;
+  if (mode_ == "normal" && !behaviour_.blocked_normally.is_null()) {
+    answer["blocked-reasons"] = behaviour_.blocked_normally;
+  }
   return answer;
 }
 

@@ -20,7 +20,8 @@ class FakeQemu {
     int major = 7;
     std::string state = "the state of the devices";  ///< what `migrate` writes
     std::string run_state = "running";
-    nlohmann::json blocked_reasons;  ///< null: none
+    nlohmann::json blocked_reasons;   ///< null: none
+    nlohmann::json blocked_normally;  ///< the same, but not in mode cpr-reboot
     nlohmann::json memory = {{{"id", "handover-ram"}, {"share", true}}};
     std::string migration_fails;  ///< the reason; "": it does not
     bool greets = true;
@@ -38,7 +39,9 @@ class FakeQemu {
 
   [[nodiscard]] std::vector<std::string> commands() const;
   [[nodiscard]] std::string run_state() const;
+  /// Of the first such command, and of the last.
   [[nodiscard]] nlohmann::json arguments_of(const std::string& command) const;
+  [[nodiscard]] nlohmann::json last_arguments_of(const std::string& command) const;
   /// What came over the pipe of `migrate-incoming`.
   [[nodiscard]] std::string loaded() const;
 
@@ -59,6 +62,7 @@ class FakeQemu {
   client::Fd ours_, theirs_, passed_;
   std::string input_;
   std::string migration_status_;
+  std::string mode_ = "normal";
   bool pauses_ = false;
   bool incoming_ = false;
   bool asked_ = false;  ///< how the incoming migration goes

@@ -39,6 +39,8 @@ TEST(IommuConfig, AllOfIt) {
     "take-from": ["nvme"], "iova": {"first": "0x1000", "last": "0xfffffff"},
     "most-mappings": 5, "device-wait-seconds": 0.5, "command": ["driver", "x"],
     "needs": ["m"], "optional": true, "backend": "luo", "freeze": "signal:USR1",
+    "user": "nobody", "group": "daemon", "notify": true, "on-failure": "discard",
+    "wait-for": ["/srv", "link:br0"],
     "wait-seconds": 1, "prepare-seconds": 2, "freeze-seconds": 3, "restore-seconds": 4.25
   })"));
   auto config = parse_config(document.dump(), "c.json");
@@ -56,6 +58,13 @@ TEST(IommuConfig, AllOfIt) {
   EXPECT_EQ(config->keeper.needs, std::vector<std::string>{"m"});
   EXPECT_TRUE(config->keeper.optional);
   EXPECT_EQ(config->keeper.backend, "luo");
+  EXPECT_EQ(config->keeper.user, "nobody");
+  EXPECT_EQ(config->keeper.group, "daemon");
+  EXPECT_TRUE(config->keeper.notify);
+  EXPECT_FALSE(config->keeper.keep_on_failure);
+  EXPECT_EQ(config->keeper.wait_for,
+            (std::vector<common::WaitFor>{{common::WaitFor::Kind::path, "/srv"},
+                                          {common::WaitFor::Kind::link, "br0"}}));
   EXPECT_EQ(config->keeper.freeze.kind, common::FreezeMethod::Kind::signal);
   EXPECT_EQ(config->keeper.restore_timeout_usec, 4'250'000U);
 }
@@ -65,6 +74,10 @@ TEST(IommuConfig, WhatIsWrongIsNamed) {
       {with("/device", "05.0"), "/device"},
       {with("/device", 5), "/device must be a string"},
       {with("/color", 1), "/color is unknown"},
+      {with("/on-failure", "lose"), "/on-failure must be keep or discard"},
+      {with("/wait-for", json::array({"srv"})), "/wait-for is wrong: Cannot wait for 'srv'"},
+      {with("/wait-for", "/srv"), "/wait-for"},
+      {with("/notify", "yes"), "/notify"},
       {with("/memory", json::array()), "/memory"},
       {with("/memory/0/size", "12"), "/memory/0/size"},
       {with("/memory/0/size", "1X"), "/memory/0/size"},

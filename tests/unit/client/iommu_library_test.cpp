@@ -3,18 +3,22 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <handover/iommu.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <vector>
 
 #include "common/loop.h"
 #include "common/memory_file.h"
 #include "iommu/control.h"
+#include "iommu/protocol.h"
 
 namespace handover::iommu {
 namespace {
@@ -74,7 +78,33 @@ client::Result<void> serve(MappingSet& set, const Request& request) {
   return {};
 }
 
-TEST(IommuLibrary, MapsAndUnmapsOverTheSocket) {
+/// In the child: what handover-iommu starts the driver with, behind what came in front.
+[[noreturn]] void become_driver(const Control& control, int memory, const std::string& in_front) {
+  const int high = fcntl(control.command_end(), F_DUPFD, 20);
+  const int file = fcntl(memory, F_DUPFD, 20);
+  const auto names = in_front + "control:device:iommufd:a:b";
+  const int before = static_cast<int>(std::count(in_front.begin(), in_front.end(), ':'));
+  for (int fd = 3; fd < before + 8; ++fd) dup2(fd == before + 3 ? high : file, fd);
+  setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
+  setenv("LISTEN_FDS", std::to_string(before + 5).c_str(), 1);
+  setenv("LISTEN_FDNAMES", names.c_str(), 1);
+  setenv("HANDOVER_IOAS", "7", 1);
+  setenv("HANDOVER_RESTORED", "1", 1);
+  const int wrong = drive();
+  // What is not the library's stays open.
+  for (int fd = 3; wrong == 0 && fd < before + 3; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0) _exit(20);
+  }
+  _exit(wrong);
+}
+
+class IommuLibraryOverTheSocket : public testing::TestWithParam<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(WithInFront, IommuLibraryOverTheSocket,
+                         testing::Values("", "web:", "control:iommufd:b:"),
+                         [](const auto& all) { return std::to_string(all.index); });
+
+TEST_P(IommuLibraryOverTheSocket, MapsAndUnmaps) {
   auto loop = common::make_loop();
   ASSERT_TRUE(loop);
   MappingSet set;
@@ -86,18 +116,7 @@ TEST(IommuLibrary, MapsAndUnmapsOverTheSocket) {
 
   const pid_t child = fork();
   ASSERT_GE(child, 0);
-  if (child == 0) {
-    const int high = fcntl(control.command_end(), F_DUPFD, 20);
-    const int file = fcntl(memory->get(), F_DUPFD, 20);
-    dup2(high, 3);
-    for (int fd = 4; fd < 8; ++fd) dup2(file, fd);
-    setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
-    setenv("LISTEN_FDS", "5", 1);
-    setenv("LISTEN_FDNAMES", "control:device:iommufd:a:b", 1);
-    setenv("HANDOVER_IOAS", "7", 1);
-    setenv("HANDOVER_RESTORED", "1", 1);
-    _exit(drive());
-  }
+  if (child == 0) become_driver(control, memory->get(), GetParam());
   int status = 0;
   pid_t ended = 0;
   while ((ended = waitpid(child, &status, WNOHANG)) == 0) sd_event_run(loop->get(), 10'000);
@@ -105,6 +124,36 @@ TEST(IommuLibrary, MapsAndUnmapsOverTheSocket) {
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 0) << "the step that went wrong";
   EXPECT_EQ(set.size(), 1U);
+}
+
+/// D20: what was asked for while COMMAND stands still is served when it goes on.
+TEST(IommuControl, RequestsWaitWhileItIsHeld) {
+  auto loop = common::make_loop();
+  ASSERT_TRUE(loop);
+  int served = 0;
+  Control control;
+  ASSERT_TRUE(control.open(loop->get(), [&](const Request&) -> client::Result<void> {
+    ++served;
+    return {};
+  }));
+  const handover_iommu_mapping one = {page, page, 0, 0, 0};
+  const handover_iommu_request head = {static_cast<std::uint32_t>(sizeof(head) + sizeof(one)),
+                                       HANDOVER_IOMMU_PROTOCOL_VERSION,
+                                       HANDOVER_IOMMU_OPERATION_UNMAP, 1, 0};
+  std::vector<std::byte> packet(sizeof(head) + sizeof(one));
+  memcpy(packet.data(), &head, sizeof(head));
+  memcpy(packet.data() + sizeof(head), &one, sizeof(one));
+  const auto run = [&] {
+    while (sd_event_run(loop->get(), 0) > 0) {
+    }
+  };
+  control.hold();
+  ASSERT_GT(send(control.command_end(), packet.data(), packet.size(), 0), 0);
+  run();
+  EXPECT_EQ(served, 0);
+  control.go_on();
+  run();
+  EXPECT_EQ(served, 1);
 }
 
 TEST(IommuLibrary, IsRefusedWhereNobodyStartedIt) {

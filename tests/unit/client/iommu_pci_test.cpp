@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <thread>
 
 #include "iommu/pci.h"
 #include "support/temporary_directory.h"
@@ -69,6 +72,50 @@ TEST_F(Pci, OneThatIsGoneOrWithoutIommu) {
   EXPECT_NE(refusal().find("no IOMMU"), std::string::npos);
   fs::remove_all(device);
   EXPECT_NE(refusal().find("not there"), std::string::npos);
+}
+
+/// B44: the fake's driver stays, as a kernel's does that has no vfio-pci to ask.
+TEST_F(Pci, ItsDriverHasItAgainWhenVfioDoesNotTakeIt) {
+  const auto written = [&](const fs::path& path) {
+    std::ifstream file(path);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  bind("nvme");
+  std::ofstream(device / "driver_override");
+  std::ofstream(sys / "bus/pci/drivers/nvme/unbind");
+  std::ofstream(sys / "bus/pci/drivers/nvme/bind");
+  std::ofstream(sys / "bus/pci/drivers_probe");
+  auto bound = pci().bind_to_vfio();
+  ASSERT_FALSE(bound);
+  EXPECT_NE(bound.error().message.find("does not take the device"), std::string::npos)
+      << bound.error().message;
+  EXPECT_EQ(written(sys / "bus/pci/drivers/nvme/unbind"), address);
+  EXPECT_EQ(written(sys / "bus/pci/drivers_probe"), address);
+  EXPECT_EQ(written(device / "driver_override"), "\n");
+}
+
+/// It was let go, and its driver is asked to take it again.
+TEST_F(Pci, ItsDriverIsAskedForAndItsRefusalIsTold) {
+  bind("nvme");
+  std::ofstream(device / "driver_override");
+  const auto unbind = sys / "bus/pci/drivers/nvme/unbind";
+  const auto probe = sys / "bus/pci/drivers_probe";
+  std::ofstream(sys / "bus/pci/drivers/nvme/bind");
+  ASSERT_EQ(mkfifo(unbind.c_str(), 0600), 0);
+  ASSERT_EQ(mkfifo(probe.c_str(), 0600), 0);
+  // As the kernel does it: the link is gone before anybody can ask for another driver.
+  std::thread kernel([&] {
+    std::string name;
+    std::getline(std::ifstream(unbind), name);
+    fs::remove(device / "driver");
+    std::getline(std::ifstream(probe), name);
+  });
+  auto bound = pci().bind_to_vfio();
+  kernel.join();
+  ASSERT_FALSE(bound);
+  EXPECT_NE(bound.error().message.find("its driver 'nvme' does not have it again"),
+            std::string::npos)
+      << bound.error().message;
 }
 
 TEST_F(Pci, FindsItsVfioFile) {

@@ -240,12 +240,17 @@ TEST_F(Library, ADroppedCallIsAnsweredByAnError) {
   auto connection = connect();
   ASSERT_TRUE(connection);
   bool called = false;
+  bool quiesced = true;
   Client::Callbacks callbacks;
-  callbacks.restore = [&](const Call&) { called = true; };
+  callbacks.restore = [&](const Call& call) {
+    called = true;
+    quiesced = call.quiesced();
+  };
   auto client = Client::register_client(*connection, "vm", {}, std::move(callbacks));
   ASSERT_TRUE(client);
   daemon_->call_client("Restore");
   ASSERT_TRUE(run(*connection, [&] { return called; }));
+  EXPECT_FALSE(quiesced);
   const auto answer = daemon_->wait_for_answer();
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->error, "org.handover1.Error.StateLost");
@@ -443,6 +448,85 @@ TEST_F(Library, ErrorsOfTheDaemonKeepTheirNames) {
   auto nothing = absent->retrieve(1);
   ASSERT_FALSE(nothing);
   EXPECT_TRUE(nothing.error().is("NoSuchSession")) << nothing.error().name;
+}
+
+/// The daemon that was started again holds nothing of what the last one did.
+class LostSessions : public Library {
+ protected:
+  Client::Callbacks callbacks() {
+    Client::Callbacks all;
+    all.registered = [this](Client::State) { ++registered; };
+    all.session_lost = [this](const std::string& name) { lost.push_back(name); };
+    return all;
+  }
+  void restart(Connection& connection, const std::string& state) {
+    const auto before = registered;
+    daemon_->stop();
+    daemon_->start(state);
+    ASSERT_TRUE(run(connection, [&] { return registered > before; }));
+  }
+
+  int registered = 0;
+  std::vector<std::string> lost;
+};
+
+TEST_F(LostSessions, AreTold) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  auto client = Client::register_client(*connection, "db", {}, callbacks());
+  ASSERT_TRUE(client);
+  ASSERT_TRUE(connection->create_session("db", "", "db"));
+  ASSERT_TRUE(connection->create_session("db-log", "", "db"));
+  ASSERT_TRUE(connection->create_session("somebody's", "", "other"));
+  auto ended = connection->create_session("ended", "", "db");
+  ASSERT_TRUE(ended);
+  ASSERT_TRUE(ended->discard());
+  restart(*connection, "new");
+  ASSERT_TRUE(run(*connection, [&] { return lost.size() == 2; }));
+  EXPECT_EQ(lost, (std::vector<std::string>{"db", "db-log"}));
+  // Made anew, it can be lost anew; the other one is told once.
+  ASSERT_TRUE(connection->create_session("db", "", "db"));
+  restart(*connection, "new");
+  ASSERT_TRUE(run(*connection, [&] { return lost.size() == 3; }));
+  EXPECT_EQ(lost.back(), "db");
+}
+
+TEST_F(LostSessions, NotThoseOfAnEarlierKernel) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  auto client = Client::register_client(*connection, "db", {}, callbacks());
+  ASSERT_TRUE(client);
+  ASSERT_TRUE(connection->create_session("db", "", "db"));
+  restart(*connection, "restoring");
+  restart(*connection, "new");
+  // Whatever was asked for came before this is answered.
+  ASSERT_TRUE(connection->create_session("db", "", "db"));
+  run(*connection, [&, times = 0]() mutable { return ++times > 5; });
+  EXPECT_TRUE(lost.empty());
+}
+
+TEST_F(LostSessions, TheClientMayBeFreedByTheNews) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  handover_client_callbacks plain = {};
+  plain.size = sizeof(plain);
+  plain.session_lost = [](handover_client* self, const char* session, void* userdata) {
+    static_cast<std::vector<std::string>*>(userdata)->emplace_back(session);
+    handover_client_unref(self);
+  };
+  handover_client* raw = nullptr;
+  ASSERT_GE(
+      handover_client_register(connection->get(), "db", nullptr, &plain, &lost, &raw, nullptr), 0);
+  ASSERT_TRUE(connection->create_session("a", "", "db"));
+  ASSERT_TRUE(connection->create_session("b", "", "db"));
+  daemon_->stop();
+  daemon_->start("new");
+  ASSERT_TRUE(run(*connection, [&] { return !lost.empty(); }));
+  run(*connection, [&, times = 0]() mutable { return ++times > 5; });
+  EXPECT_EQ(lost, std::vector<std::string>{"a"});
 }
 
 }  // namespace

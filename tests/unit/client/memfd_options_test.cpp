@@ -40,6 +40,17 @@ TEST(MemfdOptions, AllOfThem) {
                                "luo",
                                "--wait",
                                "1.5",
+                               "--wait-for",
+                               "/srv",
+                               "--wait-for",
+                               "link:br0",
+                               "--on-failure",
+                               "discard",
+                               "--user",
+                               "nobody",
+                               "--group",
+                               "daemon",
+                               "--notify",
                                "--",
                                "prog",
                                "--name",
@@ -54,6 +65,13 @@ TEST(MemfdOptions, AllOfThem) {
   EXPECT_TRUE(options.keeper.optional);
   EXPECT_EQ(options.keeper.backend, "luo");
   EXPECT_EQ(options.keeper.wait_usec, 1'500'000U);
+  EXPECT_EQ(options.keeper.wait_for,
+            (std::vector<common::WaitFor>{{common::WaitFor::Kind::path, "/srv"},
+                                          {common::WaitFor::Kind::link, "br0"}}));
+  EXPECT_FALSE(options.keeper.keep_on_failure);
+  EXPECT_EQ(options.keeper.user, "nobody");
+  EXPECT_EQ(options.keeper.group, "daemon");
+  EXPECT_TRUE(options.keeper.notify);
   // What stands behind the first "--" is COMMAND's alone.
   EXPECT_EQ(options.keeper.command, (std::vector<std::string>{"prog", "--name", "--", "x"}));
 }
@@ -63,6 +81,17 @@ TEST(MemfdOptions, Defaults) {
   EXPECT_EQ(options.keeper.freeze.kind, common::FreezeMethod::Kind::automatic);
   EXPECT_FALSE(options.keeper.optional);
   EXPECT_EQ(options.keeper.wait_usec, 90'000'000U);
+  EXPECT_TRUE(options.keeper.keep_on_failure) << "what is there is not to be lost by default";
+  EXPECT_FALSE(options.keeper.notify);
+  EXPECT_TRUE(options.keeper.wait_for.empty());
+}
+
+TEST(MemfdOptions, Restart) {
+  auto result = parse_options({"restart", "--name", "db"});
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(std::get<Restart>(*result).name, "db");
+  EXPECT_NE(refused({"restart"}).find("--name"), std::string::npos);
+  EXPECT_NE(refused({"restart", "--name", "a/b"}), "");
 }
 
 TEST(MemfdOptions, WhatIsWrongIsNamed) {
@@ -76,6 +105,12 @@ TEST(MemfdOptions, WhatIsWrongIsNamed) {
             std::string::npos);
   EXPECT_NE(refused({"run", "--name", "x", "--size", "1", "--bogus", "--", "a"}).find("--bogus"),
             std::string::npos);
+  EXPECT_NE(refused({"run", "--name", "x", "--size", "1", "--on-failure", "lose", "--", "a"})
+                .find("'lose'"),
+            std::string::npos);
+  EXPECT_NE(
+      refused({"run", "--name", "x", "--size", "1", "--wait-for", "srv", "--", "a"}).find("'srv'"),
+      std::string::npos);
   EXPECT_NE(
       refused({"run", "--name", "x", "--size", "1", "--wait", "-1", "--", "a"}).find("--wait"),
       std::string::npos);

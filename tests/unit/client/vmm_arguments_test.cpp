@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "vmm/argument_list.h"
 #include "vmm/arguments.h"
 
 namespace handover::vmm {
@@ -32,6 +33,13 @@ TEST(VmmArguments, WhatIsOursIsRefused) {
       {"-nodefaults", "-S"},
       {"disk.img", "-S"},
       {"-smp", "2", "-S"},
+      {"-snapshot"},
+      {"--snapshot"},
+      {"-drive", "file=a.img,snapshot=on"},
+      {"-drive", "snapshot=yes,file=a.img"},
+      {"-drive", "file=a.img,snapshot"},
+      {"-drive", "file=a.img,snapshot=off,snapshot=on"},
+      {"-drive", "file=a.img,id=d", "-set", "drive.d.snapshot=on"},
   };
   for (const auto& arguments : cases) {
     auto checked = check_arguments(arguments);
@@ -52,7 +60,11 @@ TEST(VmmArguments, AllElseIsLeftAlone) {
       {"-qmp", "unix:/run/mine,server=on,wait=off"},
       {"-numa", "node,cpus=0-1"},
       {"-object", "rng-random,id=r"},
-      {"-monitor", "none", "-nographic", "-snapshot"},
+      {"-monitor", "none", "-nographic", "-no-shutdown"},
+      {"-drive", "file=a.img,snapshot=off"},
+      {"-drive", "file=a,,snapshot=on"},
+      {"-drive", "file=snapshot=on"},
+      {"-append", "-snapshot"},
       {"-smp"},
       {"disk.img"},
       {"-"},
@@ -62,6 +74,32 @@ TEST(VmmArguments, AllElseIsLeftAlone) {
     auto checked = check_arguments(arguments);
     EXPECT_TRUE(checked) << checked.error().message;
   }
+}
+
+TEST(VmmArguments, ASnapshotIsRefusedForWhatIsLost) {
+  auto checked = check_arguments({"-nodefaults", "-snapshot"});
+  ASSERT_FALSE(checked);
+  EXPECT_NE(checked.error().message.find("'-snapshot'"), std::string::npos);
+  EXPECT_NE(checked.error().message.find("put the disk back"), std::string::npos);
+}
+
+TEST(VmmArguments, Splitting) {
+  EXPECT_EQ(split_arguments({"-S", "disk.img", "--name", "-x", "-"}),
+            (std::vector<Argument>{{"S", ""}, {"", "disk.img"}, {"name", "-x"}, {"", "-"}}));
+  EXPECT_EQ(split_arguments({"-smp"}), (std::vector<Argument>{{"smp", ""}}));
+
+  const auto list = split_value("tap,file=a,,b=c,ro,x=,x=2,y=off");
+  EXPECT_EQ(list.front(), (std::pair<std::string, std::string>("", "tap")));
+  EXPECT_EQ(value_of(list, ""), "tap");
+  EXPECT_EQ(value_of(list, "file"), "a,b=c");
+  EXPECT_EQ(value_of(list, "x"), "2");
+  EXPECT_EQ(value_of(list, "z"), "");
+  EXPECT_EQ(value_of(list, "ro"), "");
+  EXPECT_TRUE(is_on(list, "ro"));
+  EXPECT_TRUE(is_on(list, "tap"));
+  EXPECT_FALSE(is_on(list, "y"));
+  EXPECT_FALSE(is_on(list, "z"));
+  EXPECT_TRUE(split_value("").empty());
 }
 
 TEST(VmmArguments, TheCommandLine) {
@@ -79,8 +117,8 @@ TEST(VmmArguments, TheCommandLine) {
       "memory-backend=handover-ram",
       "-chardev",
       "socket,id=handover-qmp,fd=4",
-      "-mon",
-      "chardev=handover-qmp,mode=control"};
+      "-qmp",
+      "chardev:handover-qmp"};
   EXPECT_EQ(line, expected);
   launch.incoming = true;
   const auto incoming = command_line(launch);

@@ -27,6 +27,8 @@ TEST(VmmConfig, DefaultsAndAll) {
   auto all = parse_config(R"({
     "memory": "4G", "hugepages": "2M", "backend": "tracker", "qemu": "/opt/qemu",
     "arguments": ["-machine", "q35", ""], "needs": ["storage"], "state": "64M", "optional": true,
+    "wait-for": ["/srv/db.img", "link:br0"], "guest-agent": "/run/agent",
+    "helpers": [{"command": ["swtpm", "socket"]}, {"command": ["passt"]}],
     "limits": {"start": 1, "command": 0.5, "prepare": 2, "freeze": 3, "restore": 4, "shutdown": 5}
   })",
                           "g.json");
@@ -37,6 +39,11 @@ TEST(VmmConfig, DefaultsAndAll) {
   EXPECT_EQ(all->arguments, (std::vector<std::string>{"-machine", "q35", ""}));
   EXPECT_EQ(all->needs, std::vector<std::string>{"storage"});
   EXPECT_TRUE(all->optional);
+  EXPECT_EQ(all->wait_for,
+            (std::vector<common::WaitFor>{{common::WaitFor::Kind::path, "/srv/db.img"},
+                                          {common::WaitFor::Kind::link, "br0"}}));
+  EXPECT_EQ(all->guest_agent, "/run/agent");
+  EXPECT_EQ(all->helpers, (std::vector<std::vector<std::string>>{{"swtpm", "socket"}, {"passt"}}));
   EXPECT_EQ(all->limits.command, 500'000U);
   EXPECT_EQ(all->limits.shutdown, 5'000'000U);
 }
@@ -66,6 +73,15 @@ TEST(VmmConfig, AWrongFieldIsNamedInOneLine) {
       {R"({"memory": "4M", "arguments": ["-m", "2G"]})", "'-m'"},
       {R"({"memory": "4M", "needs": ["a/b"]})", "/needs "},
       {R"({"memory": "4M", "optional": 1})", "/optional "},
+      {R"({"memory": "4M", "arguments": ["-snapshot"]})", "'-snapshot'"},
+      {R"({"memory": "4M", "wait-for": "/x"})", "/wait-for "},
+      {R"({"memory": "4M", "wait-for": ["x"]})", "/wait-for "},
+      {R"({"memory": "4M", "guest-agent": ""})", "/guest-agent "},
+      {R"({"memory": "4M", "helpers": ["swtpm"]})", "/helpers/0"},
+      {R"({"memory": "4M", "helpers": [{}]})", "/helpers/0/command "},
+      {R"({"memory": "4M", "helpers": [{"command": []}]})", "/helpers/0/command "},
+      {R"({"memory": "4M", "helpers": [{"command": [""]}]})", "/helpers/0/command "},
+      {R"({"memory": "4M", "helpers": [{"command": ["x"], "y": 1}]})", "/helpers/0/y "},
       {R"({"memory": "4M", "limits": []})", "limits"},
       {R"({"memory": "4M", "limits": {"freeze": 0}})", "/limits/freeze "},
       {R"({"memory": "4M", "limits": {"freeze": "3"}})", "/limits/freeze "},

@@ -161,6 +161,63 @@ TEST(VmmMigration, RehearsalLeavesAPausedGuestPaused) {
   ASSERT_TRUE(qemu.greet());
   EXPECT_TRUE(check_portable(qemu.peer(), in_time()));
   EXPECT_EQ(qemu.qemu.run_state(), "paused");
+  const auto commands = qemu.qemu.commands();
+  for (const char* moves : {"migrate", "stop", "cont"}) {
+    EXPECT_EQ(std::count(commands.begin(), commands.end(), moves), 0) << moves;
+  }
+}
+
+TEST(VmmMigration, StatesThatCanBeCarried) {
+  const std::tuple<int, const char*, bool> cases[] = {
+      {7, "running", true},    {7, "paused", true},     {7, "shutdown", true},
+      {7, "suspended", false}, {9, "suspended", true},  {9, "postmigrate", false},
+      {9, "io-error", false},  {9, "prelaunch", false}, {9, "guest-panicked", false}};
+  for (const auto& [major, state, good] : cases) {
+    FakeQemu::Behaviour behaviour;
+    behaviour.major = major;
+    behaviour.run_state = state;
+    Connected qemu(behaviour);
+    ASSERT_TRUE(qemu.greet());
+    auto carried = state_to_carry(qemu.peer(), in_time());
+    EXPECT_EQ(static_cast<bool>(carried), good) << major << " " << state;
+    if (carried) {
+      EXPECT_EQ(*carried, state);
+    } else {
+      EXPECT_NE(carried.error().message.find(state), std::string::npos);
+    }
+  }
+}
+
+/// Formats and devices that only another host would trouble.
+TEST(VmmMigration, BlockersAreThoseOfTheModeThatIsUsed) {
+  FakeQemu::Behaviour behaviour;
+  behaviour.major = 9;
+  behaviour.blocked_normally = {"The vdi format used by node 'd' does not support live migration"};
+  Connected qemu(behaviour);
+  ASSERT_TRUE(qemu.greet());
+  auto portable = check_portable(qemu.peer(), in_time());
+  EXPECT_TRUE(portable) << portable.error().message;
+  behaviour.major = 8;
+  Connected old(behaviour);
+  ASSERT_TRUE(old.greet());
+  EXPECT_FALSE(check_portable(old.peer(), in_time()));
+}
+
+/// An operator's own migration later is as he asks for it.
+TEST(VmmMigration, SettingsArePutBackAfterTheCheck) {
+  for (const char* fails : {"", "dimm7"}) {
+    FakeQemu::Behaviour behaviour;
+    behaviour.major = 9;
+    if (*fails) behaviour.memory = {{{"id", fails}, {"share", true}}};
+    Connected qemu(behaviour);
+    ASSERT_TRUE(qemu.greet());
+    EXPECT_EQ(static_cast<bool>(check_portable(qemu.peer(), in_time())), *fails == 0);
+    const json off = {{"capabilities",
+                       {{{"capability", "x-ignore-shared"}, {"state", false}},
+                        {{"capability", "pause-before-switchover"}, {"state", false}}}}};
+    EXPECT_EQ(qemu.qemu.last_arguments_of("migrate-set-capabilities"), off);
+    EXPECT_EQ(qemu.qemu.last_arguments_of("migrate-set-parameters"), (json{{"mode", "normal"}}));
+  }
 }
 
 TEST(VmmMigration, VetoesNameTheCulprit) {

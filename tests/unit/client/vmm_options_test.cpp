@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -51,13 +53,15 @@ TEST(VmmOptions, HelpFitsAScreen) {
     ASSERT_TRUE(options);
     const auto& text = std::get<Information>(*options).text;
     EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 24);
+    EXPECT_NE(text.find("Usage: handover-vmm"), std::string::npos) << text;
   }
 }
 
 TEST(VmmStatus, GoesThroughItsFile) {
   const test::TemporaryDirectory directory;
   const std::string folder = directory.path("status");
-  Status status{"g", "running", 42, {9, 1}, 256 << 20, 32 << 20, Carried{true, 1'234'567, 300'000}};
+  Status status{"g", "running", 42, {9, 1}, 256 << 20, 32 << 20, Carried{true, 1'234'567, 300'000},
+                0,   0};
   auto written = write_status(folder, status);
   ASSERT_TRUE(written) << written.error().message;
   auto read = read_status(folder, "g");
@@ -76,6 +80,32 @@ TEST(VmmStatus, GoesThroughItsFile) {
   ASSERT_FALSE(absent);
   EXPECT_NE(absent.error().message.find("no guest 'h'"), std::string::npos);
   EXPECT_FALSE(parse_status("{}"));
+}
+
+/// It had no time to say so.
+TEST(VmmStatus, OfAProgramThatIsGone) {
+  const test::TemporaryDirectory directory;
+  Status status;
+  status.name = "g";
+  status.state = "running";
+  status.pid = 42;
+  status.program = getpid();
+  status.program_start = start_of(getpid());
+  EXPECT_NE(status.program_start, 0U);
+  ASSERT_TRUE(write_status(directory.path(), status));
+  EXPECT_EQ(read_status(directory.path(), "g")->state, "running");
+
+  ++status.program_start;  // another program has its number now
+  ASSERT_TRUE(write_status(directory.path(), status));
+  auto read = read_status(directory.path(), "g");
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->state, "ended");
+  EXPECT_EQ(read->pid, 0);
+
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_EQ(start_of(child), 0U);
 }
 
 }  // namespace

@@ -91,16 +91,43 @@ TEST(VmmState, WhatWasNeverWritten) {
 }
 
 TEST(VmmDescription, GoesAndComes) {
-  const Description description{"/usr/bin/qemu", {"-name", "Zoë's \"guest\"\n", ""}, 1 << 20};
+  const Description description{
+      "/usr/bin/qemu",
+      {"-name", "Zoë's \"guest\"\n", ""},
+      1 << 20,
+      {{"swtpm", "socket"}, {"passt"}},
+      {{common::WaitFor::Kind::mount, "/srv"}, {common::WaitFor::Kind::link, "br0"}},
+      {{{"CPUID 0x1 ECX", 7}}, {{"level", 13}}, {{"vendor", "x"}}}};
   auto parsed = parse_description(to_text(description));
   ASSERT_TRUE(parsed);
   EXPECT_EQ(*parsed, description);
-  for (const char* text :
-       {"", "{}", "[]", R"({"qemu": 1, "arguments": [], "memory": 1})",
-        R"({"qemu": "q", "arguments": {"a": 1}, "memory": 1})",
-        R"({"qemu": "q", "arguments": [1], "memory": 1})", R"({"qemu": "q", "arguments": []})"}) {
+  for (const char* text : {"", "{}", "[]", R"({"qemu": 1, "arguments": [], "memory": 1})",
+                           R"({"qemu": "q", "arguments": {"a": 1}, "memory": 1})",
+                           R"({"qemu": "q", "arguments": [1], "memory": 1})",
+                           R"({"qemu": "q", "arguments": [], "memory": 1, "helpers": 7})",
+                           R"({"qemu": "q", "arguments": [], "memory": 1, "wait-for": ["x"]})",
+                           R"({"qemu": "q", "arguments": []})"}) {
     EXPECT_FALSE(parse_description(text)) << text;
   }
+}
+
+TEST(VmmDescription, OfAnEarlierVersion) {
+  auto parsed = parse_description(R"({"qemu": "q", "arguments": ["-smp"], "memory": 1048576})");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(*parsed, (Description{"q", {"-smp"}, 1 << 20, {}, {}, {}}));
+}
+
+TEST(VmmDescription, SameGuest) {
+  const Description one{"q", {"-smp"}, 1 << 20, {{"swtpm"}}, {}, {}};
+  auto other = one;
+  other.wait_for = {{common::WaitFor::Kind::link, "br0"}};
+  other.cpu.levels["level"] = 13;
+  EXPECT_TRUE(is_same_guest(one, other)) << "what was found beside it";
+  other.helpers.clear();
+  EXPECT_FALSE(is_same_guest(one, other));
+  other = one;
+  other.arguments.push_back("x");
+  EXPECT_FALSE(is_same_guest(one, other));
 }
 
 }  // namespace

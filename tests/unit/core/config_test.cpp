@@ -8,7 +8,7 @@
 #include <set>
 #include <sstream>
 
-#include "core/text.h"
+#include "support/utf8.h"
 
 namespace handover {
 namespace {
@@ -27,7 +27,7 @@ void expect_refused(std::string_view text, const std::vector<std::string>& words
   const auto config = parse_config(text);
   ASSERT_FALSE(config) << text;
   EXPECT_EQ(config.error().code, ErrorCode::invalid_argument);
-  EXPECT_TRUE(is_utf8(config.error().message));
+  EXPECT_TRUE(test::is_utf8(config.error().message));
   for (const std::string& word : words) {
     EXPECT_NE(config.error().message.find(word), std::string::npos)
         << "'" << word << "' is not in: " << config.error().message;
@@ -90,7 +90,7 @@ TEST(Duration, RefusesTheRest) {
     const auto parsed = parse_duration(text);
     ASSERT_FALSE(parsed) << text << " = " << *parsed;
     EXPECT_EQ(parsed.error().code, ErrorCode::invalid_argument);
-    EXPECT_TRUE(is_utf8(parsed.error().message));
+    EXPECT_TRUE(test::is_utf8(parsed.error().message));
   }
 }
 
@@ -108,34 +108,41 @@ TEST(Config, EveryFieldIsRead) {
     "backend": "tracker", "restore_threads": 6, "collapse": false, "mode": "orderly",
     "kernel": "/boot/vmlinuz", "cmdline": "quiet kho=on",
     "prepare_timeout": "2min", "freeze_timeout": "750ms", "thaw_timeout": 7,
+    "freeze_budget": "6s", "sync_timeout": "3s", "unclaimed": "keep",
+    "max_clients_per_user": 8, "max_needs_per_client": 9,
     "restore_timeout": "8s", "boot_gate": "4s", "claim_timeout": "1h",
     "max_sessions_per_user": 2, "max_descriptors_per_user": 3, "max_bytes_per_user": 4096,
     "history_entries": 5,
     "clients": {
       "db": {"prepare_timeout": "10min", "freeze_timeout": 1, "restore_timeout": "3s",
-             "required": false},
+             "required": false, "if_not_frozen": "restore"},
       "Grüße": {}
     }
   })");
   ASSERT_TRUE(config) << config.error().message;
   Config expected;
-  expected.backend = "tracker";
+  expected.backend = Keeper::tracker;
   expected.restore_threads = 6;
   expected.collapse = false;
-  expected.mode = "orderly";
+  expected.mode = Mode::orderly;
   expected.kernel = "/boot/vmlinuz";
   expected.cmdline = "quiet kho=on";
   expected.prepare_timeout_usec = 120'000'000;
   expected.freeze_timeout_usec = 750'000;
+  expected.freeze_budget_usec = 6'000'000;
+  expected.sync_timeout_usec = 3'000'000;
   expected.thaw_timeout_usec = 7'000'000;
   expected.restore_timeout_usec = 8'000'000;
   expected.boot_gate_usec = 4'000'000;
   expected.claim_timeout_usec = 3'600'000'000;
+  expected.unclaimed = Unclaimed::keep;
+  expected.max_clients_per_user = 8;
+  expected.max_needs_per_client = 9;
   expected.max_sessions_per_user = 2;
   expected.max_descriptors_per_user = 3;
   expected.max_bytes_per_user = 4096;
   expected.history_entries = 5;
-  expected.clients["db"] = {600'000'000, 1'000'000, 3'000'000, false};
+  expected.clients["db"] = {600'000'000, 1'000'000, 3'000'000, false, IfNotFrozen::restore};
   expected.clients["Grüße"] = {};
   EXPECT_EQ(*config, expected);
 }
@@ -154,6 +161,10 @@ TEST(Config, SaysTheLineTheFieldAndWhatIsAllowed) {
   expect_refused("{\"freeze_timeout\": 0}", {"line 1", "field freeze_timeout", "1ms", "30d"});
   expect_refused("{\"freeze_timeout\": \"31d\"}", {"between 1ms and 30d"});
   expect_refused("{\"freeze_timeout\": 18446744073709551615}", {"between 1ms and 30d"});
+  expect_refused("{\"boot_gate\": \"61s\"}", {"field boot_gate", "between 1ms and 1min"});
+  expect_refused("{\"unclaimed\": \"drop\"}", {"field unclaimed", "\"free\" \"keep\"", "'drop'"});
+  expect_refused("{\n\"clients\": {\"db\": {\"if_not_frozen\": \"maybe\"}}}",
+                 {"line 2", "clients/db/if_not_frozen", "\"discard\" \"restore\"", "'maybe'"});
   expect_refused("{\"freeze_timeout\": -1}", {"freeze_timeout", "duration"});
   expect_refused("{\"freeze_timeout\": 0.5}", {"freeze_timeout", "duration"});
   expect_refused("{\"restore_threads\": 65}", {"field restore_threads", "between 0 and 64"});
@@ -231,6 +242,32 @@ TEST(Schema, DescribesEveryFieldAndKnowsItsDefault) {
   }
 }
 
+TEST(Schema, HasTheSameFieldsAndDefaultsAsTheOperatorsGuide) {
+  std::istringstream guide(read("docs/operating.md"));
+  std::map<std::string, json> documented;
+  bool in_table = false;
+  for (std::string line; std::getline(guide, line);) {
+    if (line.starts_with("| field | default |")) in_table = true;
+    if (!line.starts_with("|")) in_table = false;
+    // "| `name` | `default` | …"
+    std::vector<std::string> quoted;
+    for (std::size_t at = 0; in_table && quoted.size() < 2;) {
+      const auto begin = line.find('`', at);
+      const auto end = begin == std::string::npos ? begin : line.find('`', begin + 1);
+      if (end == std::string::npos) break;
+      quoted.push_back(line.substr(begin + 1, end - begin - 1));
+      at = end + 1;
+    }
+    if (quoted.size() == 2) documented[quoted[0]] = json::parse(quoted[1]);
+  }
+  std::map<std::string, json> known;
+  const json all = schema();
+  for (const auto& [name, property] : all["properties"].items()) {
+    if (name != "$schema") known[name] = property["default"];
+  }
+  EXPECT_EQ(documented, known);
+}
+
 TEST(Schema, AllowsWhatTheParserAllows) {
   std::size_t tried = 0;
   const auto accepts = [&tried](const std::string& name, const json& value) {
@@ -245,8 +282,10 @@ TEST(Schema, AllowsWhatTheParserAllows) {
     }
     json range = property;
     if (property.contains("$ref")) {
-      ASSERT_EQ(property["$ref"], "#/$defs/duration") << name;
-      range = all["$defs"]["duration"]["oneOf"][1];
+      const std::string prefix = "#/$defs/";
+      const auto reference = property["$ref"].get<std::string>();
+      ASSERT_TRUE(reference.starts_with(prefix) && reference.ends_with("duration")) << name;
+      range = all["$defs"][reference.substr(prefix.size())]["oneOf"][1];
     }
     const std::string type = range.value("type", "");
     if (type == "integer") {
@@ -254,7 +293,7 @@ TEST(Schema, AllowsWhatTheParserAllows) {
       const auto most = range["maximum"].get<std::uint64_t>();
       EXPECT_TRUE(accepts(name, least)) << name;
       EXPECT_TRUE(accepts(name, most)) << name;
-      EXPECT_FALSE(accepts(name, least - 1)) << name;
+      EXPECT_FALSE(accepts(name, static_cast<std::int64_t>(least) - 1)) << name;
       EXPECT_FALSE(accepts(name, most + 1)) << name;
       EXPECT_FALSE(accepts(name, true)) << name;
     } else if (type == "boolean") {

@@ -23,15 +23,15 @@ std::vector<ErrorCode> all_codes() {
 TEST(Error, EveryCodeHasItsOwnBusName) {
   std::set<std::string_view> names;
   for (const ErrorCode code : all_codes()) {
-    const std::string_view name = error_name(code);
+    const std::string_view name = to_string(code);
     ASSERT_FALSE(name.empty());
     // D-Bus specification, "Valid Names": letters, digits and underscores in an element.
     for (const char c : name) EXPECT_TRUE(std::isalpha(static_cast<unsigned char>(c))) << name;
     EXPECT_TRUE(std::isupper(static_cast<unsigned char>(name[0]))) << name;
     EXPECT_TRUE(names.insert(name).second) << name << " is there twice";
   }
-  EXPECT_EQ(error_name(ErrorCode::name_taken), "NameTaken");
-  EXPECT_EQ(error_name(ErrorCode::io), "Io");
+  EXPECT_EQ(to_string(ErrorCode::name_taken), "NameTaken");
+  EXPECT_EQ(to_string(ErrorCode::io), "Io");
 }
 
 TEST(Error, TheReferenceNamesTheSameErrors) {
@@ -58,17 +58,38 @@ TEST(Error, TheReferenceNamesTheSameErrors) {
     }
   }
   std::set<std::string> coded;
-  for (const ErrorCode code : all_codes()) coded.emplace(error_name(code));
+  for (const ErrorCode code : all_codes()) coded.emplace(to_string(code));
   EXPECT_EQ(documented, coded);
 }
 
 TEST(Error, FailConvertsToAnyResult) {
   const auto number = []() -> Result<int> { return fail(ErrorCode::busy, "later"); }();
   ASSERT_FALSE(number);
-  EXPECT_EQ(number.error(), (Error{ErrorCode::busy, "later", 0}));
+  EXPECT_EQ(number.error(), (Error{ErrorCode::busy, "later", 0, Nature::refused}));
   const auto nothing = [&]() -> Result<void> { return fail(number.error()); }();
   ASSERT_FALSE(nothing);
   EXPECT_EQ(nothing.error(), number.error());
+}
+
+TEST(Error, NatureFollowsFromErrnoAndCode) {
+  for (const int passes : {EBUSY, EAGAIN, EINTR, ENOMEM, EMFILE, ENFILE, ENOSPC, ETIMEDOUT}) {
+    EXPECT_EQ(fail_errno("open", passes).value().nature, Nature::passing) << passes;
+    EXPECT_EQ(fail(ErrorCode::state_lost, "", passes).value().nature, Nature::passing) << passes;
+  }
+  for (const int stays : {0, ENOENT, EINVAL, EACCES, EIO, ENODEV}) {
+    EXPECT_EQ(fail(ErrorCode::io, "", stays).value().nature, Nature::refused) << stays;
+    EXPECT_EQ(fail(ErrorCode::state_lost, "", stays).value().nature, Nature::damaged) << stays;
+    EXPECT_EQ(fail(ErrorCode::manifest_invalid, "", stays).value().nature, Nature::damaged);
+  }
+  for (const ErrorCode code : all_codes()) {
+    const bool lost = code == ErrorCode::state_lost || code == ErrorCode::manifest_invalid;
+    EXPECT_EQ(fail(code, "").value().nature, lost ? Nature::damaged : Nature::refused)
+        << to_string(code);
+  }
+  const Error error = fail(ErrorCode::state_lost, "gone").value();
+  EXPECT_EQ(passing(error).nature, Nature::passing);
+  EXPECT_EQ(refused(error).nature, Nature::refused);
+  EXPECT_EQ(damaged(passing(error)), error) << "nothing else changes";
 }
 
 TEST(Error, ErrnoIsSpelledOutAndKept) {

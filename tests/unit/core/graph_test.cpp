@@ -144,6 +144,230 @@ TEST(Wave, TakesAReferenceIntoItsOwnWaiting) {
   EXPECT_EQ(wave.take_ready(), Names{"b"});
 }
 
+// A graph that changes --------------------------------------------------------------------------
+
+TEST(Graph, ClientsMayComeInAnyOrder) {
+  Graph graph;
+  ASSERT_TRUE(graph.replace("vmm", {"memfd", "iommu"}));
+  EXPECT_EQ(graph.size(), 1U);
+  EXPECT_FALSE(graph.contains("memfd")) << "it is only needed";
+  EXPECT_EQ(graph.names(), Names{"vmm"});
+  EXPECT_EQ(graph.needed_by("memfd"), std::set<std::string>{"vmm"});
+  const auto unknown = graph.check_known();
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().code, ErrorCode::unknown_dependency);
+  EXPECT_EQ(run(Wave(graph, Direction::dependants_first)), Names{"vmm"});
+
+  ASSERT_TRUE(graph.replace("memfd", {}));
+  ASSERT_TRUE(graph.replace("iommu", {"memfd"}));
+  EXPECT_TRUE(graph.check_known());
+  EXPECT_EQ(run(Wave(graph, Direction::dependencies_first)), (Names{"memfd", "iommu", "vmm"}));
+
+  graph.erase("iommu");
+  graph.erase("nobody");
+  EXPECT_EQ(graph.names(), (Names{"memfd", "vmm"}));
+  EXPECT_FALSE(graph.check_known()) << "the vmm goes on needing it";
+  EXPECT_EQ(graph.needed_by("memfd"), std::set<std::string>{"vmm"});
+  graph.erase("vmm");
+  graph.erase("memfd");
+  EXPECT_EQ(graph.size(), 0U);
+  EXPECT_TRUE(graph.needed_by("iommu").empty());
+}
+
+TEST(Graph, ACircleChangesNothing) {
+  Graph graph;
+  ASSERT_TRUE(graph.replace("a", {"b", "x"}));
+  ASSERT_TRUE(graph.replace("b", {"c"}));
+  const auto closes = graph.replace("c", {"y", "a"});
+  ASSERT_FALSE(closes);
+  EXPECT_EQ(closes.error().code, ErrorCode::dependency_cycle);
+  EXPECT_NE(closes.error().message.find(": c → a → b → c;"), std::string::npos)
+      << closes.error().message;
+  EXPECT_FALSE(graph.contains("c"));
+  EXPECT_TRUE(graph.needed_by("y").empty());
+  EXPECT_TRUE(graph.needed_by("a").empty());
+
+  ASSERT_TRUE(graph.replace("c", {"d"}));
+  EXPECT_FALSE(graph.replace("c", {"a"}));
+  EXPECT_EQ(graph.needs("c"), std::set<std::string>{"d"}) << "as before";
+  EXPECT_EQ(graph.needed_by("d"), std::set<std::string>{"c"});
+  EXPECT_EQ(graph.replace("c", {"c"}).error().code, ErrorCode::invalid_argument);
+  ASSERT_TRUE(graph.replace("a", {}));
+  EXPECT_TRUE(graph.replace("c", {"a"})) << "there is no circle any more";
+}
+
+// Every graph of a few clients ------------------------------------------------------------------
+
+/// The waves as they were found before: each client with the set of those it waits for, by the
+/// definition. It is what Wave must do, and costs the square of the clients.
+class PlainWave {
+ public:
+  PlainWave(const Graph& graph, Direction direction, const std::set<std::string>& only) {
+    const auto before = [&](const std::string& name) -> const std::set<std::string>& {
+      return direction == Direction::dependencies_first ? graph.needs(name) : graph.needed_by(name);
+    };
+    for (const std::string& name : only) {
+      if (!graph.contains(name)) continue;
+      std::set<std::string>& blockers = blocked_by_[name];
+      std::set<std::string> seen;
+      std::vector<std::string> open(before(name).begin(), before(name).end());
+      while (!open.empty()) {
+        const std::string other = std::move(open.back());
+        open.pop_back();
+        if (!graph.contains(other) || !seen.insert(other).second) continue;
+        if (only.contains(other)) {
+          blockers.insert(other);
+        } else {
+          open.insert(open.end(), before(other).begin(), before(other).end());
+        }
+      }
+    }
+  }
+
+  Names take_ready() {
+    Names ready;
+    for (const auto& [name, blockers] : blocked_by_) {
+      if (blockers.empty()) ready.push_back(name);
+    }
+    for (const std::string& name : ready) {
+      blocked_by_.erase(name);
+      waiting.insert(name);
+    }
+    return ready;
+  }
+
+  void done(const std::string& name) {
+    std::set<std::string> inherited;
+    if (const auto passed_over = blocked_by_.find(name); passed_over != blocked_by_.end()) {
+      inherited = std::move(passed_over->second);
+      blocked_by_.erase(passed_over);
+    } else if (waiting.erase(name) == 0) {
+      return;
+    }
+    for (auto& [other, blockers] : blocked_by_) {
+      if (blockers.erase(name) > 0) blockers.insert(inherited.begin(), inherited.end());
+    }
+  }
+
+  [[nodiscard]] bool finished() const { return blocked_by_.empty() && waiting.empty(); }
+
+  std::set<std::string> waiting;
+
+ private:
+  std::map<std::string, std::set<std::string>> blocked_by_;
+};
+
+/// The graph number `bits` of `size` clients: bit i*size+j says that i needs j.
+Needs numbered(unsigned size, unsigned bits) {
+  Needs needs;
+  for (unsigned i = 0; i < size; ++i) {
+    auto& mine = needs[std::string(1, static_cast<char>('a' + i))];
+    for (unsigned j = 0; j < size; ++j) {
+      if ((bits >> (i * size + j) & 1U) != 0) mine.emplace_back(1, static_cast<char>('a' + j));
+    }
+  }
+  return needs;
+}
+
+bool has_circle(const Needs& needs) {
+  std::map<std::string, std::set<std::string>> reach;
+  for (const auto& [name, mine] : needs) reach[name].insert(mine.begin(), mine.end());
+  for (std::size_t round = 0; round < needs.size(); ++round) {
+    for (auto& [name, far] : reach) {
+      for (const std::string& other : std::set(far)) {
+        far.insert(reach[other].begin(), reach[other].end());
+      }
+    }
+  }
+  return std::any_of(reach.begin(), reach.end(),
+                     [](const auto& entry) { return entry.second.contains(entry.first); });
+}
+
+bool needs_itself(const Needs& needs) {
+  return std::any_of(needs.begin(), needs.end(), [](const auto& entry) {
+    return std::find(entry.second.begin(), entry.second.end(), entry.first) != entry.second.end();
+  });
+}
+
+TEST(EveryGraph, OfFourIsRefusedForItsCircleHoweverItIsMade) {
+  constexpr unsigned size = 4;
+  std::size_t circles = 0;
+  for (unsigned bits = 0; bits < 1U << (size * size); ++bits) {
+    const Needs needs = numbered(size, bits);
+    if (needs_itself(needs)) continue;
+    const bool circle = has_circle(needs);
+    circles += circle ? 1 : 0;
+    ASSERT_EQ(Graph::make(needs).has_value(), !circle) << bits;
+    // One after the other, from either end.
+    for (const bool backwards : {false, true}) {
+      Names order;
+      for (const auto& entry : needs) order.push_back(entry.first);
+      if (backwards) std::reverse(order.begin(), order.end());
+      Graph graph;
+      bool refused = false;
+      Needs taken;
+      for (const std::string& name : order) {
+        if (graph.replace(name, needs.at(name))) {
+          taken[name] = needs.at(name);
+        } else {
+          refused = true;
+        }
+      }
+      ASSERT_EQ(refused, circle) << bits;
+      // What was taken is what is there.
+      ASSERT_EQ(graph.size(), taken.size());
+      for (const auto& [name, mine] : taken) {
+        ASSERT_EQ(graph.needs(name), std::set<std::string>(mine.begin(), mine.end()));
+        for (const auto& [other, theirs] : taken) {
+          const bool needed = std::find(theirs.begin(), theirs.end(), name) != theirs.end();
+          ASSERT_EQ(graph.needed_by(name).contains(other), needed) << bits;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(circles, 4096U - 543U) << "there are 543 of four without a circle";
+}
+
+void expect_same(const Graph& graph, Direction direction, const std::set<std::string>& only,
+                 const Names& order, bool take_late) {
+  Wave wave(graph, direction, only);
+  PlainWave plain(graph, direction, only);
+  const auto compare = [&] {
+    ASSERT_EQ(wave.take_ready(), plain.take_ready());
+    ASSERT_EQ(wave.waiting(), plain.waiting);
+    ASSERT_EQ(wave.finished(), plain.finished());
+  };
+  if (!take_late) compare();
+  for (const std::string& name : order) {
+    wave.done(name);
+    plain.done(name);
+    ASSERT_NO_FATAL_FAILURE(compare());
+  }
+  ASSERT_TRUE(wave.finished());
+}
+
+TEST(EveryGraph, OfThreeIsPassedThroughAsBefore) {
+  constexpr unsigned size = 3;
+  for (unsigned bits = 0; bits < 1U << (size * size); ++bits) {
+    const auto graph = Graph::make(numbered(size, bits));
+    if (!graph) continue;
+    for (const Direction direction : {Direction::dependencies_first, Direction::dependants_first}) {
+      for (unsigned part = 0; part < 1U << size; ++part) {
+        std::set<std::string> only;
+        for (unsigned i = 0; i < size; ++i) {
+          if ((part >> i & 1U) != 0) only.emplace(1, static_cast<char>('a' + i));
+        }
+        Names order{"a", "b", "c"};
+        do {
+          for (const bool take_late : {false, true}) {
+            ASSERT_NO_FATAL_FAILURE(expect_same(*graph, direction, only, order, take_late)) << bits;
+          }
+        } while (std::next_permutation(order.begin(), order.end()));
+      }
+    }
+  }
+}
+
 // Random graphs ---------------------------------------------------------------------------------
 
 std::string node(unsigned number) { return "n" + std::to_string(number); }
@@ -293,7 +517,118 @@ TEST_P(RandomGraph, PassingClientsOverAtRandomKeepsTheOrder) {
   EXPECT_GT(compared, 0U);
 }
 
+TEST_P(RandomGraph, IsPassedThroughAsBefore) {
+  std::mt19937 random(GetParam() + 3000);
+  const Needs needs = random_needs(random, 30, 0.03 * (1 + GetParam() % 8));
+  const Graph graph = graph_of(needs);
+  for (int round = 0; round < 20; ++round) {
+    Names order;
+    std::set<std::string> only;
+    for (const auto& entry : needs) {
+      order.push_back(entry.first);
+      if (round % 2 == 0 || random() % 2 == 0) only.insert(entry.first);
+    }
+    std::shuffle(order.begin(), order.end(), random);
+    const Direction direction =
+        round % 3 == 0 ? Direction::dependants_first : Direction::dependencies_first;
+    ASSERT_NO_FATAL_FAILURE(expect_same(graph, direction, only, order, round % 5 == 0));
+  }
+}
+
+TEST_P(RandomGraph, ChangedAtRandomIsAsOneMadeAnew) {
+  std::mt19937 random(GetParam() + 4000);
+  Graph graph;
+  Needs needs;
+  for (int round = 0; round < 2000; ++round) {
+    const std::string name = node(static_cast<unsigned>(random() % 20));
+    if (random() % 4 == 0) {
+      graph.erase(name);
+      needs.erase(name);
+    } else {
+      Names mine;
+      for (unsigned i = random() % 4; i > 0; --i) mine.push_back(node(random() % 20));
+      if (graph.replace(name, mine)) needs[name] = mine;
+    }
+    ASSERT_EQ(graph.size(), needs.size());
+    // With those that are only needed there as well, there is no circle either.
+    Needs whole = needs;
+    for (const auto& entry : needs) {
+      for (const std::string& other : entry.second) whole.try_emplace(other);
+    }
+    const auto anew = Graph::make(whole);
+    ASSERT_TRUE(anew) << anew.error().message;
+    for (const auto& entry : whole) {
+      ASSERT_EQ(graph.needs(entry.first), anew->needs(entry.first));
+      ASSERT_EQ(graph.needed_by(entry.first), anew->needed_by(entry.first));
+    }
+    ASSERT_EQ(graph.check_known().has_value(), whole.size() == needs.size());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomGraph, testing::Range(1U, 9U));
+
+// What it costs --------------------------------------------------------------------------------
+
+/// Shapes of many clients, in the order in which they register.
+std::vector<std::pair<std::string, Names>> shape(const std::string& name, unsigned clients) {
+  std::vector<std::pair<std::string, Names>> list;
+  for (unsigned i = 0; i < clients; ++i) {
+    Names needs;
+    if (name == "chain" && i > 0) needs = {node(i - 1)};
+    if (name == "chain from its end" && i > 0) needs = {node(i - 1)};
+    if (name == "star" && i > 0) needs = {node(0)};
+    if (name == "star the other way" && i == 0) {
+      for (unsigned j = 1; j < clients; ++j) needs.push_back(node(j));
+    }
+    if (name == "tree" && i > 0) needs = {node((i - 1) / 2)};
+    if (name == "four each" && i >= 4) needs = {node(i - 1), node(i - 2), node(i / 2), node(i / 3)};
+    list.emplace_back(node(i), needs);
+  }
+  if (name == "chain from its end") std::reverse(list.begin(), list.end());
+  return list;
+}
+
+struct Cost {
+  std::uint64_t graph = 0;
+  std::uint64_t passes = 0;
+};
+
+Cost cost(const std::string& name, unsigned clients) {
+  Graph graph;
+  Cost cost;
+  for (const auto& [client, needs] : shape(name, clients)) {
+    EXPECT_TRUE(graph.replace(client, needs));
+  }
+  cost.graph = graph.steps();
+  for (const Direction direction : {Direction::dependencies_first, Direction::dependants_first}) {
+    // All answer one by one, in turn; and all are passed over before that.
+    Wave wave(graph, direction);
+    while (!wave.finished()) {
+      for (const std::string& ready : wave.take_ready()) wave.done(ready);
+    }
+    Wave passed_over(graph, direction);
+    for (const std::string& client : graph.names()) passed_over.done(client);
+    EXPECT_TRUE(passed_over.finished());
+    cost.passes += wave.steps() + passed_over.steps();
+  }
+  return cost;
+}
+
+class Costs : public testing::TestWithParam<const char*> {};
+
+TEST_P(Costs, AreTwiceForTwiceTheClients) {
+  const Cost one = cost(GetParam(), 1000);
+  const Cost two = cost(GetParam(), 2000);
+  EXPECT_GE(one.passes, 4 * 1000U) << "nobody was looked at";
+  EXPECT_LT(one.passes, 4 * 20 * 1000U);
+  EXPECT_LT(one.graph, 20 * 1000U);
+  EXPECT_LE(two.graph, one.graph * 21 / 10);
+  EXPECT_LE(two.passes, one.passes * 21 / 10);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Costs,
+                         testing::Values("alone", "chain", "chain from its end", "star",
+                                         "star the other way", "tree", "four each"));
 
 }  // namespace
 }  // namespace handover

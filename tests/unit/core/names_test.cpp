@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "core/text.h"
+#include "support/utf8.h"
 
 namespace handover {
 namespace {
@@ -14,7 +14,7 @@ void expect_refused(const Result<void>& checked, const std::string& why) {
   ASSERT_FALSE(checked);
   EXPECT_EQ(checked.error().code, ErrorCode::invalid_name);
   EXPECT_NE(checked.error().message.find(why), std::string::npos) << checked.error().message;
-  EXPECT_TRUE(is_utf8(checked.error().message));  // it becomes a D-Bus string
+  EXPECT_TRUE(test::is_utf8(checked.error().message));  // it becomes a D-Bus string
 }
 
 TEST(Names, AcceptsOneTo63BytesOfUtf8) {

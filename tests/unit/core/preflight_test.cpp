@@ -97,6 +97,18 @@ TEST(Preflight, ATargetThatKnowsMoreIsFine) {
   EXPECT_EQ(preflight(input).size(), 3U);
 }
 
+TEST(Preflight, WhyItCannotBeFoundOutIsTold) {
+  PreflightInput input = good();
+  input.running.abi.erase("memfd-v2");
+  input.running.abi_problem = "/boot/vmlinuz-7.2.13: Too many open files";
+  expect_one(input, ErrorCode::kernel_incompatible,
+             {"cannot find out", "(/boot/vmlinuz-7.2.13: Too many open files); put"});
+  input = good();
+  input.running.kho_enabled = false;
+  input.running.abi_problem = "/boot/vmlinuz-7.2.13: Too many open files";
+  expect_one(input, ErrorCode::not_supported, {"as far as is known (/boot/vmlinuz-7.2.13"});
+}
+
 TEST(Preflight, WhatCannotBeFoundOutIsRefused) {
   PreflightInput input = good();
   input.running.abi = {};

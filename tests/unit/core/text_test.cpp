@@ -5,27 +5,29 @@
 
 #include <string>
 
+#include "support/utf8.h"
+
 namespace handover {
 namespace {
 
 TEST(Text, AcceptsWellFormedUtf8) {
-  EXPECT_TRUE(is_utf8(""));
-  EXPECT_TRUE(is_utf8("plain"));
-  EXPECT_TRUE(is_utf8("Grüße, 世界, 🚀"));
-  EXPECT_TRUE(is_utf8("\xF4\x8F\xBF\xBF"));  // U+10FFFF
-  EXPECT_TRUE(is_utf8(std::string_view("\0", 1)));
+  EXPECT_TRUE(test::is_utf8(""));
+  EXPECT_TRUE(test::is_utf8("plain"));
+  EXPECT_TRUE(test::is_utf8("Grüße, 世界, 🚀"));
+  EXPECT_TRUE(test::is_utf8("\xF4\x8F\xBF\xBF"));  // U+10FFFF
+  EXPECT_TRUE(test::is_utf8(std::string_view("\0", 1)));
 }
 
 TEST(Text, RefusesWhatIsNotUtf8) {
-  EXPECT_FALSE(is_utf8("\x80"));              // a continuation alone
-  EXPECT_FALSE(is_utf8("\xC3"));              // cut
-  EXPECT_FALSE(is_utf8("\xE2\x82"));          // cut
-  EXPECT_FALSE(is_utf8("\xC0\xAF"));          // overlong '/'
-  EXPECT_FALSE(is_utf8("\xE0\x80\xAF"));      // overlong '/'
-  EXPECT_FALSE(is_utf8("\xF0\x80\x80\xAF"));  // overlong '/'
-  EXPECT_FALSE(is_utf8("\xED\xA0\x80"));      // a surrogate
-  EXPECT_FALSE(is_utf8("\xF4\x90\x80\x80"));  // above U+10FFFF
-  EXPECT_FALSE(is_utf8("\xFF"));
+  EXPECT_FALSE(test::is_utf8("\x80"));              // a continuation alone
+  EXPECT_FALSE(test::is_utf8("\xC3"));              // cut
+  EXPECT_FALSE(test::is_utf8("\xE2\x82"));          // cut
+  EXPECT_FALSE(test::is_utf8("\xC0\xAF"));          // overlong '/'
+  EXPECT_FALSE(test::is_utf8("\xE0\x80\xAF"));      // overlong '/'
+  EXPECT_FALSE(test::is_utf8("\xF0\x80\x80\xAF"));  // overlong '/'
+  EXPECT_FALSE(test::is_utf8("\xED\xA0\x80"));      // a surrogate
+  EXPECT_FALSE(test::is_utf8("\xF4\x90\x80\x80"));  // above U+10FFFF
+  EXPECT_FALSE(test::is_utf8("\xFF"));
 }
 
 // Against the definition: decode by hand and compare, for every sequence of up to three bytes whose
@@ -76,7 +78,7 @@ TEST(Text, PrintableIsAlwaysOneUtf8LineAndBounded) {
   std::string every_byte;
   for (int value = 0; value < 256; ++value) every_byte += static_cast<char>(value);
   const std::string shown = printable(every_byte, 4096);
-  EXPECT_TRUE(is_utf8(shown));
+  EXPECT_TRUE(test::is_utf8(shown));
   EXPECT_EQ(shown.find('\n'), std::string::npos);
 
   const std::string cut = printable(std::string(1000, 'x'), 10);

@@ -7,8 +7,14 @@
 #include <limits>
 #include <set>
 
+#include "core/update_fields.h"
+#include "records.h"
+
 namespace handover {
 namespace {
+
+using test::json_of;
+using test::record_of;
 
 constexpr std::uint64_t per_second = 3'000'000'000;
 constexpr Ticks ms(std::uint64_t count) { return count * per_second / 1000; }
@@ -52,19 +58,25 @@ TEST(Timeline, TicksBecomeMicroseconds) {
 
 TEST(Timeline, PhasesLieBetweenTheMarksInOrder) {
   const std::vector<Phase> expected = {
-      {"preflight", 1'000, false}, {"load", 3'000, false},  {"prepare", 5'000, false},
-      {"collapse", 7'000, false},  {"wait", 9'000, false},  {"freeze", 11'000, false},
-      {"seal", 13'000, true},      {"stop", 15'000, true},  {"kexec", 17'000, true},
-      {"kernel", 19'000, true},    {"init", 21'000, true},  {"daemon", 23'000, true},
-      {"restore", 25'000, true},   {"rest", 27'000, false},
+      {"preflight", 1'000, false}, {"load", 3'000, false}, {"prepare", 5'000, false},
+      {"collapse", 7'000, false},  {"wait", 9'000, false}, {"freeze", 11'000, false},
+      {"seal", 13'000, true},      {"stop", 15'000, true}, {"kexec", 17'000, true},
+      {"kernel", 19'000, true},    {"init", 21'000, true}, {"daemon", 23'000, true},
+      {"restore", 25'000, true},   {"rest", 27'000, true},
   };
   EXPECT_EQ(phases(whole()), expected);
 }
 
+// Of one client, frozen last and running last, they are its standstill.
 TEST(Timeline, ThePhasesInTheBlackoutSumUpToIt) {
+  Timeline timeline = whole();
   std::uint64_t sum = 0;
-  for (const Phase& phase : phases(whole())) sum += phase.in_blackout ? phase.usec : 0;
-  EXPECT_EQ(sum, blackout_usec(whole()));
+  for (const Phase& phase : phases(timeline)) sum += phase.in_blackout ? phase.usec : 0;
+  timeline.clients["db"].frozen_at = timeline.marks.at(Mark::clients_frozen);
+  timeline.clients["db"].running_at = timeline.marks.at(Mark::clients_restored);
+  EXPECT_EQ(sum, blackout_usec(timeline));
+  timeline.clients.clear();
+  EXPECT_EQ(sum, blackout_usec(timeline)) << "by the marks it is the same";
 }
 
 // Any marks may be missing: names and lengths are never lost, only joined.
@@ -127,56 +139,76 @@ TEST(Timeline, TheBlackoutNeedsBothEnds) {
   EXPECT_EQ(blackout_usec(Timeline{}), std::nullopt);
   Timeline timeline = whole();
   timeline.clients.clear();
-  EXPECT_EQ(blackout_usec(timeline), 133'000U);  // 13² - 6² ms
+  EXPECT_EQ(blackout_usec(timeline), 160'000U);  // 14² - 6² ms
+  timeline.marks.erase(Mark::clients_restored);
+  EXPECT_EQ(blackout_usec(timeline), 133'000U) << "as far as it is known";
   timeline.marks.erase(Mark::first_restored);
   EXPECT_EQ(blackout_usec(timeline), std::nullopt);
   timeline = whole();
+  timeline.clients["db"].running_at.reset();
+  EXPECT_EQ(blackout_usec(timeline), 160'000U) << "nobody has run again: by the marks";
   timeline.ticks_per_second = 0;
   EXPECT_EQ(blackout_usec(timeline), std::nullopt);
 }
 
-TEST(Timeline, AThawedUpdateHasABlackoutByItsClients) {
+// The first client to run again says nothing of the last one.
+TEST(Timeline, TheBlackoutIsTheLongestStandstill) {
   Timeline timeline;
   timeline.ticks_per_second = per_second;
+  EXPECT_EQ(longest(timeline), std::nullopt);
+  EXPECT_EQ(shortest(timeline), std::nullopt);
   timeline.clients["a"].frozen_at = ms(10);
   timeline.clients["b"].frozen_at = ms(20);
+  EXPECT_EQ(longest(timeline), std::nullopt);
   EXPECT_EQ(blackout_usec(timeline), std::nullopt);
-  timeline.clients["a"].running_at = ms(90);
   timeline.clients["b"].running_at = ms(50);
-  EXPECT_EQ(blackout_usec(timeline), 30'000U);
-  EXPECT_EQ(blackout_usec(timeline.clients["a"], per_second), 80'000U);
-  EXPECT_EQ(blackout_usec(timeline.clients["b"], per_second), 30'000U);
-  EXPECT_EQ(blackout_usec(ClientTimes{}, per_second), std::nullopt);
+  EXPECT_EQ(longest(timeline), (Standstill{"b", 30'000}));
+  EXPECT_EQ(shortest(timeline), (Standstill{"b", 30'000}));
+  timeline.clients["a"].running_at = ms(90);
+  timeline.clients["c"] = timeline.clients["a"];
+  timeline.clients["d"] = timeline.clients["b"];
+  EXPECT_EQ(longest(timeline), (Standstill{"a", 80'000})) << "the first of two";
+  EXPECT_EQ(shortest(timeline), (Standstill{"b", 30'000}));
+  EXPECT_EQ(blackout_usec(timeline), 80'000U);
+  // Also one that the marks do not tell of: it was frozen last and thawed first.
+  timeline.marks = {{Mark::clients_frozen, ms(20)}, {Mark::first_restored, ms(21)}};
+  EXPECT_EQ(blackout_usec(timeline), 80'000U);
+  timeline.ticks_per_second = 0;
+  EXPECT_EQ(longest(timeline), std::nullopt);
 }
 
-TEST(Timeline, MarkNamesAreUnique) {
-  std::set<std::string_view> names;
-  for (const Mark mark : marks) names.insert(to_string(mark));
-  EXPECT_EQ(names.size(), static_cast<std::size_t>(Mark::clients_restored) + 1);
-  EXPECT_FALSE(names.contains("unknown"));
+TEST(Timeline, AStandstillNeedsBothEnds) {
+  ClientTimes times;
+  EXPECT_EQ(standstill_usec(times, per_second), std::nullopt);
+  times.frozen_at = ms(10);
+  EXPECT_EQ(standstill_usec(times, per_second), std::nullopt);
+  times.running_at = ms(12);
+  EXPECT_EQ(standstill_usec(times, per_second), 2'000U);
+  times.running_at = ms(9);
+  EXPECT_EQ(standstill_usec(times, per_second), 0U);
 }
 
 TEST(Timeline, ComesBackFromJson) {
-  const auto back = timeline_from_json(to_json(whole()));
+  const auto back = record_of<Timeline>(json_of(whole()));
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(*back, whole());
-  EXPECT_EQ(*timeline_from_json(to_json(Timeline{})), Timeline{});
+  EXPECT_EQ(*record_of<Timeline>(json_of(Timeline{})), Timeline{});
 }
 
 TEST(Timeline, KeepsWhatANewerVersionWrote) {
-  nlohmann::json json = to_json(whole());
+  nlohmann::json json = json_of(whole());
   json["precision"] = "exact";
   json["marks"]["lunch"] = 12;
   json["clients"]["db"]["mood"] = {1, 2};
-  const auto timeline = timeline_from_json(json);
+  const auto timeline = record_of<Timeline>(json);
   ASSERT_TRUE(timeline) << timeline.error().message;
   EXPECT_EQ(timeline->marks, whole().marks);
-  EXPECT_EQ(to_json(*timeline), json);
+  EXPECT_EQ(json_of(*timeline), json);
 }
 
 TEST(Timeline, RefusesBadJsonWithTheField) {
   const auto refused = [](const nlohmann::json& json, const std::string& field) {
-    const auto timeline = timeline_from_json(json);
+    const auto timeline = record_of<Timeline>(json);
     ASSERT_FALSE(timeline) << json;
     EXPECT_EQ(timeline.error().code, ErrorCode::invalid_argument);
     EXPECT_NE(timeline.error().message.find(field), std::string::npos) << timeline.error().message;
@@ -191,57 +223,6 @@ TEST(Timeline, RefusesBadJsonWithTheField) {
   refused({{"ticks_per_second", 1}, {"clients", {{"db", 1}}}}, "/clients/db");
   refused({{"ticks_per_second", 1}, {"clients", {{"db", {{"frozen_at", 1.5}}}}}},
           "/clients/db/frozen_at");
-}
-
-HistoryEntry entry() {
-  HistoryEntry made;
-  made.id = 7;
-  made.generation = 3;
-  made.outcome = "done-with-losses";
-  made.reason = "client 'cache' did not come back";
-  made.mode = "orderly";
-  made.from_release = "7.2.13";
-  made.to_release = "7.3.4";
-  made.finished_at = "2026-01-02T03:04:05Z";
-  made.timeline = whole();
-  made.losses = {"session 'cache': 2 descriptors were freed"};
-  return made;
-}
-
-TEST(History, ComesBackFromJson) {
-  const auto back = history_from_json(to_json(entry()));
-  ASSERT_TRUE(back) << back.error().message;
-  EXPECT_EQ(*back, entry());
-}
-
-TEST(History, HasItsPhasesAndBlackoutWorkedOutForReaders) {
-  const nlohmann::json json = to_json(entry());
-  EXPECT_EQ(json["blackout_usec"], 133'000);
-  ASSERT_EQ(json["phases"].size(), 14U);
-  EXPECT_EQ(json["phases"][6],
-            (nlohmann::json{{"name", "seal"}, {"usec", 13'000}, {"in_blackout", true}}));
-  HistoryEntry without = entry();
-  without.timeline = {};
-  EXPECT_FALSE(to_json(without).contains("blackout_usec"));
-}
-
-TEST(History, KeepsUnknownFieldsAndRefusesMissingOnes) {
-  nlohmann::json json = to_json(entry());
-  json["operator"] = "somebody";
-  const auto kept = history_from_json(json);
-  ASSERT_TRUE(kept);
-  EXPECT_EQ(to_json(*kept), json);
-  for (const char* field : {"id", "generation", "outcome", "reason", "mode", "from_release",
-                            "to_release", "finished_at", "losses", "timeline"}) {
-    nlohmann::json cut = json;
-    cut.erase(field);
-    const auto refused = history_from_json(cut);
-    ASSERT_FALSE(refused) << field;
-    EXPECT_NE(refused.error().message.find(field), std::string::npos) << refused.error().message;
-    nlohmann::json wrong = json;
-    wrong[field] = true;
-    EXPECT_FALSE(history_from_json(wrong)) << field;
-  }
 }
 
 }  // namespace

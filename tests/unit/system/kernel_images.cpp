@@ -62,13 +62,19 @@ std::string lz4_legacy(std::string_view bytes) {
 
 }  // namespace
 
+std::string kernel_banner(std::string_view release) {
+  return "Linux version " + std::string(release) +
+         " (user@host) (gcc-14 (Debian 14.2.0-19) 14.2.0, GNU ld (GNU Binutils for Debian) 2.44) "
+         "#1 SMP PREEMPT_DYNAMIC Debian";
+}
+
 std::string kernel_text(std::string_view release, std::string_view abi, std::size_t filler) {
   std::string text(
       "\x7f"
       "ELF",
       4);
   text += noise(filler);
-  text += "\0Linux version "s + std::string(release) + " (user@host) #1 SMP\n";
+  text += "\0"s + kernel_banner(release) + "\n";
   text.push_back('\0');
   std::string strings(abi);
   std::replace(strings.begin(), strings.end(), ' ', '\0');

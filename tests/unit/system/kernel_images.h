@@ -8,8 +8,11 @@
 
 namespace handover::system::test {
 
-/// A kernel's unpacked bytes: ELF magic, filler that does not compress, the banner "Linux version
-/// <release>", each string of `abi` (ended with a space) with a NUL behind it, filler.
+/// What a kernel of that release says in /proc/version, and kernel_text() in its banner.
+std::string kernel_banner(std::string_view release);
+
+/// A kernel's unpacked bytes: ELF magic, filler that does not compress, the banner with a
+/// newline, each string of `abi` (ended with a space) with a NUL behind it, filler.
 std::string kernel_text(std::string_view release, std::string_view abi, std::size_t filler = 4096);
 
 /// "gzip", "bzip2", "lzma", "xz", "zstd", "lz4" (frame), "lz4-legacy" (what the kernel is built

@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 #include <vector>
 
 #include "core/unique_fd.h"
 #include "system/collapse.h"
+#include "test_cgroup.h"
 
 namespace handover::system {
 namespace {
@@ -98,6 +100,54 @@ TEST_F(CollapseTest, StopsWhenCancelled) {
   ASSERT_FALSE(cancelled);
   EXPECT_EQ(cancelled.error().code, ErrorCode::cancelled);
   EXPECT_TRUE(is_intact(fd.get(), 4 * mebibyte));
+}
+
+class CollapseInCgroup : public CollapseTest {
+ protected:
+  void SetUp() override {
+    CollapseTest::SetUp();
+    if (!IsSkipped() && !cgroup.problem().empty()) GTEST_SKIP() << cgroup.problem();
+  }
+
+  test::TestCgroup cgroup;
+};
+
+TEST_F(CollapseInCgroup, AccountsForEveryByteAndChangesNone) {
+  const std::size_t size = 9 * mebibyte + 4097;
+  const UniqueFd fd = touched_memfd(size);
+  std::vector<std::uint64_t> reports;
+  const auto collapsed = collapse_memfd(
+      fd.get(), [&](std::uint64_t done) { reports.push_back(done); }, never, cgroup.path());
+  ASSERT_TRUE(collapsed) << collapsed.error().message;
+  EXPECT_EQ(collapsed->bytes_huge + collapsed->bytes_small, size);
+  EXPECT_TRUE(is_intact(fd.get(), size));
+  EXPECT_TRUE(std::is_sorted(reports.begin(), reports.end()));
+  EXPECT_EQ(reports.back(), size);
+
+  const auto here = collapse_memfd(fd.get(), nullptr, never);
+  ASSERT_TRUE(here);
+  EXPECT_GE(here->bytes_huge, collapsed->bytes_huge) << "it was done for real";
+  std::ifstream charged(cgroup.directory() + "/memory.current");
+  std::uint64_t bytes = 0;
+  if (collapsed->bytes_huge > 0 && charged >> bytes) {
+    EXPECT_GE(bytes, collapsed->bytes_huge);
+  }
+}
+
+TEST_F(CollapseInCgroup, StopsWhenCancelled) {
+  const UniqueFd fd = touched_memfd(4 * mebibyte);
+  const std::atomic<bool> now = true;
+  const auto cancelled = collapse_memfd(fd.get(), nullptr, now, cgroup.path());
+  ASSERT_FALSE(cancelled);
+  EXPECT_EQ(cancelled.error().code, ErrorCode::cancelled);
+}
+
+TEST_F(CollapseInCgroup, SaysThatTheCgroupIsGone) {
+  const UniqueFd fd = touched_memfd(4 * mebibyte);
+  const auto failed = collapse_memfd(fd.get(), nullptr, never, cgroup.path() + "/missing");
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().sys_errno, ENOENT);
+  EXPECT_TRUE(collapse_memfd(fd.get(), nullptr, never, ""));
 }
 
 TEST(Collapse, SaysWhatIsNoDescriptor) {

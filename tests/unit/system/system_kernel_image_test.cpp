@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Kernel images: what they say is read, and whatever is not one is refused by its name.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 
 #include "kernel_images.h"
 #include "support/temporary_directory.h"
 #include "system/abi_scan.h"
 #include "system/kernel_image.h"
+#include "system/kexec.h"
 
 namespace handover::system::test {
 
@@ -21,13 +24,21 @@ using namespace std::string_view_literals;
 const std::set<std::string> all_abi = {"kho-v4", "luo-v5", "memfd-v2"};
 constexpr auto all_abi_text = "kho-v4 luo-v5 memfd-v2"sv;
 
+Result<KernelImage> inspect_file(const std::string& path,
+                                 Architecture architecture = host_architecture()) {
+  const auto opened = open_kernel(path);
+  if (!opened) return fail(opened.error());
+  return inspect_kernel(opened->kernel.get(), path, architecture)
+      .map([](const InspectedKernel& kernel) { return kernel.image; });
+}
+
 class KernelImageTest : public testing::Test {
  protected:
   TemporaryDirectory directory;
 
   Result<KernelImage> inspect(std::string_view bytes,
                               Architecture architecture = Architecture::x86_64) {
-    return inspect_kernel(directory.write("image", bytes), architecture);
+    return inspect_file(directory.write("image", bytes), architecture);
   }
   void expect_not_a_kernel(std::string_view bytes, const std::string& what) {
     const auto result = inspect(bytes);
@@ -155,13 +166,35 @@ TEST_F(KernelImageTest, NeverReadsBeyondTheEnd) {
 }
 
 TEST_F(KernelImageTest, TellsAMissingOneFromOneThatIsNoFile) {
-  const auto missing = inspect_kernel(directory.path("missing"));
+  const auto missing = inspect_file(directory.path("missing"));
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, ErrorCode::kernel_not_found);
   EXPECT_EQ(missing.error().sys_errno, ENOENT);
-  const auto a_directory = inspect_kernel(directory.path());
-  ASSERT_FALSE(a_directory);
-  EXPECT_EQ(a_directory.error().code, ErrorCode::not_a_kernel);
+  ASSERT_EQ(::mkfifo(directory.path("fifo").c_str(), 0600), 0);
+  for (const std::string& path : {directory.path(), directory.path("fifo")}) {
+    const auto no_file = inspect_file(path);
+    ASSERT_FALSE(no_file);
+    EXPECT_EQ(no_file.error().code, ErrorCode::not_a_kernel);
+  }
+  const auto closed = inspect_kernel(-1, "closed");
+  ASSERT_FALSE(closed);
+  EXPECT_EQ(closed.error().sys_errno, EBADF);
+}
+
+TEST_F(KernelImageTest, ReadsWhatWasOpenedWhateverHappensToTheName) {
+  const std::string path = directory.write(
+      "image", bzimage("gzip", "7.3.4-first", kernel_text("7.3.4-first", all_abi_text)));
+  const auto opened = open_kernel(path);
+  ASSERT_TRUE(opened);
+  std::filesystem::remove(path);
+  directory.write("image", bzimage("gzip", "7.3.4-second", kernel_text("7.3.4-second", "")));
+  for (int time = 0; time < 2; ++time) {
+    const auto kernel = inspect_kernel(opened->kernel.get(), path, Architecture::x86_64);
+    ASSERT_TRUE(kernel) << kernel.error().message;
+    EXPECT_EQ(kernel->image.release, "7.3.4-first");
+    EXPECT_EQ(kernel->image.path, path);
+    EXPECT_EQ(kernel->banner, kernel_banner("7.3.4-first"));
+  }
 }
 
 TEST_F(KernelImageTest, ReadsRealImages) {
@@ -171,8 +204,12 @@ TEST_F(KernelImageTest, ReadsRealImages) {
   while (!rest.empty()) {
     const std::string path(rest.substr(0, rest.find(':')));
     rest.remove_prefix(std::min(rest.size(), path.size() + 1));
-    const auto image = inspect_kernel(path);
-    ASSERT_TRUE(image) << image.error().message;
+    const auto opened = open_kernel(path);
+    ASSERT_TRUE(opened) << opened.error().message;
+    const auto kernel = inspect_kernel(opened->kernel.get(), path);
+    ASSERT_TRUE(kernel) << kernel.error().message;
+    const KernelImage* image = &kernel->image;
+    EXPECT_TRUE(kernel->banner.starts_with("Linux version " + image->release + " (")) << path;
     EXPECT_FALSE(image->release.empty());
     EXPECT_EQ(image->abi.size(), 3U) << path;
     RecordProperty(path, image->release);
@@ -180,18 +217,20 @@ TEST_F(KernelImageTest, ReadsRealImages) {
 }
 
 TEST(AbiScanTest, FindsStringsAcrossEveryBorder) {
-  const std::string text = "x\0memfd-v12\0kho-v4\0luo-v5\0Linux version 7.3.4 (u@h)"s;
+  const std::string text = "x\0memfd-v12\0kho-v4\0luo-v5\0Linux version 7.3.4 (u@h) #1\n\0"s;
   for (std::size_t cut = 0; cut <= text.size(); ++cut) {
     AbiScan scan;
     scan.feed(std::string_view(text).substr(0, cut));
     scan.feed(std::string_view(text).substr(cut));
     EXPECT_EQ(scan.abi(), (std::set<std::string>{"kho-v4", "luo-v5", "memfd-v12"})) << cut;
     EXPECT_EQ(scan.release(), "7.3.4") << cut;
+    EXPECT_EQ(scan.banner(), "Linux version 7.3.4 (u@h) #1") << cut;
   }
   AbiScan byte_by_byte;
   for (const char& byte : text) byte_by_byte.feed(std::string_view(&byte, 1));
   EXPECT_EQ(byte_by_byte.abi().size(), 3U);
   EXPECT_EQ(byte_by_byte.release(), "7.3.4");
+  EXPECT_EQ(byte_by_byte.banner(), "Linux version 7.3.4 (u@h) #1");
 }
 
 TEST(AbiScanTest, FindsNothingThatOnlyLooksAlike) {
@@ -205,8 +244,8 @@ TEST(AbiScanTest, FindsNothingThatOnlyLooksAlike) {
     scan.feed(filler);
     EXPECT_EQ(scan.abi(), std::set<std::string>{}) << cut;
   }
-  // The byte before a string may be in a piece long gone: 128 bytes are kept.
-  for (std::size_t gap = 0; gap < 300; ++gap) {
+  // The byte before a string may be in a piece long gone: 1 KiB is kept.
+  for (std::size_t gap = 0; gap < 2200; ++gap) {
     AbiScan scan;
     scan.feed(filler + "xkho-v4");
     scan.feed(std::string(1, '\0') + std::string(gap, ' '));
@@ -222,6 +261,7 @@ TEST(AbiScanTest, TakesNoOtherTextForTheBanner) {
   EXPECT_EQ(scan.release(), "");
   scan.feed("Linux version 7.2.13-cloud (builder)");
   EXPECT_EQ(scan.release(), "7.2.13-cloud");
+  EXPECT_EQ(scan.banner(), "") << "it has no end";
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Loading a kernel: what is refused before the system call, and what its errnos mean. The call
 // itself runs in the virtual machine's tests.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include "support/temporary_directory.h"
+#include "system/files.h"
 #include "system/kexec.h"
 #include "system/kexec_errors.h"
 
@@ -14,14 +16,54 @@ namespace {
 
 TEST(Kexec, NeedsFilesThatExist) {
   TemporaryDirectory directory;
-  const std::string present = directory.write("present", "");
-  for (const auto& [kernel, initrd] : {std::pair(directory.path("missing"), std::string()),
-                                       std::pair(present, directory.path("missing"))}) {
-    const auto loaded = load_kernel(kernel, initrd, "kho=on");
-    ASSERT_FALSE(loaded);
-    EXPECT_EQ(loaded.error().code, ErrorCode::kernel_not_found);
-    EXPECT_NE(loaded.error().message.find(directory.path("missing")), std::string::npos);
-  }
+  const auto missing = open_kernel(directory.path("missing"));
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, ErrorCode::kernel_not_found);
+  EXPECT_NE(missing.error().message.find(directory.path("missing")), std::string::npos);
+
+  auto image = open_kernel(directory.write("present", ""));
+  ASSERT_TRUE(image);
+  const auto no_initrd = open_initrd(*image, directory.path("missing"));
+  ASSERT_FALSE(no_initrd);
+  EXPECT_EQ(no_initrd.error().code, ErrorCode::kernel_not_found);
+  EXPECT_NE(no_initrd.error().message.find("initrd"), std::string::npos);
+  EXPECT_FALSE(image->initrd);
+}
+
+TEST(Kexec, OpensATargetOnce) {
+  TemporaryDirectory directory;
+  auto image = open_kernel(directory.write("kernel", "kernel"));
+  ASSERT_TRUE(image);
+  EXPECT_EQ(image->kernel_path, directory.path("kernel"));
+  EXPECT_FALSE(image->initrd);
+  ASSERT_TRUE(open_initrd(*image, directory.write("initrd", "initrd")));
+  ASSERT_TRUE(image->initrd);
+  EXPECT_EQ(read_fd(image->initrd->get(), 100), "initrd");
+  EXPECT_EQ(image->initrd_path, directory.path("initrd"));
+  EXPECT_NE(::fcntl(image->kernel.get(), F_GETFD) & FD_CLOEXEC, 0);
+  ASSERT_TRUE(open_initrd(*image, ""));
+  EXPECT_FALSE(image->initrd) << "none is wanted";
+}
+
+TEST(Kexec, RefusesToLoadWhatIsNoKernel) {
+  TemporaryDirectory directory;
+  auto image = open_kernel(directory.write("kernel", "kernel"));
+  ASSERT_TRUE(image);
+  const auto loaded = load_kernel(*image, "kho=on");
+  ASSERT_FALSE(loaded) << "whoever may load one: this is none";
+  EXPECT_EQ(loaded.error().code, ErrorCode::kexec_load_failed);
+  EXPECT_NE(loaded.error().message.find(directory.path("kernel")), std::string::npos);
+}
+
+TEST(Kexec, TellsWhetherAKernelIsLoaded) {
+  TemporaryDirectory root;
+  root.write("sys/kernel/kexec_loaded", "0\n");
+  EXPECT_EQ(kernel_loaded(root.path()), false);
+  root.write("sys/kernel/kexec_loaded", "1\n");
+  EXPECT_EQ(kernel_loaded(root.path()), true);
+  const auto unknown = kernel_loaded(root.path("nowhere"));
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().sys_errno, ENOENT);
 }
 
 TEST(Kexec, SaysWhatToDo) {
@@ -29,10 +71,10 @@ TEST(Kexec, SaysWhatToDo) {
     int sys_errno;
     const char* advice;
   };
-  for (const Case one :
-       {Case{EPERM, "CAP_SYS_BOOT"}, Case{ENOEXEC, "no image"}, Case{ENOMEM, "kho_scratch="},
-        Case{EADDRNOTAVAIL, "kho_scratch="}, Case{EKEYREJECTED, "signature"},
-        Case{ENOSYS, "CONFIG_KEXEC_FILE"}, Case{EIO, "kernel log"}}) {
+  for (const Case one : {Case{EPERM, "CAP_SYS_BOOT"}, Case{ENOEXEC, "cannot load an image"},
+                         Case{ENOMEM, "kho_scratch="}, Case{EADDRNOTAVAIL, "kho_scratch="},
+                         Case{EKEYREJECTED, "signature"}, Case{ENOSYS, "CONFIG_KEXEC_FILE"},
+                         Case{EIO, "kernel log"}}) {
     const Error error = kexec_load_error("/boot/vmlinuz", one.sys_errno);
     EXPECT_EQ(error.code, ErrorCode::kexec_load_failed);
     EXPECT_EQ(error.sys_errno, one.sys_errno);

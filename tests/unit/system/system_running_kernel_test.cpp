@@ -107,51 +107,102 @@ class RunningKernelTest : public testing::Test {
   RunningKernelTest() {
     root.write("proc/sys/kernel/osrelease", "7.3.4-test\n");
     root.write("proc/cmdline", "quiet kho=on liveupdate=on\n");
+    root.write("proc/version", kernel_banner("7.3.4-test") + "\n");
   }
   RunningKernel running() { return running_kernel(root.path()).value(); }
+  void write_live_trees() {
+    root.write("sys/kernel/debug/kho/out/fdt", "\xd0\x0d\xfe\xed\0\0\0\x01kho-v4\0\0preserved"s);
+    root.write("sys/kernel/debug/kho/out/sub_fdts/LUO", "luo-v5");
+  }
+  std::string image(const std::string& abi, const std::string& release = "7.3.4-test") {
+    return host_architecture() == Architecture::x86_64
+               ? bzimage("lz4-legacy", release, kernel_text(release, abi))
+               : arm64_image(kernel_text(release, abi));
+  }
 
   TemporaryDirectory root;
-  const std::string image =
-      bzimage("lz4-legacy", "7.3.4-test", kernel_text("7.3.4-test", "kho-v4 luo-v5 memfd-v2"));
 };
 
 TEST_F(RunningKernelTest, SpeaksWhatItsImageSays) {
-  if (host_architecture() != Architecture::x86_64) GTEST_SKIP() << "the image is of x86";
-  for (const char* place : {"boot/vmlinuz-7.3.4-test", "lib/modules/7.3.4-test/vmlinuz"}) {
-    TemporaryDirectory other;
-    other.write("proc/sys/kernel/osrelease", "7.3.4-test\n");
-    other.write("proc/cmdline", "quiet\n");
-    other.write(place, image);
-    const auto kernel = running_kernel(other.path());
-    ASSERT_TRUE(kernel);
-    EXPECT_EQ(kernel->release, "7.3.4-test");
-    EXPECT_EQ(kernel->cmdline, "quiet");
-    EXPECT_EQ(kernel->abi, (std::set<std::string>{"kho-v4", "luo-v5", "memfd-v2"})) << place;
-    EXPECT_FALSE(kernel->kho_enabled);
-    EXPECT_FALSE(kernel->luo_available);
+  root.write("proc/cmdline", "quiet\n");
+  for (const char* place : {"lib/modules/7.3.4-test/vmlinuz", "boot/vmlinuz-7.3.4-test"}) {
+    root.write(place, image("kho-v4 luo-v5 memfd-v2"));
+    const auto kernel = running();
+    EXPECT_EQ(kernel.release, "7.3.4-test");
+    EXPECT_EQ(kernel.cmdline, "quiet");
+    EXPECT_EQ(kernel.abi, (std::set<std::string>{"kho-v4", "luo-v5", "memfd-v2"})) << place;
+    EXPECT_FALSE(kernel.kho_enabled);
+    EXPECT_FALSE(kernel.luo_available);
+    std::filesystem::remove(root.path(place));
   }
 }
 
 TEST_F(RunningKernelTest, SpeaksWhatItsLiveTreesSay) {
-  root.write("sys/kernel/debug/kho/out/fdt", "\xd0\x0d\xfe\xed\0\0\0\x01kho-v4\0\0preserved"s);
-  root.write("sys/kernel/debug/kho/out/sub_fdts/LUO", "luo-v5");
+  write_live_trees();
   EXPECT_EQ(running().abi, (std::set<std::string>{"kho-v4", "luo-v5"}));
   EXPECT_TRUE(running().kho_enabled);
 }
 
-TEST_F(RunningKernelTest, DoesNotBelieveAnImageOfAnotherBuild) {
-  root.write("boot/vmlinuz-7.3.4-test",
-             bzimage("gzip", "7.3.4-other", kernel_text("7.3.4-other", "kho-v9 luo-v9")));
-  EXPECT_EQ(running().abi, std::set<std::string>{});
+TEST_F(RunningKernelTest, BelievesItsLiveTreesMoreThanAnyFile) {
+  write_live_trees();
+  root.write("boot/vmlinuz-7.3.4-test", image("kho-v9 luo-v9 memfd-v2"));
+  EXPECT_EQ(running().abi, (std::set<std::string>{"kho-v4", "luo-v5", "memfd-v2"}))
+      << "the trees say nothing of memfds";
 }
 
-TEST_F(RunningKernelTest, HasKhoOnlyIfItIsOn) {
+TEST_F(RunningKernelTest, DoesNotBelieveAnImageOfAnotherBuild) {
+  root.write("boot/vmlinuz-7.3.4-test", image("kho-v9 luo-v9", "7.3.4-other"));
+  EXPECT_EQ(running().abi, std::set<std::string>{});
+  // The same release, built again.
+  root.write("boot/vmlinuz-7.3.4-test", image("kho-v4 luo-v5 memfd-v2"));
+  EXPECT_EQ(running().abi.size(), 3U);
+  root.write("proc/version", kernel_banner("7.3.4-test") + " 2\n");
+  EXPECT_EQ(running().abi, std::set<std::string>{});
+  // The build that runs may lie elsewhere.
+  root.write("proc/version", kernel_banner("7.3.4-test") + "\n");
+  root.write("boot/vmlinuz-7.3.4-test", image("kho-v9", "7.3.4-other"));
+  root.write("lib/modules/7.3.4-test/vmlinuz", image("kho-v4 luo-v5 memfd-v2"));
+  EXPECT_EQ(running().abi.size(), 3U);
+}
+
+TEST_F(RunningKernelTest, SaysWhyItsAbiIsNotKnown) {
+  EXPECT_EQ(running().abi_problem, "") << "there is no image: nothing went wrong";
+  root.write("boot/vmlinuz-7.3.4-test", image("kho-v9", "7.3.4-other"));
+  EXPECT_EQ(running().abi_problem,
+            root.path("boot/vmlinuz-7.3.4-test") + " is another build than the one that runs");
+  // The end of the file has not reached the disk.
+  auto cut = image("kho-v4 luo-v5 memfd-v2");
+  cut.resize(cut.size() / 2);
+  root.write("boot/vmlinuz-7.3.4-test", cut);
+  EXPECT_NE(running().abi_problem.find("boot/vmlinuz-7.3.4-test is"), std::string::npos)
+      << running().abi_problem;
+  root.write("lib/modules/7.3.4-test/vmlinuz/is-a-directory", "");
+  const auto both = running().abi_problem;
+  EXPECT_NE(both.find("; "), std::string::npos) << both;
+  EXPECT_NE(both.find("lib/modules/7.3.4-test/vmlinuz"), std::string::npos) << both;
+  root.write("sys/kernel/debug/kho/out/fdt/is-a-directory", "");
+  EXPECT_NE(running().abi_problem.find("kho/out/fdt"), std::string::npos);
+}
+
+TEST_F(RunningKernelTest, HasKhoOnlyIfThatIsProven) {
   EXPECT_FALSE(running().kho_enabled) << "kho=on alone is ignored by a kernel without KHO";
+  root.write("boot/vmlinuz-7.3.4-test", image("kho-v4 luo-v5"));
+  for (const char* on : {"kho=on", "kho=1", "kho=y", "kho=off kho=\"Yes\"", "kho=only"}) {
+    root.write("proc/cmdline", "quiet "s + on + "\n");
+    EXPECT_TRUE(running().kho_enabled) << on;
+  }
+  for (const char* off : {"", "kho=off", "kho= xkho=on kho.a=on", "kho=on kho=0", "-- kho=on"}) {
+    root.write("proc/cmdline", "quiet "s + off + "\n");
+    EXPECT_FALSE(running().kho_enabled) << off;
+  }
+}
+
+TEST_F(RunningKernelTest, HasKhoIfItHasLuo) {
   root.write("dev/liveupdate", "");
+  // A kernel may have both on without a word on its command line.
+  root.write("proc/cmdline", "quiet\n");
   EXPECT_TRUE(running().luo_available);
   EXPECT_TRUE(running().kho_enabled);
-  root.write("proc/cmdline", "kho=only-a-word xkho=on\n");
-  EXPECT_FALSE(running().kho_enabled);
 }
 
 TEST_F(RunningKernelTest, SaysWhatCannotBeRead) {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Many clients in one process, each with descriptors of known contents: what the vm tests update.
 //
-//   scripted-clients COUNT DESCRIPTORS SIZE_KIB
+//   scripted-clients COUNT DESCRIPTORS SIZE_KIB [FIRST]
 //
-// Client c0, c1, …: ci needs c(i/2). /run/scripted/log gets a line for each call in its order,
-// "<call> <client>"; /run/scripted/bad one for each byte range that came back wrong. While
-// /run/scripted/veto-prepare or veto-freeze exists, the last client vetoes with what it says;
-// while ignore-freeze exists, it does not answer.
+// Client c0, c1, …: ci needs c(i/2), and all are on one connection. With FIRST they are cFIRST and
+// on: each needs nobody, and has a connection and a thread of its own. /run/scripted/log gets a
+// line for each call in its order, "<call> <client>"; /run/scripted/bad one for each byte range
+// that came back wrong. While /run/scripted/veto-prepare or veto-freeze exists, the last client
+// vetoes with what it says; while ignore-freeze exists, it does not answer.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -20,8 +21,10 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <latch>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -63,12 +66,11 @@ std::vector<unsigned char> contents(int index, std::uint64_t token, std::size_t 
 
 class Scripted {
  public:
-  Scripted(client::Connection& connection, int index, bool last, std::uint64_t descriptors,
-           std::size_t size)
+  Scripted(client::Connection& connection, int index, std::vector<std::string> needs, bool last,
+           std::uint64_t descriptors, std::size_t size)
       : connection_(connection), index_(index), last_(last), count_(descriptors), size_(size) {
     client::Client::Options options;
-    if (index > 0) options.needs.push_back("c" + std::to_string(index / 2));
-    if (index == 1) options.needs = {"c0"};
+    options.needs = std::move(needs);
     client::Client::Callbacks callbacks;
     callbacks.prepare = [this](client::Call call) { prepare(std::move(call)); };
     callbacks.cancel = [this](client::Call call) { note("cancel", std::move(call)); };
@@ -173,27 +175,56 @@ class Scripted {
   std::optional<client::Client> client_;
 };
 
-}  // namespace
+struct Arguments {
+  int first = 0;
+  int end = 0;  ///< behind the last one
+  std::uint64_t descriptors = 0;
+  std::size_t size = 0;
+  bool alone = false;
+};
 
-int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::cerr << "usage: scripted-clients COUNT DESCRIPTORS SIZE_KIB\n";
-    return 2;
-  }
-  mkdir(folder.c_str(), 0755);
+/// Serves the clients `first` and on, before `end`, on one connection.
+[[noreturn]] void serve(const Arguments& arguments, int first, int end, std::latch& registered) {
   client::Connection::Options options;
   options.timeout_usec = UINT64_C(60'000'000);
   auto connection = client::Connection::open(options);
   if (!connection) die("connect", connection.error());
-  const int count = std::atoi(argv[1]);
   std::deque<Scripted> clients;
-  for (int i = 0; i < count; ++i) {
-    clients.emplace_back(*connection, i, i == count - 1, std::strtoull(argv[2], nullptr, 10),
-                         std::strtoull(argv[3], nullptr, 10) << 10U);
+  for (int i = first; i < end; ++i) {
+    std::vector<std::string> needs;
+    if (!arguments.alone && i > 0) needs.push_back("c" + std::to_string(i / 2));
+    clients.emplace_back(*connection, i, std::move(needs), i == arguments.end - 1,
+                         arguments.descriptors, arguments.size);
   }
-  sd_notify(0, "READY=1");
+  registered.count_down();
   for (;;) {
     connection->wait(UINT64_MAX);
     connection->process();
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 4 && argc != 5) {
+    std::cerr << "usage: scripted-clients COUNT DESCRIPTORS SIZE_KIB [FIRST]\n";
+    return 2;
+  }
+  mkdir(folder.c_str(), 0755);
+  Arguments arguments;
+  arguments.alone = argc == 5;
+  arguments.first = arguments.alone ? std::atoi(argv[4]) : 0;
+  arguments.end = arguments.first + std::atoi(argv[1]);
+  arguments.descriptors = std::strtoull(argv[2], nullptr, 10);
+  arguments.size = std::strtoull(argv[3], nullptr, 10) << 10U;
+  // As if each were a program of its own: one that registers does not keep another from answering.
+  const int each = arguments.alone ? 1 : arguments.end - arguments.first;
+  std::latch registered((arguments.end - arguments.first) / each);
+  std::vector<std::thread> threads;
+  for (int i = arguments.first; i < arguments.end; i += each) {
+    threads.emplace_back([&, i] { serve(arguments, i, i + each, registered); });
+  }
+  registered.wait();
+  sd_notify(0, "READY=1");
+  for (auto& thread : threads) thread.join();
 }

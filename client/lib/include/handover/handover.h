@@ -65,9 +65,10 @@ enum {
  * system bus
  * ($DBUS_SYSTEM_BUS_ADDRESS is honoured) is used, where the daemon is activated if need be.
  *
- * If neither is there yet, as in early boot, waits for up to `timeout_usec` (0: does not wait;
- * UINT64_MAX: for ever). `event` is the sd-event loop to run on, or NULL: the connection then has
- * a loop of its own, driven by handover_get_fd() and handover_process().
+ * If neither is there yet, as in early boot, waits for up to `timeout_usec` (0: does not wait, and
+ * gives a bus that takes connections 25 seconds to answer; UINT64_MAX: for ever). `event` is the
+ * sd-event loop to run on, or NULL: the connection then has a loop of its own, driven by
+ * handover_get_fd() and handover_process().
  *
  * Once connected it stays so: when the daemon or the bus restarts, the connection is made again
  * with back-off, and every client is registered again. Calls made in between fail with -ENOTCONN.
@@ -117,6 +118,9 @@ HANDOVER_API uint64_t handover_call_timeout_usec(const handover_call* call);
 HANDOVER_API const char* handover_call_kernel_release(const handover_call* call);
 /* Thaw, Cancel: why the update did not happen. "" elsewhere. Borrowed from the call. */
 HANDOVER_API const char* handover_call_reason(const handover_call* call);
+/* Restore: 0 if the client had not answered Freeze when the kexec came, so that what it preserved
+ * may be torn: the update went on without it. 1 otherwise, and from a daemon that does not say. */
+HANDOVER_API int handover_call_quiesced(const handover_call* call);
 
 HANDOVER_API int handover_call_done(handover_call* call);
 /* `message` says why, in a sentence for a person. In Prepare and Freeze this is a veto: the update
@@ -137,12 +141,20 @@ typedef struct handover_client_callbacks {
   void (*cancel)(handover_client* client, handover_call* call, void* userdata);
   void (*freeze)(handover_client* client, handover_call* call, void* userdata);
   void (*thaw)(handover_client* client, handover_call* call, void* userdata);
+  /* In the new kernel. One that fails says so by handover_call_fail(): its state is kept until it
+   * registers again (once more, in this process or the next one) and is called anew, or until the
+   * daemon's claim time is over; the sentence is in the update's record. A client that has nothing
+   * left there to claim is not asked again. */
   void (*restore)(handover_client* client, handover_call* call, void* userdata);
   /* Registered again after the daemon was away. Not called for the first registration. */
   void (*registered)(handover_client* client, handover_client_state state, void* userdata);
   /* The daemon went away, or refused to register the client again; it is tried again by itself.
    * The error is borrowed. */
   void (*disconnected)(handover_client* client, const handover_error* error, void* userdata);
+  /* A session that this process made for the client is gone: the daemon that was started again does
+   * not hold it. Called after `registered`; preserve what was in it anew. `session` is borrowed.
+   */
+  void (*session_lost)(handover_client* client, const char* session, void* userdata);
 } handover_client_callbacks;
 
 typedef struct handover_client_options {
@@ -200,7 +212,11 @@ HANDOVER_API int handover_session_preserve_blob(handover_session* session, uint6
                                                 handover_error* error);
 HANDOVER_API int handover_session_unpreserve(handover_session* session, uint64_t token,
                                              handover_error* error);
-/* In the new kernel: the descriptor preserved under `token`, once. */
+/* The descriptor preserved under `token`: in the new kernel, as often as need be until the session
+ * is finished; and in the same kernel a duplicate, for an owner whose process has died, while it
+ * stays preserved. So make a session like this: handover_session_create(); NameTaken: it is there
+ * from an earlier run of yours, so handover_session_get() and retrieve. NotSupported: the kernel
+ * alone has it, until the next live update. */
 HANDOVER_API int handover_session_retrieve(handover_session* session, uint64_t token, int* ret_fd,
                                            handover_error* error);
 /* A descriptor of the companion module's session, for the ioctls of <linux/handover.h>: ranges of

@@ -217,6 +217,7 @@ class Connection {
   [[nodiscard]] int fd() const { return handover_get_fd(get()); }
   int process() { return handover_process(get()); }
   int wait(std::uint64_t timeout_usec) { return handover_wait(get(), timeout_usec); }
+  int set_call_timeout(std::uint64_t usec) { return handover_set_call_timeout(get(), usec); }
 
   Result<Session> create_session(const std::string& name, const std::string& backend = "",
                                  const std::string& client = "") {
@@ -261,6 +262,8 @@ class Call {
   [[nodiscard]] std::uint64_t timeout_usec() const { return handover_call_timeout_usec(call_); }
   [[nodiscard]] std::string kernel_release() const { return handover_call_kernel_release(call_); }
   [[nodiscard]] std::string reason() const { return handover_call_reason(call_); }
+  /// Restore: false if the update went on without this client's answer to Freeze.
+  [[nodiscard]] bool quiesced() const { return handover_call_quiesced(call_) != 0; }
 
   int done() { return handover_call_done(std::exchange(call_, nullptr)); }
   int fail(const std::string& message) {
@@ -288,6 +291,7 @@ class Client {
     std::function<void(Call)> restore;
     std::function<void(State)> registered;
     std::function<void(const Error&)> disconnected;
+    std::function<void(const std::string&)> session_lost;
   };
   struct Options {
     std::vector<std::string> needs;
@@ -328,6 +332,11 @@ class Client {
         self.disconnected(Error{error->name ? error->name : "",
                                 error->message ? error->message : "", error->code});
       }
+    };
+
+    c_callbacks.session_lost = [](handover_client*, const char* session, void* userdata) {
+      const auto& self = *static_cast<Callbacks*>(userdata);
+      if (self.session_lost) self.session_lost(session);
     };
 
     auto owned = std::make_unique<Callbacks>(std::move(callbacks));

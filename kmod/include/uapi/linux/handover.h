@@ -43,8 +43,9 @@
  * Threads: every ioctl may be called from any thread and process that has the
  * descriptor; calls on one session are serialized.
  *
- * /dev/handover can be opened by root only. Session descriptors and retrieved
- * files may be passed to anyone; no ioctl on them asks for a capability.
+ * /dev/handover can be opened by root only, with CAP_SYS_BOOT as for kexec
+ * (EPERM). Session descriptors and retrieved files may be passed to anyone; no
+ * ioctl on them asks for a capability.
  *
  * A session belongs to the kernel: it outlives the descriptors that refer to
  * it, until FINISH or DISCARD.

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "bus/private_socket.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "bus/place.h"
+#include "bus/sd_bus.h"
+#include "system/log.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77  // Linux 6.5, include/uapi/asm-generic/socket.h
+#endif
+
+namespace handover::bus {
+
+namespace {
+
+/// Out of descriptors or memory: how long those who want to connect wait before it is tried again.
+constexpr std::uint64_t pause_usec = 100'000;
+
+/// A pidfd of who connected; before Linux 6.5 of who has that number now.
+Result<UniqueFd> pidfd_of_peer(int socket, pid_t pid) {
+  int fd = -1;
+  socklen_t size = sizeof fd;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &fd, &size) == 0) return UniqueFd(fd);
+  if (errno != ENOPROTOOPT) return fail_errno("SO_PEERPIDFD");
+  return open_pidfd(pid);
+}
+
+Result<engine::Caller> caller_behind(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+    return fail_errno("SO_PEERCRED", errno, ErrorCode::access_denied);
+  }
+  const auto pidfd = pidfd_of_peer(socket, peer.pid);
+  const auto place = pidfd ? place_of(peer.pid, *pidfd) : fail(pidfd.error());
+  if (!place) return fail(unknown_service(peer.pid, place.error()));
+  engine::Caller caller;
+  caller.owner = {peer.uid, place->unit};
+  caller.cgroup = place->cgroup;
+  return caller;
+}
+
+}  // namespace
+
+Result<void> PrivateSocket::listen(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return fail(ErrorCode::io, "The path " + path + " is too long for a socket.");
+  }
+  std::memcpy(address.sun_path, path.c_str(), path.size());
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return fail_errno("socket");
+  unlink(path.c_str());
+  const auto mask = umask(0177);
+  const int bound = bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+  umask(mask);
+  if (bound < 0) return fail_errno("bind " + path);
+  if (::listen(fd.get(), SOMAXCONN) < 0) return fail_errno("listen " + path);
+  socket_ = std::move(fd);
+  return {};
+}
+
+Result<void> PrivateSocket::open(std::function<void(Peer)> accepted) {
+  accepted_ = std::move(accepted);
+  sd_event_source* source = nullptr;
+  const int result =
+      sd_event_add_io(loop_.get(), &source, socket_.get(), EPOLLIN, safe<on_connection>, this);
+  source_.reset(source);
+  return check(result, "watching the private socket");
+}
+
+int PrivateSocket::on_connection(sd_event_source*, int fd, std::uint32_t, void* userdata) {
+  auto& self = *static_cast<PrivateSocket*>(userdata);
+  UniqueFd socket(accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!socket) {
+    // Those that are gone again leave nothing behind; the others would wake us up for ever.
+    if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) self.pause(errno);
+    return 0;
+  }
+  self.told_ = false;
+  auto caller = caller_behind(socket.get());
+  self.accepted_(Peer{std::move(socket), std::move(caller)});
+  return 0;
+}
+
+void PrivateSocket::pause(int sys_errno) {
+  if (!std::exchange(told_, true)) {
+    log::error(
+        fail_errno("accepting a connection on the private socket", sys_errno).value().message,
+        " Those who want to connect wait.");
+  }
+  sd_event_source_set_enabled(source_.get(), SD_EVENT_OFF);
+  pause_ =
+      loop_.after(pause_usec, [this] { sd_event_source_set_enabled(source_.get(), SD_EVENT_ON); });
+}
+
+}  // namespace handover::bus

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The private socket: root's clients connect to it before there is a bus. Mode 0600.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/error.h"
+#include "core/unique_fd.h"
+#include "engine/engine.h"
+#include "system/loop.h"
+
+namespace handover::bus {
+
+/// Who is behind a connection, as the kernel says; access_denied if that cannot be found out.
+struct Peer {
+  UniqueFd socket;
+  Result<engine::Caller> caller;  ///< its `connection` is for the receiver to fill in
+};
+
+class PrivateSocket {
+ public:
+  explicit PrivateSocket(system::Loop& loop) : loop_(loop) {}
+  PrivateSocket(const PrivateSocket&) = delete;
+  PrivateSocket& operator=(const PrivateSocket&) = delete;
+
+  /// Makes the socket, in place of one that is left over. From now on clients can connect: they
+  /// wait until open(). io.
+  Result<void> listen(const std::string& path);
+  /// Accepts those who wait, and all who come. `accepted` runs from the loop.
+  Result<void> open(std::function<void(Peer)> accepted);
+
+ private:
+  struct Unref {
+    void operator()(sd_event_source* source) const { sd_event_source_disable_unref(source); }
+  };
+  static int on_connection(sd_event_source*, int fd, std::uint32_t, void* userdata);
+  void pause(int sys_errno);
+
+  system::Loop& loop_;
+  UniqueFd socket_;
+  std::function<void(Peer)> accepted_;
+  std::unique_ptr<sd_event_source, Unref> source_;
+  system::Timer pause_;
+  bool told_ = false;  ///< the log knows why connections wait
+};
+
+}  // namespace handover::bus

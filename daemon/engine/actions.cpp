@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The update's steps: asked for, waiting, frozen, sealed, out of this kernel, or undone.
+#include <fcntl.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/text.h"
+#include "engine/engine.h"
+#include "system/log.h"
+
+namespace handover::engine {
+
+namespace {
+
+/// In the blackout dirty pages are those of the last moments: all was written out just before.
+constexpr std::uint64_t blackout_sync_usec = 1'000'000;
+
+/// How often PID 1 is asked to take its kexec back while it cannot be reached, and for how long.
+constexpr std::uint64_t withdrawal_pause_usec = 500'000;
+constexpr std::uint64_t longest_withdrawal_usec = 180'000'000;
+
+std::string describe(const Caller& caller) {
+  return "uid " + std::to_string(caller.owner.uid) +
+         (caller.owner.unit.empty() ? "" : " (" + caller.owner.unit + ")");
+}
+
+}  // namespace
+
+// ---- asked for
+
+void Engine::request(JobType type, const UpdateOptions& options, const Caller& caller,
+                     Reply<std::uint64_t> started) {
+  const bool go_on = state_ == State::prepared && type == JobType::update && !update_.job;
+  if (!events_.empty()) {
+    return started(fail(passing(Error{ErrorCode::busy,
+                                      "Another update is just being asked for, or ends; try again "
+                                      "in a moment.",
+                                      0})));
+  }
+  if ((state_ != State::normal && !go_on) || update_.failure()) {
+    return started(
+        fail(ErrorCode::busy, "An update is already in state " + std::string(to_string(state_)) +
+                                  "; wait for it, or cancel it with 'handoverctl cancel'."));
+  }
+  if (terminated_) {
+    return started(fail(ErrorCode::busy, "handoverd is being stopped; ask again when it is back."));
+  }
+  if (go_on && !asks_for_another_target(options, update_.options)) {
+    update_.job = Job{update_.record()->id, type, JobPhase::load, 80, "Going on from prepared."};
+    outside_.job_added(update_.job->id);
+    outside_.manager_changed("CurrentJob");
+    started(update_.job->id);
+    update_.first_round();
+    return post(Event::going_on);
+  }
+  new_update(type, go_on ? going_on(options, update_.options) : options, caller);
+  update_.started = std::move(started);
+  post(go_on || type == JobType::prepare ? Event::prepare_requested : Event::update_requested);
+}
+
+void Engine::new_update(JobType type, const UpdateOptions& options, const Caller& caller) {
+  auto asked = options;
+  if (!asked.mode) asked.mode = setup_.config.mode;
+  stop_ = false;
+  asked_all_ = false;
+  after_target_.reset();
+  const auto mode = emulated() ? Mode::emulated : *asked.mode;
+  update_.begin(next_id_++, mode, std::move(asked), host_.kernel_release(), describe(caller),
+                host_.ticks_per_second());
+  mark(Mark::requested);
+  journal_.note_head();
+  update_.job = Job{update_.record()->id, type, JobPhase::preflight, 0, "Looking at the target."};
+  log::event(log::Id::update_started, log::Level::info, {{log::Field::update, update_.job->id}},
+             "Update ", update_.job->id, " is asked for by ", update_.record()->requested_by, ".");
+  outside_.job_added(update_.job->id);
+  outside_.manager_changed("CurrentJob");
+}
+
+void Engine::cancel(const Caller& /*caller*/, const Reply<void>& reply) {
+  if (is_cancellable(state_) && update_.failure()) {
+    return reply(fail(ErrorCode::nothing_to_cancel,
+                      "The update is being undone already: " + update_.failure()->message));
+  }
+  if (!is_cancellable(state_)) {
+    return reply(fail(ErrorCode::nothing_to_cancel,
+                      state_ == State::normal
+                          ? "No update runs, so there is nothing to cancel; "
+                            "'handoverctl history' tells how the last one ended."
+                          : "The update is in state " + std::string(to_string(state_)) +
+                                ", where it cannot be cancelled any more."));
+  }
+  cancel_update("Cancelled on request.");
+  reply({});
+}
+
+void Engine::cancel_update(const std::string& why) {
+  update_.fail(Error{ErrorCode::cancelled, why, 0});
+  end_pass();
+  sealing_ = false;
+  freeze_waits_ = false;
+  // The event follows when the job has let go.
+  if (target_busy_) {
+    stop_ = true;
+    if (!after_target_) after_target_ = Event::cancel_requested;
+  } else {
+    post(Event::cancel_requested);
+  }
+}
+
+Result<void> Engine::terminate(std::function<void()> done) {
+  if (state_ == State::rebooting) {
+    return fail(ErrorCode::busy,
+                "The machine is leaving this kernel; handoverd goes on until it has.");
+  }
+  terminated_ = std::move(done);
+  if (is_cancellable(state_)) {
+    log::warning("handoverd is being stopped: the update is undone first.");
+    cancel_update("handoverd was stopped.");
+  }
+  wake();
+  return {};
+}
+
+void Engine::tell_started(Result<std::uint64_t> result) {
+  if (auto started = std::exchange(update_.started, nullptr)) started(std::move(result));
+}
+
+void Engine::mark(Mark mark) {
+  update_.mark(mark, host_.now());
+  journal_.note_update();
+}
+
+void Engine::set_job(JobPhase phase, unsigned progress, std::string detail) {
+  if (!update_.job) return;
+  update_.job->phase = phase;
+  update_.job->progress = progress;
+  update_.job->detail = std::move(detail);
+  outside_.job_changed(update_.job->id);
+}
+
+// ---- prepared
+
+void Engine::await_freeze() {
+  if (!update_.job || update_.job->type == JobType::prepare) {
+    set_job(JobPhase::prepared, 100, "Prepared: 'handoverctl update' goes on, 'cancel' undoes.");
+    const auto id = update_.job ? update_.job->id : 0;
+    update_.job.reset();
+    outside_.manager_changed("CurrentJob");
+    if (id != 0) outside_.job_removed(id, Outcome::done, "");
+    return;
+  }
+  // Clients that came while others were prepared have not been asked.
+  if (!update_.any_newcomers()) return post(Event::update_requested);
+  if (update_.next_round()) return post(Event::newcomers);
+  const auto again = update_.take_newcomers();
+  for (const auto& name : again) {
+    auto* const client = clients_.find(name);
+    if (client == nullptr) continue;
+    const std::string why = "it registered again each time it was prepared";
+    if (client->required) {
+      return fail_update(Error{ErrorCode::client_gone,
+                               std::string("Client '")
+                                   .append(name)
+                                   .append("' cannot be prepared: ")
+                                   .append(why)
+                                   .append("; see 'systemctl status' of its service."),
+                               0});
+    }
+    leave_out(*client, why + ".", ClientCall::cancel);
+  }
+  post(Event::update_requested);
+}
+
+// ---- frozen
+
+void Engine::begin_freeze() {
+  set_job(JobPhase::freeze, 85, "Freezing clients.");
+  PendingUpdate pending;
+  const auto& record = *update_.record();
+  pending.id = record.id;
+  pending.mode = record.mode;
+  pending.from_release = record.from_release;
+  pending.to_release = record.kernel_release;
+  pending.boot_id = boot_id_;
+  pending.timeline = record.timeline;
+  for (const auto& [name, held] : sessions_.all()) {
+    if (!held.record.ending) pending.sessions.push_back({name, held.record.client});
+  }
+  // Before the blackout: it waits for the disk.
+  records_.write_pending(pending, [this, alive = alive_, id = record.id] {
+    if (!*alive || state_ != State::freezing || update_.failure()) return;
+    if (!update_.record() || update_.record()->id != id) return;
+    freeze_waits_ = true;
+    budget_alarm_ = host_.after(setup_.config.freeze_budget_usec, [this] { budget_over(); });
+    freeze_now();
+  });
+}
+
+/// Nobody stands still for what somebody preserved just before: nothing new comes in by now.
+void Engine::freeze_now() {
+  if (!freeze_waits_ || state_ != State::freezing || update_.failure() || !sessions_.idle()) return;
+  freeze_waits_ = false;
+  // Beside the freeze: PID 1 has time for that now.
+  if (update_.options.mode == Mode::orderly && !emulated()) {
+    store_for_orderly();
+  }
+  mark(Mark::freeze_begin);
+  budget_alarm_ = host_.after(setup_.config.freeze_budget_usec, [this] { budget_over(); });
+  const auto prepared = clients_.in({ClientPhase::prepared});
+  start_pass(ClientCall::freeze, Event::clients_frozen, &prepared);
+}
+
+void Engine::budget_over() {
+  if (state_ != State::freezing && state_ != State::frozen) return;
+  std::string who;
+  if (pass_) {
+    for (const auto& name : pass_->called()) {
+      who.append(who.empty() ? "'" : ", '").append(name).append("'");
+    }
+  }
+  if (freeze_waits_) {
+    return fail_update(Error{ErrorCode::timed_out,
+                             "Sessions were worked on for longer than freeze_budget, and nobody is "
+                             "frozen before that is over; update again later.",
+                             0});
+  }
+  fail_update(Error{ErrorCode::timed_out,
+                    "The freeze took longer than freeze_budget (" +
+                        std::to_string(setup_.config.freeze_budget_usec / 1000) + " ms)" +
+                        (who.empty() ? "." : "; it waited for " + who + "."),
+                    0});
+}
+
+/// If we die while units stop, PID 1 still carries the manifest across (systemd >= 261).
+void Engine::store_for_orderly() {
+  sessions_.store_sessions_only();
+  host_.run(manifest_queue,
+            [this, alive = alive_, id = update_.record()->id,
+             store = sessions_.keepers().manifest]() -> std::function<void()> {
+              const auto kept =
+                  sessions_.fd_store().keep_exactly(FdStore::manifest_prefix, store->stored_fds());
+              return [this, alive, id, kept] {
+                if (!*alive || kept) return;
+                const bool in_time = (state_ == State::freezing || state_ == State::frozen) &&
+                                     update_.record() && update_.record()->id == id;
+                if (in_time && !update_.failure()) return fail_update(kept.error());
+                log::warning(kept.error().message);
+              };
+            });
+}
+
+// ---- sealed
+
+/// Every client is frozen. What they preserved just before must be in the kernel, and the manifest
+/// in preserved memory.
+void Engine::seal() {
+  set_job(JobPhase::seal, 95, "Sealing the manifest.");
+  if (auto* record = update_.edit()) {
+    record->timeline.ticks_per_second = host_.ticks_per_second();
+  }
+  // Whoever is not frozen may write into its memory until the kexec.
+  std::set<std::string> told;
+  for (const auto& left : update_.record()->left_out) told.insert(left.client);
+  for (const auto& [name, client] : clients_.all()) {
+    if (client.phase != ClientPhase::frozen && !told.contains(name)) {
+      note_left_out(name, "it was not here.");
+    }
+  }
+  sealing_ = true;
+  seal_now();
+}
+
+void Engine::seal_now() {
+  if (!sealing_ || update_.failure() || state_ != State::frozen) return;
+  if (!sessions_.idle()) return;  // sessions_idle() calls again
+  if (!journal_.idle()) {
+    return journal_.when_idle([this, alive = alive_](const Result<void>& written) {
+      if (!*alive) return;
+      // Without it the next kernel would know nothing of anybody.
+      if (!written && sealing_) return fail_update(written.error());
+      seal_now();
+    });
+  }
+  sealing_ = false;
+  if (auto whole = check_whole(); !whole) return fail_update(whole.error());
+  const auto tables = sessions_.keepers().tables;
+  if (!tables) return tables_closed({});
+  // Last of all: whatever anybody preserved by now is in them, and nothing comes in any more.
+  tables_open_ = false;
+  run_target_job([this, tables]() -> std::function<void()> {
+    const auto closed = tables->close();
+    return [this, closed] { tables_closed(closed); };
+  });
+}
+
+void Engine::tables_closed(const Result<void>& closed) {
+  if (update_.failure()) return;
+  if (!closed) return fail_update(closed.error());
+  mark(Mark::sealed);
+  post(Event::sealed);
+}
+
+// ---- out of this kernel
+
+void Engine::kexec() {
+  budget_alarm_.reset();
+  set_job(JobPhase::kexec, 96, emulated() ? "Executing the daemon again." : "Leaving this kernel.");
+  const bool immediate = update_.options.mode != Mode::orderly && !emulated();
+  if (!immediate) return leave_kernel();
+  // Bounded: what other processes wrote since the sync before the freeze. The file systems'
+  // journals are replayed either way.
+  run_target_job([this]() -> std::function<void()> {
+    const auto limit = std::min(blackout_sync_usec, setup_.config.sync_timeout_usec);
+    const auto unfinished = host_.sync(limit);
+    return [this, unfinished, limit] {
+      if (!unfinished.empty()) {
+        log::event(log::Id::sync_unfinished, log::Level::warning,
+                   {{log::Field::count, unfinished.size()}, {log::Field::usec, limit}},
+                   "Not all was written to ", with_commas(unfinished), " before the kexec.");
+      }
+      if (!update_.failure() && state_ == State::rebooting) leave_kernel();
+    };
+  });
+}
+
+void Engine::leave_kernel() {
+  mark(Mark::kexec_called);
+  log::event(log::Id::kexec_called, log::Level::info, {{log::Field::update, update_.record()->id}},
+             "Leaving this kernel.");
+  // From here the manifest in preserved memory says "rebooting": the new kernel's daemon goes on.
+  if (auto written = journal_.flush(); !written) return fail_update(written.error());
+  if (!journal_.idle()) {
+    // There was no room behind the text: it is being made anew.
+    return journal_.when_idle([this, alive = alive_](const Result<void>& kept) {
+      if (!*alive || state_ != State::rebooting || update_.failure()) return;
+      if (!kept) return fail_update(kept.error());
+      leave_now();
+    });
+  }
+  leave_now();
+}
+
+void Engine::leave_now() {
+  if (emulated()) {
+    auto fds = sessions_.duplicate_all();
+    for (const auto& stored : sessions_.keepers().manifest->stored_fds()) {
+      fds.push_back({FdStore::stored_name(FdStore::manifest_prefix, stored.part),
+                     UniqueFd(fcntl(stored.fd, F_DUPFD_CLOEXEC, 3))});
+    }
+    return fail_update(host_.execute_again(std::move(fds)));
+  }
+  if (update_.options.mode != Mode::orderly) return fail_update(host_.kexec());
+  outside_.start_orderly_kexec([this, alive = alive_, id = update_.record()->id](Error error) {
+    // It may be late: to fail what is being thawed, or the next update, would stop that one
+    // half-way.
+    if (!*alive || state_ != State::rebooting || !update_.record() || update_.record()->id != id) {
+      return;
+    }
+    log::event(log::Id::kexec_failed, log::Level::error, {{log::Field::update, id}}, error.message);
+    take_kexec_back([this, id, error = std::move(error)](const Result<void>& back) {
+      if (state_ != State::rebooting || !update_.record() || update_.record()->id != id) return;
+      auto whole = error;
+      if (!back) whole.message += " " + back.error().message;
+      fail_update(std::move(whole));
+    });
+  });
+}
+
+/// Nobody is thawed while PID 1 may still execute the kernel: the bus may be back in a moment.
+void Engine::take_kexec_back(std::function<void(const Result<void>&)> then) {
+  outside_.withdraw_orderly_kexec(
+      [this, alive = alive_, then = std::move(then)](const Result<void>& done) mutable {
+        if (!*alive) return;
+        const auto now = host_.now();
+        if (!withdrawing_since_) withdrawing_since_ = now;
+        const auto waited = ticks_to_usec(now - *withdrawing_since_, host_.ticks_per_second());
+        if (!done && done.error().nature == Nature::passing && waited < longest_withdrawal_usec) {
+          withdrawal_alarm_ = host_.after(
+              withdrawal_pause_usec,
+              [this, then = std::move(then)]() mutable { take_kexec_back(std::move(then)); });
+          return;
+        }
+        withdrawing_since_.reset();
+        if (!done) log::error("kexec.target's job could not be taken back: ", done.error().message);
+        then(done);
+      });
+}
+
+/// An earlier process of ours had asked PID 1 for the kexec, and PID 1 goes on with it.
+void Engine::withdraw_kexec() {
+  const auto& record = update_.record();
+  if (!record || record->mode != Mode::orderly) return post(Event::kexec_withdrawn);
+  take_kexec_back([this](const Result<void>& back) {
+    if (!back) update_.add_to_failure(back.error().message);
+    post(Event::kexec_withdrawn);
+  });
+}
+
+// ---- undone, or over
+
+void Engine::begin_thaw() {
+  budget_alarm_.reset();
+  set_job(JobPhase::thaw, 0, "Undoing: thawing clients.");
+  const auto tables = sessions_.keepers().tables;
+  if (!std::exchange(tables_open_, true) && tables) {
+    host_.run(target_queue, [tables]() -> std::function<void()> {
+      if (auto opened = tables->open(); !opened) log::error(opened.error().message);
+      return [] {};
+    });
+  }
+  if (update_.record() && update_.record()->mode == Mode::orderly) {
+    sessions_.store_everything();
+    host_.run(manifest_queue, [this]() -> std::function<void()> {
+      if (auto gone = sessions_.fd_store().forget_all(FdStore::manifest_prefix); !gone) {
+        log::error(gone.error().message);
+      }
+      return [] {};
+    });
+  }
+  const auto stopped =
+      clients_.in({ClientPhase::preparing, ClientPhase::prepared, ClientPhase::freezing,
+                   ClientPhase::frozen, ClientPhase::thawing});
+  start_pass(ClientCall::thaw, Event::clients_thawed, &stopped);
+}
+
+void Engine::finish_update() {
+  for (const auto& [name, client] : clients_.all()) {
+    if (client.phase == ClientPhase::idle || owes_thaw(name)) continue;
+    set_phase(*clients_.find(name), ClientPhase::idle);
+  }
+  drop_absent_clients();
+  if (!update_.record()) return;
+  const auto entry = update_.outcome(generation_, host_.wall_clock());
+  const auto outcome = std::string(to_string(entry.outcome));
+  const auto failure = update_.failure();
+  // Refused before any client was asked: the caller's error, not an update to remember.
+  const bool refused = update_.started && failure;
+  if (refused) tell_started(fail(*failure));
+  log::event(log::Id::update_finished, failure ? log::Level::error : log::Level::info,
+             {{log::Field::update, entry.id},
+              {log::Field::code, outcome},
+              {log::Field::usec, blackout_usec(entry.timeline).value_or(0)}},
+             "Update ", entry.id, " is over: ", outcome, entry.reason.empty() ? "" : ": ",
+             entry.reason);
+  const auto job = update_.job ? std::optional(update_.job->id) : std::nullopt;
+  update_.end();
+  asked_all_ = false;
+  journal_.note_update();
+  outside_.manager_changed("Generation");
+  const auto result = failure ? entry.outcome : Outcome::done;
+  if (refused) return end_job(job, result, entry.reason);
+  records_.pending_is_over();
+  unwritten_.push_back(entry);
+  journal_.note_head();
+  // Whoever hears of the end finds its record.
+  records_.add(entry, [this, alive = alive_, job, result, outcome = entry.outcome,
+                       reason = entry.reason, generation = generation_] {
+    if (!*alive) return;
+    end_job(job, result, reason);
+    outside_.update_finished(outcome, reason, generation);
+    wake();  // terminate() may wait for it
+  });
+}
+
+void Engine::end_job(std::optional<std::uint64_t> id, Outcome result, const std::string& reason) {
+  if (!id) return;
+  if (update_.job && update_.job->id == *id) {
+    update_.job.reset();
+    outside_.manager_changed("CurrentJob");
+  }
+  outside_.job_removed(*id, result, reason);
+}
+
+}  // namespace handover::engine

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What becomes of sessions, as they tell: whole again, ended, lost; and whom that is told.
+#include <utility>
+
+#include "engine/engine.h"
+#include "system/log.h"
+
+namespace handover::engine {
+
+namespace {
+
+/// Until what the kernel could not finish for the moment is tried again.
+constexpr std::uint64_t finish_pause_usec = 2'000'000;
+
+}  // namespace
+
+void Engine::session_noted(std::uint64_t id) {
+  journal_.note_session(id);
+  wake();
+}
+
+void Engine::write_down() {
+  if (auto written = journal_.flush(); !written) {
+    log::error("The manifest could not be written: ", written.error().message);
+  }
+}
+
+void Engine::token_noted(const Sessions::Held& held, std::uint64_t token) {
+  journal_.note_token(held.record.id, token);
+  wake();
+}
+
+void Engine::session_whole(const Sessions::Held& held) {
+  log::event(log::Id::session_whole, log::Level::info,
+             {{log::Field::session, held.record.name}, {log::Field::client, held.record.client}},
+             "Session '", held.record.name, "' is whole again.");
+  // Its client may have waited for that.
+  if (!held.record.client.empty()) take_turn(held.record.client);
+}
+
+void Engine::session_degraded(const Sessions::Held& held, const std::string& why) {
+  const auto& record = held.record;
+  const auto sentence = "The kernel does not hold all of session '" + record.name + "' now" +
+                        (why.empty() ? "" : " (" + why + ")") +
+                        "; that is tried again, and no update freezes before it is whole.";
+  log::event(log::Id::session_degraded, log::Level::error,
+             {{log::Field::session, record.name}, {log::Field::client, record.client}}, sentence);
+  outside_.state_lost(record.name, record.client, sentence);
+}
+
+void Engine::session_unreached(const Sessions::Held& held) {
+  log::event(log::Id::session_unreached, log::Level::warning,
+             {{log::Field::session, held.record.name}, {log::Field::client, held.record.client}},
+             "Session '", held.record.name, "' cannot be reached now, and is asked for again: ",
+             held.why_unreached ? held.why_unreached->message : "");
+}
+
+void Engine::session_gone(const SessionRecord& record) {
+  if (record.incoming) journal_.note_head();  // it may rest from now on
+  log::event(log::Id::session_finished, log::Level::debug,
+             {{log::Field::session, record.name}, {log::Field::client, record.client}}, "Session '",
+             record.name, "' has ended.");
+  outside_.session_removed(record.name);
+  // Its client left before it: nothing is kept for that one any more.
+  if (const auto* client = clients_.find(record.client);
+      client != nullptr && state_ == State::normal && !clients_.connected(*client) &&
+      sessions_.of_client(client->name).empty()) {
+    drop_client(record.client);
+  }
+  wake();
+}
+
+void Engine::lost(const SessionRecord& record, std::optional<std::uint64_t> token,
+                  const std::string& sentence) {
+  report_loss(record.name, record.client, sentence, token);
+}
+
+void Engine::session_settled(const std::string& name, const std::string& client) {
+  if (const auto held = sessions_.find(name, Owner{})) {
+    auto& ending = **held;
+    if (ending.record.ending && !ending.to_end) ending.to_end = "was not retrieved";
+    if (ending.to_end) end_when_here(ending);
+  }
+  if (!client.empty()) take_turn(client);
+  wake();
+}
+
+/// Its end was begun by an earlier process, or its state is not to be given back.
+void Engine::end_when_here(Sessions::Held& held) {
+  held.record.ending = false;
+  if (held.record.incoming) return finish_session(held.record.name, *held.to_end);
+  held.to_end.reset();
+  sessions_.discard(held, [](const Result<void>& done) {
+    if (!done) log::error(done.error().message);
+  });
+}
+
+void Engine::sessions_idle() {
+  if (sealing_) seal_now();
+  if (freeze_waits_) freeze_now();
+}
+
+void Engine::finish_sessions_of(const std::string& client, const std::string& why) {
+  const auto names = sessions_.of_client(client);
+  for (const auto& name : names) {
+    const auto* held = sessions_.find(name);
+    if (held->record.incoming && !held->record.ending) finish_session(name, why);
+  }
+}
+
+/// Ends an incoming session; what was not retrieved is told: it `why` and is freed. Where the
+/// configuration keeps what nobody claims, it stays.
+void Engine::finish_session(const std::string& session, const std::string& why) {
+  auto held = sessions_.find(session, Owner{});
+  if (!held || (*held)->record.ending) return;
+  const auto record = (*held)->record;
+  if (!(*held)->kernel) {
+    if (!(*held)->to_end) (*held)->to_end = why;
+    return;
+  }
+  sessions_.finish(**held,
+                   [this, record, why](const Result<std::vector<std::uint64_t>>& unclaimed) {
+                     if (!unclaimed) return not_finished(record, why, unclaimed.error());
+                     if (why.empty()) return;
+                     for (const auto token : *unclaimed) report_unclaimed(record, token, why);
+                   });
+}
+
+void Engine::not_finished(const SessionRecord& record, const std::string& why, const Error& error) {
+  const auto held = sessions_.find(record.name, Owner{});
+  if (error.nature != Nature::passing) {
+    if (held) (*held)->to_end.reset();
+    return report_loss(record.name, record.client, error.message);
+  }
+  log::error(error.message);
+  if (held) (*held)->to_end = why;
+  to_finish_.insert_or_assign(record.name, why);
+  finish_alarm_ = host_.after(finish_pause_usec, [this] {
+    const auto again = std::exchange(to_finish_, {});
+    for (const auto& [name, reason] : again) finish_session(name, reason);
+  });
+}
+
+void Engine::report_unclaimed(const SessionRecord& record, std::uint64_t token,
+                              const std::string& why) {
+  log::event(log::Id::session_unclaimed, log::Level::warning,
+             {{log::Field::session, record.name}, {log::Field::token, token}}, "Session '",
+             record.name, "', token ", token, " ", why, ".");
+  report_loss(record.name, record.client,
+              "Session '" + record.name + "', token " + std::to_string(token) + " " + why +
+                  " and is freed.",
+              token);
+}
+
+void Engine::report_loss(const std::string& session, const std::string& client, std::string reason,
+                         std::optional<std::uint64_t> token) {
+  ++counters_.losses;
+  if (token) {
+    log::event(
+        log::Id::token_lost, log::Level::error,
+        {{log::Field::session, session}, {log::Field::client, client}, {log::Field::token, *token}},
+        reason);
+  } else {
+    log::event(log::Id::session_lost, log::Level::error,
+               {{log::Field::session, session}, {log::Field::client, client}}, reason);
+  }
+  outside_.state_lost(session, client, reason);
+  if (auto* const record = update_.edit()) {
+    journal_.note_loss(reason);
+    record->losses.push_back(std::move(reason));
+    wake();
+    return;
+  }
+  // After the update was over (claim time): its record tells of it all the same.
+  records_.add_loss(std::move(reason));
+}
+
+}  // namespace handover::engine

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "engine/this_host.h"
+
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "core/preflight.h"
+#include "system/boot.h"
+#include "system/collapse.h"
+#include "system/files.h"
+#include "system/kernel_image.h"
+#include "system/kernel_module.h"
+#include "system/kexec.h"
+#include "system/log.h"
+#include "system/notify.h"
+#include "system/sync.h"
+
+namespace handover::engine {
+
+namespace {
+
+/// Most jobs wait for the kernel or PID 1, not for a processor.
+constexpr unsigned pool_threads = 8;
+constexpr std::uint64_t log_flush_usec = 100'000;
+
+/// The target's files, open from the look until the kexec.
+class OpenTarget final : public Target {
+ public:
+  explicit OpenTarget(system::KexecImage opened) : image(std::move(opened)) {}
+  system::KexecImage image;
+};
+
+}  // namespace
+
+ThisHost::ThisHost(system::Loop& loop, Places places)
+    : loop_(loop),
+      places_(std::move(places)),
+      pool_(std::make_unique<system::Pool>(loop, pool_threads)) {}
+
+ThisHost::~ThisHost() = default;
+
+// ---- clock and boot
+
+Ticks ThisHost::now() { return system::counter_now(); }
+std::uint64_t ThisHost::ticks_per_second() { return system::counter_frequency(0); }
+std::string ThisHost::wall_clock() { return system::now_rfc3339(); }
+
+Result<std::string> ThisHost::boot_id() { return system::boot_id(); }
+
+std::string ThisHost::kernel_release() { return system::kernel_release(); }
+
+void ThisHost::mark_boot(Timeline& timeline) {
+  const auto begin = system::counter_at_kernel_start(timeline.ticks_per_second);
+  timeline.marks[Mark::kernel_started] = begin;
+  if (const auto init = system::init_start_usec()) {
+    timeline.marks[Mark::init_started] =
+        begin + *init * timeline.ticks_per_second / UINT64_C(1'000'000);
+  }
+}
+
+std::uint64_t ThisHost::memory_bytes() {
+  const auto pages = sysconf(_SC_PHYS_PAGES);
+  const auto size = sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || size <= 0) return 0;
+  return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(size);
+}
+
+// ---- loop and pool
+
+Host::Alarm ThisHost::after(std::uint64_t usec, std::function<void()> callback) {
+  return std::make_shared<system::Timer>(loop_.after(usec, std::move(callback)));
+}
+
+void ThisHost::post(std::function<void()> callback) { loop_.post(std::move(callback)); }
+void ThisHost::at_turn_end(std::function<void()> callback) {
+  loop_.at_turn_end(std::move(callback));
+}
+
+void ThisHost::run(Queue queue, Job job) {
+  if (pool_) pool_->run(queue, std::move(job));
+}
+
+void ThisHost::hurry(Queue queue) {
+  if (pool_) pool_->hurry(queue);
+}
+
+void ThisHost::stop_jobs() { pool_.reset(); }
+std::size_t ThisHost::jobs_waiting() { return pool_ ? pool_->waiting() : 0; }
+
+// ---- files
+
+std::string ThisHost::manifest_path() const { return places_.runtime_directory + "/manifest.json"; }
+
+std::string ThisHost::state_path(std::string_view file) const {
+  return places_.state_directory + "/" + std::string(file);
+}
+
+Result<std::string> ThisHost::read_manifest() { return system::read_file(manifest_path()); }
+
+Result<void> ThisHost::replace_manifest(std::string_view text) {
+  auto written = system::replace_file(manifest_path(), text, /*durable=*/false);
+  if (!written) return written;
+  manifest_.reset(open(manifest_path().c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (!manifest_) return fail_errno("open " + manifest_path());
+  return {};
+}
+
+Result<void> ThisHost::append_manifest(std::string_view lines) {
+  if (!manifest_) return fail(ErrorCode::io, manifest_path() + " is not open.");
+  const auto written = write(manifest_.get(), lines.data(), lines.size());
+  if (written < 0) return fail_errno("write " + manifest_path());
+  if (static_cast<std::size_t>(written) != lines.size()) {
+    return fail(ErrorCode::io, "There is no room for " + manifest_path() + ".", ENOSPC);
+  }
+  return {};
+}
+
+Result<std::string> ThisHost::read_state(std::string_view file) {
+  return system::read_file(state_path(file));
+}
+
+Result<void> ThisHost::replace_state(std::string_view file, std::string_view text) {
+  return system::replace_file(state_path(file), text, /*durable=*/true);
+}
+
+Result<void> ThisHost::remove_state(std::string_view file) {
+  return system::remove_file(state_path(file));
+}
+
+Result<std::string> ThisHost::move_aside(std::string_view file) {
+  const auto path = state_path(file);
+  auto aside = path + ".bad";
+  if (std::rename(path.c_str(), aside.c_str()) != 0) return fail_errno("rename " + path);
+  return aside;
+}
+
+bool ThisHost::state_is_mounted() {
+  std::error_code error;
+  return std::filesystem::is_directory(places_.state_directory, error);
+}
+
+// ---- the next kernel
+
+Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
+  if (options.kernel.empty()) {
+    auto newest = system::newest_kernel();
+    if (!newest) return fail(newest.error());
+    options.kernel = *newest;
+  }
+  LookedAt looked;
+  auto running = system::running_kernel();
+  if (!running) return fail(running.error());
+  auto image = system::open_kernel(options.kernel);
+  if (!image) return fail(image.error());
+  auto inspected = system::inspect_kernel(image->kernel.get(), options.kernel);
+  if (!inspected) return fail(inspected.error());
+  auto& target = inspected->image;
+  if (!options.initrd) {
+    options.initrd = system::initrd_beside(options.kernel, target.release);
+    const auto own = "/boot/vmlinuz-" + running->release;
+    looked.input.initrd_missing =
+        options.initrd->empty() && !system::initrd_beside(own, running->release).empty();
+  }
+  if (!options.initrd->empty()) {
+    if (auto opened = system::open_initrd(*image, *options.initrd); !opened) {
+      return fail(opened.error());
+    }
+  }
+  options.cmdline = ensure_cmdline(options.cmdline.empty() ? running->cmdline : options.cmdline);
+  looked.input.running = std::move(*running);
+  looked.input.target = std::move(target);
+  looked.input.target_cmdline = options.cmdline;
+  // Also if nothing needs it yet: clients are about to preserve more.
+  if (module) {
+    auto found = system::find_companion_module(looked.input.target->release);
+    if (found) {
+      looked.input.module.target = *found;
+    } else {
+      looked.input.module.problem = found.error().message;
+    }
+  }
+  looked.options = std::move(options);
+  looked.target = std::make_shared<OpenTarget>(std::move(*image));
+  return looked;
+}
+
+/// Nothing is booted; but a target that was named on purpose must be one.
+Result<LookedAt> ThisHost::look_at_emulated(UpdateOptions options) {
+  LookedAt looked;
+  if (!options.kernel.empty()) {
+    auto image = system::open_kernel(options.kernel);
+    if (!image) return fail(image.error());
+    const auto target = system::inspect_kernel(image->kernel.get(), options.kernel);
+    if (!target) return fail(target.error());
+  }
+  looked.options = std::move(options);
+  return looked;
+}
+
+Result<void> ThisHost::load(const LookedAt& target) {
+  const auto* open = dynamic_cast<const OpenTarget*>(target.target.get());
+  if (open == nullptr) return fail(ErrorCode::internal, "No target was looked at.");
+  return system::load_kernel(open->image, target.options.cmdline);
+}
+
+Result<void> ThisHost::unload() { return system::unload_kernel(); }
+Result<bool> ThisHost::kernel_loaded() { return system::kernel_loaded(); }
+
+std::vector<std::string> ThisHost::sync(std::uint64_t timeout_usec) {
+  std::vector<std::string> unfinished;
+  for (const auto& one : system::sync_file_systems(timeout_usec).unsynced) {
+    unfinished.push_back(system::to_text(one));
+  }
+  return unfinished;
+}
+
+Result<Collapse> ThisHost::collapse(int fd, const std::string& cgroup,
+                                    const std::function<void(std::uint64_t)>& progress,
+                                    const std::atomic<bool>& cancel) {
+  auto collapsed = system::collapse_memfd(fd, progress, cancel, cgroup);
+  if (!collapsed) return fail(collapsed.error());
+  return Collapse{collapsed->bytes_huge, collapsed->bytes_small};
+}
+
+Error ThisHost::kexec() { return system::kexec_now(); }
+
+Error ThisHost::execute_again(std::vector<NamedDescriptor> fds) {
+  std::vector<system::NamedFd> passed;
+  passed.reserve(fds.size());
+  for (auto& fd : fds) passed.push_back({std::move(fd.name), std::move(fd.fd)});
+  log::flush(log_flush_usec);
+  return system::reexec(places_.argv, passed, {"HANDOVER_EMULATED_KEXEC=1"});
+}
+
+// ---- PID 1
+
+std::optional<std::size_t> ThisHost::fd_store_limit() { return system::fd_store_limit(); }
+Result<void> ThisHost::store_fd(const std::string& name, int fd) {
+  return system::store_fd(name, fd);
+}
+Result<void> ThisHost::forget_fd(const std::string& name) { return system::forget_fd(name); }
+Result<void> ThisHost::barrier(std::uint64_t timeout_usec) {
+  return system::notify_barrier(timeout_usec);
+}
+void ThisHost::status(const std::string& line) { system::notify_status(line); }
+
+std::map<std::string, std::uint64_t> ThisHost::statistics() {
+  return {{"loop-turns", loop_.turns()},
+          {"loop-late-turns", loop_.late_turns()},
+          {"loop-longest-turn-usec", loop_.longest_turn_usec()},
+          {"log-dropped", log::dropped()},
+          {"log-waiting", log::waiting()},
+          {"pool-busy", pool_ ? pool_->busy() : 0}};
+}
+
+}  // namespace handover::engine

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The update that runs: what was asked for, what became of it so far, and its job. No I/O.
+//
+// Threads: the loop only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "core/error.h"
+#include "core/history_entry.h"
+#include "core/manifest.h"
+#include "core/timeline.h"
+#include "core/update_options.h"
+#include "core/words.h"
+#include "engine/host.h"
+
+namespace handover::engine {
+
+enum class JobType { prepare, update };
+constexpr auto words(JobType) {
+  return std::to_array<Word<JobType>>({{JobType::prepare, "prepare"}, {JobType::update, "update"}});
+}
+
+struct Job {
+  std::uint64_t id = 0;
+  JobType type = JobType::update;
+  JobPhase phase = JobPhase::preflight;
+  unsigned progress = 0;  ///< percent of the whole
+  std::string detail;
+};
+
+class Update {
+ public:
+  /// Clients that register while others are being prepared are prepared in a round of their own.
+  /// More rounds than this would let one that registers again and again hold the update up.
+  static constexpr unsigned most_rounds = 3;
+
+  // ---- its record; nullopt: no update runs, and none led to this kernel
+  [[nodiscard]] const std::optional<UpdateRecord>& record() const { return record_; }
+  [[nodiscard]] UpdateRecord* edit() { return record_ ? &*record_ : nullptr; }
+  void set(std::optional<UpdateRecord> record) { record_ = std::move(record); }
+  void mark(Mark mark, Ticks ticks);
+  [[nodiscard]] bool marked(Mark mark) const;
+  [[nodiscard]] ClientTimes* times(const std::string& client);
+  [[nodiscard]] std::uint64_t usec_since(Ticks then, Ticks now) const;
+
+  // ---- its plan
+  UpdateOptions options;           ///< as asked for, then with everything filled in
+  std::shared_ptr<Target> target;  ///< looked at; its files stay open
+  PreflightInput looked_at;        ///< both kernels, as preflight saw them
+  bool target_loaded = false;
+  std::function<void(Result<std::uint64_t>)> started;  ///< who asked, until it is under way
+
+  /// Begins anew with what was asked for.
+  void begin(std::uint64_t id, Mode mode, UpdateOptions asked, std::string from_release,
+             std::string requested_by, std::uint64_t ticks_per_second);
+  /// Nothing of the plan is left.
+  void end();
+
+  // ---- who came since
+  void came(const std::string& client) { newcomers_.insert(client); }
+  void left(const std::string& client) { newcomers_.erase(client); }
+  [[nodiscard]] bool any_newcomers() const { return !newcomers_.empty(); }
+  [[nodiscard]] const std::set<std::string>& newcomers() const { return newcomers_; }
+  [[nodiscard]] std::set<std::string> take_newcomers() { return std::exchange(newcomers_, {}); }
+  /// False: there have been enough.
+  bool next_round() { return ++rounds_ <= most_rounds; }
+  void first_round() { rounds_ = 1; }
+
+  // ---- sessions that changed since their memory was collapsed; all at first
+  void touch(const std::string& session) { touched_.insert(session); }
+  void touch_all() { all_touched_ = true; }
+  struct Touched {
+    bool all = false;
+    std::set<std::string> names;
+  };
+  [[nodiscard]] Touched take_touched() {
+    return {std::exchange(all_touched_, false), std::exchange(touched_, {})};
+  }
+
+  // ---- how it fails
+  /// The first failure is the update's reason.
+  void fail(Error error);
+  void add_to_failure(const std::string& sentence);
+  [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
+  void forget_failure() { failure_.reset(); }
+  [[nodiscard]] HistoryEntry outcome(std::uint64_t generation, std::string finished_at) const;
+
+  // ---- its job
+  std::optional<Job> job;
+
+ private:
+  std::optional<UpdateRecord> record_;
+  std::optional<Error> failure_;
+  std::set<std::string> newcomers_;
+  std::set<std::string> touched_;
+  bool all_touched_ = true;
+  unsigned rounds_ = 1;
+};
+
+/// Whether a call asks for another target than the one that is prepared.
+bool asks_for_another_target(const UpdateOptions& asked, const UpdateOptions& have);
+
+}  // namespace handover::engine

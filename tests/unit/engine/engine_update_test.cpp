@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Updates in which everybody does what he should.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <utility>
+
+#include "world_test.h"
+
+namespace handover::engine::test {
+namespace {
+
+using UpdateTest = WorldTest;
+
+TEST_F(UpdateTest, WithNobody) {
+  world.boot();
+  EXPECT_EQ(world.update(), "done");
+  EXPECT_EQ(world.kernels, 2U);
+  EXPECT_EQ(world.engine().generation(), 1U);
+  expect_all_is_well(world);
+}
+
+TEST_F(UpdateTest, CarriesEverybodysMemory) {
+  boot_two();
+  EXPECT_EQ(world.update(), "done");
+  EXPECT_EQ(world.kernels, 2U);
+  EXPECT_EQ(disk().registrations().back(), "restoring");
+  EXPECT_TRUE(disk().restored_quiesced());
+  EXPECT_FALSE(world.lost_anything());
+  expect_all_is_well(world);
+  EXPECT_TRUE(disk().carried().empty());
+  EXPECT_EQ(disk().preserved().size(), 2U);  // again, for the next one
+}
+
+TEST_F(UpdateTest, CallsInOrderOfNeed) {
+  boot_two();
+  EXPECT_EQ(world.update(), "done");
+  EXPECT_EQ(calls(), (Strings{"Prepare disk", "Prepare guest", "Freeze guest", "Freeze disk",
+                              "Restore disk", "Restore guest"}));
+}
+
+TEST_F(UpdateTest, CallsThoseWhoDoNotNeedEachOtherAtOnce) {
+  boot_two();
+  world.client("clock");
+  world.client("clock").start();
+  world.settle();
+  disk().takes(ClientCall::restore, World::second);
+  guest().does(ClientCall::freeze, Does::nothing);
+  ASSERT_TRUE(world.update_until(State::freezing));
+  world.settle();
+  EXPECT_EQ(world.client("clock").life(), Life::frozen);
+  EXPECT_EQ(guest().life(), Life::running);
+  EXPECT_EQ(disk().life(), Life::running);
+  guest().answer_now();
+  EXPECT_EQ(world.outcome(), "done");
+  expect_order({"Restore clock", "Restore guest"});
+  expect_all_is_well(world);
+}
+
+/// What those ask for who run already takes the CPU of those that stand still.
+TEST_F(UpdateTest, WhoRunsMakesNewSessionsWhenTheOthersRun) {
+  world.client("quick").preserves("quick", {1});
+  world.client("slow").preserves("slow", {1});
+  world.boot();
+  auto& quick = world.client("quick");
+  world.client("slow").takes(ClientCall::restore, World::second / 2);
+  ASSERT_TRUE(world.update_until(State::restoring));
+  const auto runs = [&] { return quick.runs() && quick.content(); };
+  ASSERT_TRUE(world.run_until([&] { return quick.runs(); }));
+  EXPECT_FALSE(world.run_until(runs, World::second / 4));
+  ASSERT_TRUE(world.run_until(runs));
+  EXPECT_TRUE(world.client("slow").runs());
+  EXPECT_EQ(world.outcome(), "done");
+  expect_all_is_well(world);
+}
+
+TEST_F(UpdateTest, WhoRunsDoesNotWaitForWhoDoesNotAnswer) {
+  world.client("quick").preserves("quick", {1});
+  world.client("silent").preserves("silent", {1});
+  world.boot();
+  auto& quick = world.client("quick");
+  world.client("silent").does(ClientCall::restore, Does::nothing);
+  ASSERT_TRUE(world.update_until(State::restoring));
+  ASSERT_TRUE(world.run_until([&] { return quick.runs(); }));
+  EXPECT_TRUE(world.run_until([&] { return quick.content(); }, 2 * World::second));
+  EXPECT_EQ(world.engine().state(), State::restoring);
+  world.client("silent").answer_now();
+  EXPECT_EQ(world.outcome(), "done");
+  expect_all_is_well(world);
+}
+
+TEST_F(UpdateTest, AgainAndAgain) {
+  boot_two();
+  for (std::uint64_t generation = 1; generation <= 4; ++generation) {
+    EXPECT_EQ(world.update(), "done");
+    EXPECT_EQ(world.engine().generation(), generation);
+    expect_all_is_well(world);
+  }
+  EXPECT_EQ(world.history().size(), 4U);
+}
+
+TEST_F(UpdateTest, WithSeveralSessionsOfAClient) {
+  world.client("a").preserves("a-1", {1}).preserves("a-2", {1, 2, 3});
+  world.client("b").preserves("b-1", {1}).preserves("b-2", {9});
+  world.boot();
+  EXPECT_EQ(world.update(), "done");
+  expect_all_is_well(world);
+  EXPECT_EQ(world.engine().sessions().all().size(), 4U);
+}
+
+TEST_F(UpdateTest, TellsWhenWhatHappened) {
+  boot_two();
+  guest().takes(ClientCall::restore, World::second / 2);
+  EXPECT_EQ(world.update(), "done");
+  const auto entry = newest();
+  EXPECT_EQ(entry.outcome, Outcome::done);
+  EXPECT_EQ(entry.mode, Mode::immediate);
+  EXPECT_EQ(entry.from_release, "7.3.0-old");
+  EXPECT_EQ(entry.to_release, "7.3.1-new");
+  EXPECT_TRUE(entry.left_out.empty());
+  for (const auto mark : all_values<Mark>()) {
+    EXPECT_TRUE(entry.timeline.marks.contains(mark)) << to_string(mark);
+  }
+  const auto& times = entry.timeline.clients.at("guest");
+  EXPECT_TRUE(times.prepare_usec && times.freeze_usec && times.frozen_at && times.running_at);
+  EXPECT_GE(times.restore_usec.value_or(0), World::second / 2);
+}
+
+TEST_F(UpdateTest, StopsAtPreparedAndGoesOn) {
+  boot_two();
+  ASSERT_TRUE(world.request(JobType::prepare));
+  ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::prepared; }));
+  world.settle();
+  EXPECT_FALSE(world.engine().job());
+  EXPECT_EQ(world.kernels, 1U);
+  EXPECT_TRUE(world.everybody_runs());
+  EXPECT_EQ(world.update(), "done");
+  EXPECT_EQ(world.announced.count("Prepare disk"), 1U);
+  EXPECT_EQ(world.machine.loads, 2U);  // what somebody else loaded meanwhile is not booted
+  expect_all_is_well(world);
+}
+
+TEST_F(UpdateTest, SyncsBeforeTheFreezeAlsoWhenItGoesOn) {
+  boot_two();
+  ASSERT_TRUE(world.request(JobType::prepare));
+  ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::prepared; }));
+  const auto before = world.machine.syncs;
+  ASSERT_TRUE(world.update_until(State::freezing));
+  EXPECT_GT(world.machine.syncs, before);
+  EXPECT_EQ(world.outcome(), "done");
+}
+
+/// The kernel takes its time over what was preserved a moment before.
+class FreezeWaitsTest : public WorldTest {
+ protected:
+  /// An update in state freezing, and a preserve that the kernel has not ended.
+  void freeze_beside_a_preserve() {
+    boot_two();
+    world.make_session("script", 1);
+    ASSERT_TRUE(world.request(JobType::prepare));
+    ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::prepared; }));
+    world.settle();
+    queue = session_queues + world.engine().sessions().find("script")->record.id;
+    world.host().hold(queue);
+    UniqueFd memory(memfd_create("late", MFD_CLOEXEC));
+    world.call([&](Engine& engine) {
+      engine.preserve("script", 2, std::move(memory), /*blob=*/false, std::nullopt, Caller{},
+                      [this](const Result<void>& done) { preserved = done.has_value(); });
+    });
+    ASSERT_TRUE(world.request(JobType::update));
+    ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::freezing; }));
+  }
+
+  Queue queue = 0;
+  bool preserved = false;
+};
+
+TEST_F(FreezeWaitsTest, UntilSessionsAreNotWorkedOn) {
+  freeze_beside_a_preserve();
+  world.run_for(World::second);
+  EXPECT_EQ(world.engine().state(), State::freezing);
+  EXPECT_EQ(world.announced.count("Freeze guest"), 0U);
+  world.host().release(queue);
+  ASSERT_TRUE(world.run_until([&] { return world.announced.count("Freeze guest") == 1; }));
+  EXPECT_TRUE(preserved);
+  EXPECT_TRUE(world.kernel->outgoing("script")->contains(2));
+  EXPECT_EQ(world.outcome(), "done");
+  EXPECT_EQ(world.kernel->incoming("script"), (std::set<std::uint64_t>{1, 2}));
+}
+
+TEST_F(FreezeWaitsTest, NoLongerThanItsBudget) {
+  world.config.freeze_budget_usec = 3 * World::second;
+  freeze_beside_a_preserve();
+  EXPECT_EQ(world.outcome(), "failed");
+  EXPECT_NE(world.reason().find("longer than freeze_budget"), std::string::npos) << world.reason();
+  EXPECT_EQ(world.announced.count("Freeze guest"), 0U);
+  EXPECT_FALSE(preserved);
+  world.host().release(queue);
+  expect_all_is_well(world);
+  EXPECT_TRUE(preserved);
+}
+
+TEST_F(UpdateTest, AnotherTargetIsPreparedAnew) {
+  boot_two();
+  ASSERT_TRUE(world.request(JobType::prepare));
+  ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::prepared; }));
+  UpdateOptions other;
+  other.kernel = "/boot/vmlinuz-other";
+  EXPECT_EQ(world.update(other), "done");
+  EXPECT_EQ(world.announced.count("Prepare disk"), 2U);
+  expect_all_is_well(world);
+}
+
+TEST_F(UpdateTest, IsRefusedByPreflightWithNobodyAsked) {
+  boot_two();
+  world.machine.look_error = Error{ErrorCode::kernel_not_found, "There is no such kernel.", 0};
+  EXPECT_EQ(world.update(), "refused: There is no such kernel.");
+  EXPECT_EQ(calls(), Strings{});
+  EXPECT_TRUE(world.history().empty());
+  expect_all_is_well(world);
+  world.machine.look_error.reset();
+  EXPECT_EQ(world.update(), "done");
+}
+
+TEST_F(UpdateTest, IsRefusedByTheLoad) {
+  boot_two();
+  world.machine.load_error = Error{ErrorCode::kexec_load_failed, "Locked down.", EPERM};
+  EXPECT_EQ(world.update(), "refused: Locked down.");
+  EXPECT_EQ(calls(), Strings{});
+  expect_all_is_well(world);
+}
+
+TEST_F(UpdateTest, OneAtATime) {
+  boot_two();
+  guest().does(ClientCall::prepare, Does::nothing);
+  ASSERT_TRUE(world.request(JobType::update));
+  const auto second = world.request(JobType::update);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::busy);
+  world.settle();
+  guest().answer_now();
+  EXPECT_EQ(world.outcome(), "done");
+}
+
+TEST_F(UpdateTest, CollapsesWhatChangedSince) {
+  boot_two();
+  ASSERT_TRUE(world.request(JobType::prepare));
+  ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::prepared; }));
+  EXPECT_EQ(world.machine.collapses, 3U);
+  EXPECT_EQ(world.update(), "done");
+  EXPECT_EQ(world.machine.collapses, 3U);
+  expect_all_is_well(world);
+}
+
+TEST_F(UpdateTest, ComesBackWhereTheKexecFails) {
+  boot_two();
+  world.machine.kexec_error = Error{ErrorCode::kexec_failed, "reboot: Device busy.", EBUSY};
+  EXPECT_EQ(world.update(), "failed");
+  EXPECT_EQ(world.reason(), "reboot: Device busy.");
+  EXPECT_EQ(world.kernels, 1U);
+  expect_order({"Freeze disk", "Thaw disk", "Thaw guest"});
+  expect_all_is_well(world);
+  world.machine.kexec_error.reset();
+  EXPECT_EQ(world.update(), "done");
+  expect_all_is_well(world);
+}
+
+TEST_F(UpdateTest, NameIsFreeRightAfterRestore) {
+  boot_two();
+  world.update();
+  // FakeClient makes its session again in the very moment in which it has answered.
+  for (const auto& [name, held] : world.engine().sessions().all()) {
+    EXPECT_FALSE(held.record.incoming) << name;
+  }
+  EXPECT_EQ(disk().preserved().size(), 2U);
+}
+
+TEST_F(UpdateTest, DirectClientsAreRestoredToo) {
+  world.client("disk").direct().preserves("disk", {1});
+  world.client("guest").direct().needs({"disk"}).preserves("guest", {1});
+  world.boot();
+  EXPECT_EQ(world.update(), "done");
+  expect_all_is_well(world);
+}
+
+TEST_F(UpdateTest, WhateverOrderThePoolWorksIn) {
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE(seed);
+    World::Options options;
+    options.seed = seed;
+    World seeded(options);
+    seeded.client("disk").preserves("disk", {1, 2}).preserves("disk-log", {1});
+    seeded.client("net").preserves("net", {4});
+    seeded.client("guest").needs({"disk", "net"}).preserves("guest", {1, 2, 3});
+    seeded.boot();
+    EXPECT_EQ(seeded.update(), "done");
+    EXPECT_EQ(seeded.update(), "done");
+    EXPECT_FALSE(seeded.lost_anything());
+    expect_all_is_well(seeded);
+  }
+}
+
+// ---- no kexec at all
+
+TEST(EmulatedUpdateTest, ExecutesItselfAgain) {
+  World::Options options;
+  options.emulated = true;
+  World world(options);
+  world.client("disk").preserves("disk", {1});
+  world.client("guest").needs({"disk"}).preserves("guest", {1});
+  world.boot();
+  EXPECT_EQ(world.update(), "done");
+  EXPECT_EQ(world.update(), "done");
+  EXPECT_EQ(world.kernels, 1U);
+  EXPECT_EQ(world.processes, 3U);
+  EXPECT_EQ(world.engine().generation(), 2U);
+  EXPECT_EQ(world.machine.loads, 0U);
+  expect_all_is_well(world);
+}
+
+// ---- through PID 1
+
+TEST_F(UpdateTest, OrderlyIsLeftToPidOne) {
+  boot_two();
+  UpdateOptions orderly;
+  orderly.mode = Mode::orderly;
+  ASSERT_TRUE(world.update_until(State::rebooting, orderly));
+  ASSERT_TRUE(world.run_until([&] { return world.pid_one.kexec_job; }));
+  world.run_for(20 * World::second);  // units stop
+  EXPECT_EQ(world.engine().state(), State::rebooting);
+  world.finish_orderly_kexec();
+  EXPECT_EQ(world.outcome(), "done");
+  EXPECT_EQ(newest().mode, Mode::orderly);
+  expect_all_is_well(world);
+}
+
+TEST_F(UpdateTest, OrderlyLeavesOnlySessionsInTheFdStore) {
+  boot_two();
+  UpdateOptions orderly;
+  orderly.mode = Mode::orderly;
+  ASSERT_TRUE(world.update_until(State::rebooting, orderly));
+  world.settle();
+  const auto names = world.machine.fd_store.names();
+  EXPECT_EQ(names, (Strings{"manifest-s", "session-1-s", "session-2-s"})) << lines(names);
+}
+
+TEST_F(UpdateTest, OrderlyThatPidOneRefusesIsUndone) {
+  boot_two();
+  UpdateOptions orderly;
+  orderly.mode = Mode::orderly;
+  ASSERT_TRUE(world.update_until(State::rebooting, orderly));
+  ASSERT_TRUE(world.run_until([&] { return world.pid_one.kexec_job; }));
+  world.pid_one.kexec_failed(Error{ErrorCode::kexec_failed, "kexec.target was cancelled.", 0});
+  EXPECT_EQ(world.outcome(), "failed");
+  EXPECT_EQ(world.reason(), "kexec.target was cancelled.");
+  expect_all_is_well(world);
+}
+
+/// PID 1 may go on with what is left of its job: nobody runs before that is taken back.
+TEST_F(UpdateTest, OrderlyThatFailsIsTakenBackBeforeAnybodyIsThawed) {
+  boot_two();
+  UpdateOptions orderly;
+  orderly.mode = Mode::orderly;
+  ASSERT_TRUE(world.update_until(State::rebooting, orderly));
+  ASSERT_TRUE(world.run_until([&] { return world.pid_one.kexec_job; }));
+  world.pid_one.withdraw_error = passing({ErrorCode::kexec_failed, "The bus is not there."});
+  world.pid_one.kexec_failed(Error{ErrorCode::kexec_failed, "PID 1 did not answer.", 0});
+  world.run_for(20 * World::second);
+  EXPECT_EQ(world.engine().state(), State::rebooting);
+  EXPECT_EQ(world.announced.count("Thaw disk"), 0U);
+  world.pid_one.withdraw_error.reset();
+  EXPECT_EQ(world.outcome(), "failed");
+  EXPECT_EQ(world.reason(), "PID 1 did not answer.");
+  EXPECT_EQ(world.pid_one.withdrawals, 1U);
+  expect_all_is_well(world);
+}
+
+// ---- by somebody else
+
+TEST_F(UpdateTest, AKexecThatNobodyAnnouncedCarriesTheSessionsToo) {
+  boot_two();
+  world.kexec_by_hand();
+  EXPECT_EQ(world.outcome(), "done");
+  EXPECT_FALSE(disk().restored_quiesced());
+  EXPECT_EQ(newest().mode, Mode::external);
+  expect_all_is_well(world);
+}
+
+}  // namespace
+}  // namespace handover::engine::test

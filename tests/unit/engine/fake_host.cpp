@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "fake_host.h"
+
+#include <sys/stat.h>
+
+#include <exception>
+#include <utility>
+
+namespace handover::engine::test {
+
+namespace {
+
+constexpr const char* manifest = "manifest.json";
+
+const std::set<std::string> abi = {"kho-v4", "luo-v5", "memfd-v2"};
+
+class LookedAtTarget final : public Target {};
+
+}  // namespace
+
+// ---- the loop
+
+void FakeHost::turn(const std::function<void()>& what) {
+  in_turn_ = true;
+  try {
+    what();
+    end_turn();
+  } catch (...) {
+    in_turn_ = false;
+    throw;
+  }
+  in_turn_ = false;
+}
+
+void FakeHost::end_turn() {
+  while (!turn_end_.empty()) {
+    const auto callback = std::move(turn_end_.front());
+    turn_end_.pop_front();
+    callback();
+    machine_.check_alive();
+  }
+}
+
+std::size_t FakeHost::choose(std::size_t count) {
+  return seeded_ ? std::uniform_int_distribution<std::size_t>(0, count - 1)(random_) : 0;
+}
+
+/// What came first, and, with a seed, now and then only some of it.
+bool FakeHost::run_posted() {
+  if (posted_.empty() && turn_end_.empty()) return false;
+  turn([this] {
+    for (auto count = posted_.size() - (posted_.empty() ? 0 : choose(posted_.size())); count > 0;
+         --count) {
+      const auto callback = std::move(posted_.front());
+      posted_.pop_front();
+      callback();
+      machine_.check_alive();
+    }
+  });
+  return true;
+}
+
+std::vector<FakeHost::Jobs::iterator> FakeHost::runnable() {
+  std::vector<Jobs::iterator> all;
+  std::vector<Jobs::iterator> hurried;
+  std::set<Queue> seen;
+  for (auto it = jobs_.begin(); it != jobs_.end(); ++it) {
+    if (held_.contains(it->queue) || !seen.insert(it->queue).second) continue;
+    all.push_back(it);
+    if (hurried_.contains(it->queue)) hurried.push_back(it);
+  }
+  return hurried.empty() ? all : hurried;
+}
+
+bool FakeHost::run_job() {
+  const auto ready = runnable();
+  if (ready.empty()) return false;
+  const auto chosen = ready.at(choose(ready.size()));
+  const auto job = std::move(chosen->job);
+  jobs_.erase(chosen);
+  try {
+    if (auto then = job()) posted_.push_back(std::move(then));
+  } catch (const std::exception&) {
+    // As the pool: logged, and nothing follows.
+  }
+  machine_.check_alive();
+  return true;
+}
+
+bool FakeHost::step() {
+  // A loop that is busy does not hold up the pool, nor the other way round.
+  if (choose(2) == 0) return run_posted() || run_job();
+  return run_job() || run_posted();
+}
+
+Host::Alarm FakeHost::after(std::uint64_t usec, std::function<void()> callback) {
+  return machine_.clock.after(usec, [this, callback = std::move(callback)] { turn(callback); });
+}
+
+void FakeHost::run(Queue queue, Job job) { jobs_.push_back({queue, std::move(job)}); }
+
+// ---- this boot
+
+void FakeHost::mark_boot(Timeline& timeline) {
+  timeline.marks[Mark::kernel_started] = now();
+  timeline.marks[Mark::init_started] = now();
+}
+
+// ---- files
+
+Result<void> FakeHost::replace_manifest(std::string_view text) {
+  machine_.effect("replace_manifest");
+  return machine_.runtime.replace(manifest, text);
+}
+
+Result<void> FakeHost::append_manifest(std::string_view lines) {
+  machine_.effect("append_manifest");
+  return machine_.runtime.append(manifest, lines);
+}
+
+Result<void> FakeHost::replace_state(std::string_view file, std::string_view text) {
+  machine_.effect("replace_state");
+  return machine_.state.replace(file, text);
+}
+
+Result<void> FakeHost::remove_state(std::string_view file) {
+  machine_.effect("remove_state");
+  return machine_.state.remove(file);
+}
+
+Result<std::string> FakeHost::move_aside(std::string_view file) {
+  machine_.effect("move_aside");
+  auto text = machine_.state.read(file);
+  if (!text) return text;
+  const auto path = std::string(file) + ".bad";
+  if (auto written = machine_.state.replace(path, *text); !written) return fail(written.error());
+  if (auto removed = machine_.state.remove(file); !removed) return fail(removed.error());
+  return path;
+}
+
+// ---- the next kernel
+
+Result<LookedAt> FakeHost::look_at(UpdateOptions options, bool module) {
+  if (machine_.look_error) return fail(*machine_.look_error);
+  LookedAt looked;
+  if (options.kernel.empty()) options.kernel = "/boot/vmlinuz-7.3.1-new";
+  options.cmdline = ensure_cmdline(options.cmdline);
+  looked.target = std::make_shared<LookedAtTarget>();
+  looked.input.target = KernelImage{options.kernel, "7.3.1-new", abi};
+  looked.input.running.release = machine_.release;
+  looked.input.running.abi = abi;
+  looked.input.running.kho_enabled = true;
+  looked.input.running.luo_available = true;
+  looked.input.target_cmdline = options.cmdline;
+  // As the loaded one writes it (FakeTracker::info()).
+  if (module) looked.input.module.target = KernelModule{"handover.ko", "1"};
+  looked.options = std::move(options);
+  return looked;
+}
+
+Result<LookedAt> FakeHost::look_at_emulated(UpdateOptions options) {
+  if (machine_.look_error) return fail(*machine_.look_error);
+  LookedAt looked;
+  looked.options = std::move(options);
+  return looked;
+}
+
+Result<void> FakeHost::load(const LookedAt& target) {
+  if (dynamic_cast<const LookedAtTarget*>(target.target.get()) == nullptr) {
+    return fail(ErrorCode::internal, "No target was looked at.");
+  }
+  machine_.effect("load");
+  if (machine_.load_error) return fail(*machine_.load_error);
+  machine_.target_loaded = true;
+  ++machine_.loads;
+  return {};
+}
+
+Result<void> FakeHost::unload() {
+  machine_.effect("unload");
+  machine_.target_loaded = false;
+  return {};
+}
+
+std::vector<std::string> FakeHost::sync(std::uint64_t timeout_usec) {
+  machine_.effect("sync");
+  ++machine_.syncs;
+  machine_.clock.pass(std::min(timeout_usec, machine_.sync_takes_usec));
+  if (machine_.sync_takes_usec > timeout_usec) return {"/mnt/slow"};
+  return {};
+}
+
+Result<Collapse> FakeHost::collapse(int fd, const std::string& /*cgroup*/,
+                                    const std::function<void(std::uint64_t)>& progress,
+                                    const std::atomic<bool>& cancel) {
+  machine_.effect("collapse");
+  if (cancel) return fail(ErrorCode::cancelled, "The collapse was cancelled.");
+  struct stat status {};
+  if (fstat(fd, &status) != 0) return fail_errno("fstat");
+  ++machine_.collapses;
+  const auto bytes = static_cast<std::uint64_t>(status.st_size);
+  progress(bytes);
+  return Collapse{bytes, 0};
+}
+
+Error FakeHost::kexec() {
+  machine_.effect("kexec");
+  if (machine_.kexec_error) return *machine_.kexec_error;
+  if (!machine_.target_loaded) {
+    return Error{ErrorCode::kexec_failed, "reboot: Invalid argument: no kernel is loaded."};
+  }
+  if (machine_.on_kexec) machine_.on_kexec();
+  throw ProcessEnded{ProcessEnded::Why::kexec};
+}
+
+Error FakeHost::execute_again(std::vector<NamedDescriptor> fds) {
+  machine_.effect("execute_again");
+  if (machine_.kexec_error) return *machine_.kexec_error;
+  machine_.executed_with = std::move(fds);
+  throw ProcessEnded{ProcessEnded::Why::executed_again};
+}
+
+// ---- PID 1
+
+Result<void> FakeHost::store_fd(const std::string& name, int fd) {
+  machine_.effect("store_fd");
+  return machine_.fd_store.store(name, fd);
+}
+
+Result<void> FakeHost::forget_fd(const std::string& name) {
+  machine_.effect("forget_fd");
+  machine_.fd_store.forget(name);
+  machine_.clock.later(1'000, [&store = machine_.fd_store] { store.close_forgotten(); });
+  return {};
+}
+
+Result<void> FakeHost::barrier(std::uint64_t /*timeout_usec*/) {
+  machine_.effect("barrier");
+  machine_.fd_store.close_forgotten();
+  return {};
+}
+
+}  // namespace handover::engine::test

@@ -15,6 +15,8 @@ namespace handover::ctl {
 class Signals {
  public:
   using Handler = std::function<void(sd_bus_message*)>;
+  /// Signals tell of each change; so often a caller of wait() looks for a daemon that came back.
+  static constexpr std::uint64_t poll_usec = 250'000;
 
   Signals(client::Connection& connection, Handler handler)
       : connection_(connection), handler_(std::move(handler)) {}

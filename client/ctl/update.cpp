@@ -13,7 +13,6 @@
 namespace handover::ctl {
 namespace {
 
-constexpr std::uint64_t poll_usec = 250'000;
 // How long a daemon may be away in the middle of an update before we stop waiting for it.
 constexpr std::uint64_t longest_absence_usec = 120'000'000;
 
@@ -146,7 +145,7 @@ client::Result<End> Follower::run() {
   std::uint64_t absent_usec = 0;
   bool look = false;
   while (!end_) {
-    auto back = signals_.wait(poll_usec);
+    auto back = signals_.wait(Signals::poll_usec);
     if (!back) return back.error();
     if (refused_) {
       // A daemon that went away with our call unanswered may have been on its way already.
@@ -157,7 +156,7 @@ client::Result<End> Follower::run() {
     }
     look = look || *back;
     if (!context_.connection.connected()) {
-      absent_usec += poll_usec;
+      absent_usec += Signals::poll_usec;
       if (absent_usec > longest_absence_usec) {
         return client::Error{SD_BUS_ERROR_DISCONNECTED,
                              "handoverd went away in the middle of the update.", 0};

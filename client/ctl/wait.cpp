@@ -16,9 +16,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Signals tell of each change; this is for a daemon that comes back.
-constexpr std::uint64_t poll_usec = 250'000;
-
 client::Error interrupted() {
   return {"", "Interrupted; 'handoverctl status' shows what becomes of it.", EINTR};
 }
@@ -48,7 +45,7 @@ client::Result<void> wait_until(Context context, const std::function<client::Res
       return client::Error{HANDOVER_ERROR_PREFIX "TimedOut",
                            "It did not come to that in the time given by --timeout.", ETIMEDOUT};
     }
-    if (auto waited = signals.wait(poll_usec); !waited) return waited.error();
+    if (auto waited = signals.wait(Signals::poll_usec); !waited) return waited.error();
   }
 }
 

@@ -25,6 +25,9 @@ constexpr std::uint64_t forever = UINT64_MAX;
 /// What is kept of a client's sentence.
 constexpr std::size_t most_sentence_bytes = 512;
 
+/// A Freeze that is sent behind its Thaw would be for ever.
+Error undone_unsent() { return {ErrorCode::busy, "it was not called: that is undone already."}; }
+
 constexpr const char* driver = "org.freedesktop.DBus";
 
 /// Of the clock that stands still with the whole machine.
@@ -81,6 +84,7 @@ void CallQueue::send(Call call) {
   pending.object = call.connection + sd_bus_message_get_path(call.message.get());
   pending.since_usec = now_usec();
   pending.call = std::move(call);
+  if (pending.call.undoes) end_undone(pending.object);
   auto& waiting = pending.call.undoes ? undoing_ : others_;
   look_by(later(pending.since_usec, pending.call.limit_usec));
   waiting.push_back(std::move(pending));
@@ -144,11 +148,11 @@ int CallQueue::on_reply(sd_bus_message* reply, void* userdata, sd_bus_error*) {
   bool no_answer = false;
   if (const auto* error = sd_bus_message_get_error(reply)) {
     const bool full = is_full(reply, error->name);
-    if (full && !call->overdue) {
+    if (full && !call->overdue && !queue.is_undone(call)) {
       queue.put_back(call);
       return 1;
     }
-    result = fail(error_from(*error));
+    result = fail(full ? undone_unsent() : error_from(*error));
     no_answer = full || result.error().code == ErrorCode::client_gone;
   }
   List one;
@@ -172,6 +176,27 @@ void CallQueue::put_back(List::iterator pending) {
   waiting.splice(waiting.begin(), sent_, pending);
   next_send_usec_ = later(now_usec(), pause_usec_);
   look_by(next_send_usec_);
+}
+
+/// What waits for the same client overtakes nothing, but is overtaken by what undoes it.
+void CallQueue::end_undone(const std::string& object) {
+  for (auto pending = others_.begin(); pending != others_.end();) {
+    const auto next = std::next(pending);
+    if (pending->object == object) {
+      end_later(std::move(*pending), undone_unsent());
+      others_.erase(pending);
+    }
+    pending = next;
+  }
+}
+
+/// The bus did not take this call, and what undoes it is behind it.
+bool CallQueue::is_undone(List::const_iterator call) const {
+  const auto undoes_it = [&](const Pending& later) {
+    return later.call.undoes && later.object == call->object;
+  };
+  return !call->call.undoes && (std::any_of(undoing_.begin(), undoing_.end(), undoes_it) ||
+                                std::any_of(std::next(call), sent_.end(), undoes_it));
 }
 
 void CallQueue::stop_clock(const std::string& connection) {

@@ -66,7 +66,7 @@ class CallQueue {
   CallQueue& operator=(const CallQueue&) = delete;
 
   /// The time limit counts from when the call is sent. What waits to be sent ends when nothing has
-  /// moved for as long as its time limit.
+  /// moved for as long as its time limit; and when it is undone before it was sent.
   void send(Call call);
 
   /// The time limits of the calls to this connection stand still until start_clock() has been
@@ -97,6 +97,8 @@ class CallQueue {
   [[nodiscard]] std::size_t owed_by(const Pending& pending) const;
   [[nodiscard]] bool owes_too_much(const Pending& pending) const;
   void put_back(List::iterator pending);
+  void end_undone(const std::string& object);
+  [[nodiscard]] bool is_undone(List::const_iterator call) const;
   void end_later(Pending pending, Error error);
   void look_at_clock();
   bool may_judge(std::uint64_t now);

@@ -40,6 +40,7 @@ class SilentClient {
   /// How many calls it has not answered.
   [[nodiscard]] std::size_t held() const { return held_.size(); }
   [[nodiscard]] std::size_t calls() const { return calls_; }
+  [[nodiscard]] const std::string& last() const { return last_; }
   void answer() {
     must(sd_bus_reply_method_return(held_.front().get(), ""), "an answer");
     held_.erase(held_.begin());
@@ -54,6 +55,7 @@ class SilentClient {
     auto& self = *static_cast<SilentClient*>(userdata);
     self.held_.emplace_back(sd_bus_message_ref(message));
     ++self.calls_;
+    self.last_ = sd_bus_message_get_member(message);
     return 1;
   }
 
@@ -61,6 +63,7 @@ class SilentClient {
   SlotPtr slot_;
   std::vector<MessagePtr> held_;
   std::size_t calls_ = 0;
+  std::string last_;
 };
 
 class Calls : public testing::Test {
@@ -220,21 +223,45 @@ TEST_F(FewCalls, LeaveRoomForWhatUndoes) {
   auto& first = client();
   auto& second = client();
   auto& third = client();
+  auto& fourth = client();
   call(first, 1);
   call(second, 2);
   call(third, 3);
-  call(third, 4, no_limit_usec, true);
+  call(fourth, 4, no_limit_usec, true);
   ASSERT_TRUE(
-      run_until([&] { return first.held() == 1 && second.held() == 1 && third.held() == 1; }));
+      run_until([&] { return first.held() == 1 && second.held() == 1 && fourth.held() == 1; }));
   run_for(milliseconds(50));
-  EXPECT_EQ(third.held(), 1U);
+  EXPECT_EQ(third.held(), 0U);
   EXPECT_EQ(queue->waiting(), 1U);
-  third.answer();
+  fourth.answer();
   ASSERT_TRUE(run_until([&] { return answers[4].size() == 1; }));
   EXPECT_TRUE(answers[3].empty());
   first.answer();
   ASSERT_TRUE(run_until([&] { return third.held() == 1; }));
   EXPECT_EQ(queue->waiting(), 0U);
+}
+
+/// A Freeze behind its Thaw would be for ever.
+TEST_F(FewCalls, ThatAreUndoneBeforeTheyAreSentAreNotSent) {
+  auto& first = client();
+  auto& second = client();
+  auto& third = client();
+  call(first, 1);
+  call(second, 2);
+  call(third, 3);
+  call(third, 4, no_limit_usec, true);
+  ASSERT_TRUE(run_until([&] { return first.held() == 1 && third.held() == 1; }));
+  EXPECT_EQ(answers[3], Answers{"Busy"});
+  third.answer();
+  first.answer();
+  ASSERT_TRUE(run_until([&] { return answers[1].size() + answers[4].size() == 2; }));
+  run_for(milliseconds(50));
+  EXPECT_EQ(third.calls(), 1U);
+  EXPECT_EQ(third.last(), "Thaw");
+  // Only what was undone: the next one is sent.
+  call(third, 5);
+  ASSERT_TRUE(run_until([&] { return third.held() == 1; }));
+  EXPECT_EQ(third.last(), "Freeze");
 }
 
 /// A bus waits for the answer that a client owes, too, for as long as the client is there.
@@ -343,6 +370,25 @@ TEST_F(FullBus, IsNoVeto) {
     return answers.size() == 6;
   }));
   for (int i = 0; i < 6; ++i) EXPECT_EQ(answers[i], Answers{""});
+}
+
+/// It would be sent again, and then behind what undoes it.
+TEST_F(FullBus, TakesNothingBackThatIsUndone) {
+  for (int i = 0; i < 3; ++i) call(client(), i);
+  auto& late = client();
+  call(late, 3);
+  call(late, 4, no_limit_usec, true);
+  ASSERT_TRUE(run_until([&] { return answers.contains(3); }));
+  EXPECT_EQ(answers[3], Answers{"Busy"});
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(run_until([&] { return clients[static_cast<std::size_t>(i)]->held() == 1; }));
+    clients[static_cast<std::size_t>(i)]->answer();
+  }
+  ASSERT_TRUE(run_until([&] { return late.held() == 1; }));
+  late.answer();
+  ASSERT_TRUE(run_until([&] { return answers.size() == 5; }));
+  EXPECT_EQ(late.calls(), 1U);
+  EXPECT_EQ(late.last(), "Thaw");
 }
 
 /// The same word from the client is its own.

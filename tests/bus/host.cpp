@@ -47,8 +47,8 @@ UniqueFd descriptor_of(const Answer& answer) {
   return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 3));  // the message owns the other
 }
 
-Host::Host(const nlohmann::json& config, const char* only)
-    : bus_(loop_, directory_),
+Host::Host(const nlohmann::json& config, const char* only, const PrivateBus::Limits& bus_limits)
+    : bus_(loop_, directory_, bus_limits),
       manager_(loop_, directory_, command(directory_, config),
                {"DBUS_SYSTEM_BUS_ADDRESS=" + bus_.address()}),
       admin_(std::make_unique<Connection>(loop_, bus_address())),
@@ -115,6 +115,10 @@ void Host::shut_down() {
     EXPECT_EQ(log.find(sign), std::string::npos) << sign;
   }
   if (testing::Test::HasFailure()) std::fprintf(stderr, "---- the daemon's log\n%s\n", log.c_str());
+}
+
+bool Host::log_says(const std::string& text) {
+  return run_until([&] { return manager_.log().find(text) != std::string::npos; });
 }
 
 Address Host::bus_address_of(int uid) const {

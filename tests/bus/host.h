@@ -61,7 +61,8 @@ class Host {
   /// `config` goes over these: short time limits, so that a test of one takes no longer than it
   /// must. The observer subscribes and sees all;
   /// with `only`, what matches it of what is always sent.
-  explicit Host(const nlohmann::json& config = {}, const char* only = nullptr);
+  explicit Host(const nlohmann::json& config = {}, const char* only = nullptr,
+                const PrivateBus::Limits& bus_limits = {});
   ~Host();
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
@@ -129,6 +130,8 @@ class Host {
   /// Runs the loop until the Manager's State was `state` (again) after the observer's last clear().
   [[nodiscard]] bool reaches(const std::string& state);
   [[nodiscard]] bool run_until(const std::function<bool()>& done) { return loop_.run_until(done); }
+  /// Waits until that is in the daemon's log, which is written beside its other work.
+  [[nodiscard]] bool log_says(const std::string& text);
 
   /// What must hold whenever no update runs: nobody frozen or prepared, no complaint, no crash.
   void expect_calm();

@@ -13,6 +13,11 @@ namespace handover::test {
 
 namespace {
 
+std::string limit(const char* name, unsigned value) {
+  if (value == 0) return {};
+  return std::string("<limit name=\"") + name + "\">" + std::to_string(value) + "</limit>";
+}
+
 /// type "system" as on the real one; limits stay the built-in ones of a system bus, except how many
 /// connections a user may have: here one user plays everybody.
 std::string configuration(const std::string& socket, const PrivateBus::Limits& limits) {
@@ -36,11 +41,8 @@ std::string configuration(const std::string& socket, const PrivateBus::Limits& l
     <allow receive_type="signal"/>
   </policy>
   <limit name="max_connections_per_user">1024</limit>
-)" +
-         (limits.replies == 0 ? std::string()
-                              : "<limit name=\"max_replies_per_connection\">" +
-                                    std::to_string(limits.replies) + "</limit>") +
-         "</busconfig>\n";
+)" + limit("max_replies_per_connection", limits.replies) +
+         limit("max_outgoing_unix_fds", limits.descriptors) + "</busconfig>\n";
 }
 
 bool listens(const std::string& path) {

@@ -14,10 +14,10 @@ namespace handover::test {
 
 class PrivateBus {
  public:
-  /// How many answers one connection may wait for (max_replies_per_connection); 0: the built-in
-  /// 128.
+  /// 0: the built-in ones of a system bus.
   struct Limits {
-    unsigned replies = 0;
+    unsigned replies = 0;  ///< max_replies_per_connection, 128: how many answers one may wait for
+    unsigned descriptors = 0;  ///< max_outgoing_unix_fds, 64: how many may be on the way to one
   };
 
   /// Returns when clients can connect. Throws std::runtime_error with the bus's own words.

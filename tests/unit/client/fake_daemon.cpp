@@ -16,6 +16,13 @@
 #include <utility>
 #include <vector>
 
+#if defined(__SANITIZE_THREAD__)
+/// The library under test and this daemon use sd-bus in two threads. libsystemd keeps the latest
+/// key of its hash tables in a variable without a lock (systemd, get_hash_key() in hashmap.c).
+extern "C" const char* __tsan_default_suppressions();
+extern "C" const char* __tsan_default_suppressions() { return "race:getrandom\n"; }
+#endif
+
 namespace handover::client::test {
 namespace {
 

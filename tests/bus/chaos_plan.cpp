@@ -47,17 +47,21 @@ Round round_of(std::uint64_t seed, std::size_t number, std::size_t clients) {
   const bool harsh = in_percent(random, 30);
   const auto first_call = harsh ? below(random, 3) : 0;
   const bool hopeless = in_percent(random, 5);
-  // Of those who never come back the claim time is the last word, and that is long.
-  const bool patient = in_percent(random, 2);
+  // For who does not come back the claim time is the last word, and that is long.
+  const bool patient = in_percent(random, 15);
   while (round.culprits.size() < std::max<std::size_t>(clients / share, 1)) {
     Deed deed;
     deed.kind = static_cast<Kind>(below(random, kinds.size() - (hopeless ? 0 : 1)));
     deed.call = calls[first_call + below(random, calls.size() - first_call)];
     deed.delay = milliseconds(below(random, longest_msec));
     deed.required = harsh && in_percent(random, 30);
-    const bool goes_missing = deed.kind == Kind::be_silent || deed.kind == Kind::leave ||
-                              deed.kind == Kind::veto || deed.kind == Kind::veto_at_length;
-    if (goes_missing && deed.call == Call::restore && !patient) deed.required = false;
+    if (!patient) {
+      constexpr std::size_t soon_msec = 100;
+      const bool goes_missing = deed.kind == Kind::be_silent || deed.kind == Kind::leave ||
+                                deed.kind == Kind::veto || deed.kind == Kind::veto_at_length;
+      if (goes_missing && deed.call == Call::restore) deed.kind = Kind::leave_for_a_moment;
+      if (deed.kind == Kind::die) deed.delay %= soon_msec;
+    }
     round.culprits.emplace(below(random, clients), deed);
   }
   return round;
@@ -75,8 +79,10 @@ std::vector<std::size_t> needs_of(std::uint64_t seed, std::size_t client) {
   return needs;
 }
 
+std::string to_string(Round::Wish wish) { return wishes[static_cast<std::size_t>(wish)]; }
+
 std::string to_string(const Round& round) {
-  std::string text = wishes[static_cast<std::size_t>(round.wish)];
+  std::string text = to_string(round.wish);
   text += " (" + std::to_string(round.when.count()) + " ms)";
   for (const auto& [client, deed] : round.culprits) {
     text += "; c" + std::to_string(client) + " " + kinds[static_cast<std::size_t>(deed.kind)] +

@@ -57,6 +57,8 @@ Round round_of(std::uint64_t seed, std::size_t number, std::size_t clients);
 /// Whom a client needs for good, by numbers below its own: no circles.
 std::vector<std::size_t> needs_of(std::uint64_t seed, std::size_t client);
 
+std::string to_string(Round::Wish wish);
+
 /// For a person: "update; 17 be_silent in Freeze, required; …".
 std::string to_string(const Round& round);
 

@@ -2,7 +2,8 @@
 // A thousand clients, a tenth of which misbehaves in every round in all the ways there are: each
 // round ends, whoever behaves loses nothing, and nothing is left over.
 //
-// HANDOVER_CHAOS_CLIENTS, _ROUNDS, _SEED and _FIRST (round) play another one, or one again.
+// HANDOVER_CHAOS_CLIENTS, _ROUNDS, _SEED and _FIRST (round) play another one, or one again;
+// HANDOVER_CHAOS_VERBOSE=1 tells how long each round took.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -42,7 +43,7 @@ std::size_t from_environment(const char* name, std::size_t usual) {
 nlohmann::json configuration() {
   auto config = roomy_configuration();
   config["thaw_timeout"] = "500ms";
-  config["claim_timeout"] = "10s";
+  config["claim_timeout"] = "5s";
   config["history_entries"] = 3;
   return config;
 }
@@ -231,6 +232,13 @@ class Chaos : public testing::Test {
     return host.run_until([&] { return wanted.contains(look->state); });
   }
 
+  /// It has not answered what would have let it run. Or, in a circle of needs, it is another one
+  /// than before whom the new kernel's daemon refuses.
+  [[nodiscard]] static bool stands_by_choice(const Deed& deed) {
+    return deed.call == Call::thaw || deed.call == Call::restore ||
+           deed.kind == Kind::need_each_other;
+  }
+
   /// What must be so at the end of a round, whatever was done in it.
   void expect_promises(std::uint64_t before, const std::vector<unsigned>& restored_before) {
     const auto after = host.generation();
@@ -240,8 +248,7 @@ class Chaos : public testing::Test {
     const auto runs = [&](std::size_t i) {
       const auto& client = *clients[i];
       if (!client.alive()) return !behaves(i);
-      const bool by_choice = !behaves(i) && (round.culprits.at(i).call == Call::thaw ||
-                                             round.culprits.at(i).call == Call::restore);
+      const bool by_choice = !behaves(i) && stands_by_choice(round.culprits.at(i));
       if (client.frozen() && !by_choice) return false;
       return !behaves(i) || !is_updated || client.restored() > restored_before[i];
     };
@@ -253,7 +260,8 @@ class Chaos : public testing::Test {
     };
     EXPECT_TRUE(host.run_until(all_run));
     for (std::size_t i = 0; i < clients.size(); ++i) {
-      EXPECT_TRUE(runs(i)) << clients[i]->name() << " stands still, or was not restored";
+      EXPECT_TRUE(runs(i)) << clients[i]->name() << " stands still, or was not restored; it says: "
+                           << testing::PrintToString(clients[i]->complaints());
       if (!behaves(i)) continue;
       for (const auto& complaint : clients[i]->complaints()) ADD_FAILURE() << complaint;
     }
@@ -373,7 +381,9 @@ class Chaos : public testing::Test {
     return sentence;
   }();
   bool descriptors_raised_;
-  Host host{configuration(), ends};
+  // A bus throws an answer away while more descriptors than these wait for the daemon, which nobody
+  // hears of (docs/limits.md). Five hundred clients that preserve at once come to more than 64.
+  Host host{configuration(), ends, {.descriptors = 4096}};
   Observer lost{host.loop(), host.bus_address(), Observer::Subscription::no, losses};
   Round round;
   std::vector<SourcePtr> timers;
@@ -394,6 +404,7 @@ TEST_F(Chaos, EndsWithEverybodyRunning) {
   ASSERT_EQ(updated, 1U);
   const auto before = footprint();
   auto longest = Clock::duration::zero();
+  const bool verbose = from_environment("VERBOSE", 0) != 0;
   for (auto number = first; number < first + rounds && !HasFailure(); ++number) {
     round = round_of(seed, number, count);
     SCOPED_TRACE("HANDOVER_CHAOS_CLIENTS=" + std::to_string(count) + " HANDOVER_CHAOS_SEED=" +
@@ -402,7 +413,12 @@ TEST_F(Chaos, EndsWithEverybodyRunning) {
     const auto begin = Clock::now();
     play();
     if (!HasFailure()) expect_nothing_left(before);
-    longest = std::max(longest, Clock::now() - begin);
+    const auto spent = Clock::now() - begin;
+    longest = std::max(longest, spent);
+    if (verbose) {
+      std::printf("round %zu: %.1f s, %s\n", number, std::chrono::duration<double>(spent).count(),
+                  to_string(round.wish).c_str());
+    }
     host.observer().clear();
   }
   std::printf(

@@ -50,6 +50,8 @@ ALLOWED = [
     (r"clocksource: .*(unstable|skew|WARNING)", "two emulated CPUs drift apart under host load"),
     (r"workqueue: .* hogged CPU", "an emulated CPU is slow; the work itself is the kernel's"),
     (r"hrtimer: interrupt took", "the host took the CPU away"),
+    (r"EXT4-fs .*: INFO: recovery required on readonly filesystem",
+     "an immediate kexec leaves the journal to be replayed, as a power cut does"),
 ]
 
 _COMPLAINTS = re.compile("|".join(f"(?:{pattern})" for pattern in COMPLAINTS))

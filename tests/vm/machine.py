@@ -139,6 +139,18 @@ def numa_options(memory, cpus, nodes):
     return options
 
 
+def new_disk(directory, label, size):
+    """A disk with an empty file system of that name, as a file there."""
+    image = os.path.join(directory, f"{label}.img")
+    with open(image, "wb") as file:
+        file.truncate(int(size[:-1]) << {"M": 20, "G": 30}[size[-1]])
+    # Debian leaves /usr/sbin out of a user's PATH.
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", label, image], check=True,
+                   env={**os.environ, "PATH": path})
+    return image
+
+
 class Machine:
     """One QEMU process. Use it in a with statement, or call stop().
 
@@ -149,6 +161,7 @@ class Machine:
     nodes:    NUMA nodes among which memory and CPUs are divided evenly
     append:   further words on the kernel command line
     devices:  further arguments of QEMU
+    disks:    further disks: {label of the empty ext4 on it: size}, as {"data": "64M"}
     dead_disk: a second disk, /dev/vdb, with the same file system as the root's; soon after it is
               mounted and written to it answers no more
     """
@@ -163,6 +176,7 @@ class Machine:
         nodes=1,
         append=(),
         devices=(),
+        disks=None,
         dead_disk=False,
         machine_type="q35",
         cpu=CPU,
@@ -201,6 +215,13 @@ class Machine:
                   "snapshot=on,throttling.bps-write=1,throttling.bps-write-max=8388608"),
                 *("-device", "virtio-blk-pci,drive=dead"),
                 *devices,
+            ]
+        for label, size in (disks or {}).items():
+            image = new_disk(self._directory.name, label, size)
+            devices = [
+                *devices,
+                *("-drive", f"file={image},if=none,id={label},format=raw,cache=unsafe"),
+                *("-device", f"virtio-blk-pci,drive={label}"),
             ]
         # QEMU keeps what the guest writes in an unnamed file (snapshot=on): each machine starts
         # from the same image, and nothing is left of it.

@@ -5,9 +5,13 @@ import contextlib
 import io
 
 import demo
+import early
+
+MACHINE = early.MACHINE
 
 
 def test_memory(machine):
+    early.make(machine)
     shown = io.StringIO()
     try:
         with contextlib.redirect_stdout(shown):

@@ -35,7 +35,7 @@ lint_format() {
 
 lint_shell() {
     cd "$REPO" || return
-    { lint_files '*.sh' && grep -lE '^#!.*\b(ba)?sh\b' -r scripts .ci; } | sort -u |
+    { lint_files '*.sh' && grep -lE '^#!.*\b(ba)?sh\b' -r scripts .ci client; } | sort -u |
         xargs --no-run-if-empty shellcheck --external-sources
 }
 

@@ -6,9 +6,10 @@
 # What a guest needs beyond minbase: systemd as PID 1, a bus, polkit, and the libraries that our
 # binaries link.
 ROOTFS_PACKAGES=(systemd systemd-sysv dbus udev kmod polkitd libarchive13t64 zlib1g)
-# SUITE-vmm is SUITE with a QEMU, for the guests of handover-vmm. It is a root file system of its own:
-# the firmware and libraries that QEMU brings would make every other machine's image twice as large.
-ROOTFS_PACKAGES_VMM=(qemu-system-x86)
+# SUITE-vmm is SUITE with a QEMU, for the guests of handover-vmm, and with the programs of
+# docs/workloads.md. It is a root file system of its own: the firmware and libraries that QEMU brings
+# would make every other machine's image twice as large.
+ROOTFS_PACKAGES_VMM=(qemu-system-x86 memcached python3 valkey-server)
 ROOTFS_RECIPE=1
 # An archive older than this is made anew, so that tests meet the suite's present state.
 ROOTFS_DAYS=14
@@ -95,6 +96,10 @@ rootfs_image_steps() {
     libraries=$(dirname "$work"/usr/lib/*/libc.so.6)
     "$libraries"/ld-linux-x86-64.so.2 --library-path "$libraries:$libraries/systemd" \
         "$work/usr/bin/journalctl" --root="$work" --update-catalog
+    # Tests start them by units of ours.
+    for unit in memcached valkey-server; do
+        ln -sf /dev/null "$work/etc/systemd/system/$unit.service"
+    done
     # Modules that the test kernels do not have: each unit costs some processes at every boot.
     for unit in modprobe@{configfs,drm,efi_pstore,fuse}.service; do
         ln -s /dev/null "$work/etc/systemd/system/$unit"

@@ -2,8 +2,9 @@
 // The emulated backend: keeps descriptors through a re-exec of the daemon in place of a kexec.
 //
 // It needs nothing of the kernel. It refuses what LUO would refuse, so that a client meets the same
-// errors. Sessions end with the process, unless the re-exec passes stored_fds() on, or the fd store
-// has them, and adopt() gets them back.
+// errors; only that a preserved memfd changed its size comes out when an update prepares. Sessions
+// end with the process, unless the re-exec passes stored_fds() on, or the fd store has them, and
+// adopt() gets them back.
 #pragma once
 
 #include <memory>
@@ -21,6 +22,7 @@ class Emulated final : public Backend {
   Result<std::unique_ptr<Session>> create(const std::string& name, Keeper keeper,
                                           const Limits& limits) override;
   Result<Adoption> adopt(Adopted& adopted) override;
+  [[nodiscard]] std::shared_ptr<const EmulatedKernel> kernel() const { return kernel_; }
 
  private:
   std::shared_ptr<EmulatedKernel> kernel_ = std::make_shared<EmulatedKernel>();

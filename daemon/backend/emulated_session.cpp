@@ -89,7 +89,7 @@ Result<std::vector<Loss>> EmulatedSession::take_over(Adopted& adopted) {
   auto made = marker != nullptr ? UniqueFd() : make_marker(name_);
   if (!made) return fail(made.error());
   for (auto one = there.begin(); one != there.end(); ++one) {
-    if (kernel_->claim_file(one->first.type)) continue;
+    if (claim(one->first, one->second->get())) continue;
     for (auto claimed = there.begin(); claimed != one; ++claimed) {
       kernel_->release_file(claimed->first.type);
     }
@@ -107,6 +107,11 @@ Result<std::vector<Loss>> EmulatedSession::take_over(Adopted& adopted) {
 }
 
 EmulatedSession::~EmulatedSession() { release(); }
+
+bool EmulatedSession::claim(const Held& held, int fd) {
+  if (incoming_) return kernel_->claim_file(held.type);
+  return kernel_->claim_file(held.type, {name_, held.descriptor.token, held.descriptor.bytes, fd});
+}
 
 void EmulatedSession::release() {
   for (const auto& [token, held] : held_) kernel_->release_file(held.type);
@@ -127,11 +132,11 @@ Result<Session::Preserved> EmulatedSession::preserve(std::uint64_t token, int fd
   if (!type->preservable) return fail(unsupported(*type, ENOENT));
   auto copy = duplicate_fd(fd);
   if (!copy) return fail(copy.error());
-  if (!kernel_->claim_file(*type)) return fail(already_preserved(*type));
   Held held;
   held.descriptor = Descriptor{token, type->kind, type->bytes, keeper()};
   held.type = std::move(*type);
   held.fd = std::move(*copy);
+  if (!claim(held, held.fd.get())) return fail(already_preserved(held.type));
   const Held& there = held_.emplace(token, std::move(held)).first->second;
   return Preserved{there.descriptor, {StoredFd{token_part(token), there.fd.get()}}, ""};
 }

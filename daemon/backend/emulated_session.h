@@ -51,6 +51,8 @@ class EmulatedSession final : public Session {
   /// Takes over what came back, and returns what did not. An error leaves `adopted` as it was.
   Result<std::vector<Loss>> take_over(Adopted& adopted);
   void release();
+  /// false if the file is preserved already. `fd` stays open while the session holds it.
+  [[nodiscard]] bool claim(const Held& held, int fd);
 
   std::shared_ptr<EmulatedKernel> kernel_;
   std::string name_;

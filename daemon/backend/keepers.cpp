@@ -34,7 +34,9 @@ Result<std::shared_ptr<LuoDevice>> find_luo_device(const std::string& path) {
 Keepers emulated() {
   Keepers keepers;
   keepers.main = Keeper::emulated;
-  keepers.by.emplace(Keeper::emulated, std::make_shared<Emulated>());
+  const auto backend = std::make_shared<Emulated>();
+  keepers.by.emplace(Keeper::emulated, backend);
+  keepers.tables = std::make_shared<EmulatedTables>(backend->kernel());
   keepers.manifest = std::make_shared<EmulatedManifest>();
   keepers.module = [] { return std::nullopt; };
   keepers.refresh_module = keepers.module;

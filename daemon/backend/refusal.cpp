@@ -35,6 +35,16 @@ Error already_preserved(const FileType& type) {
                EBUSY};
 }
 
+Error size_changed(const std::string& session, std::uint64_t token, std::uint64_t preserved,
+                   std::uint64_t now) {
+  return Error{ErrorCode::unsupported,
+               token_of(session, token) + " has " + std::to_string(now) + " bytes and had " +
+                   std::to_string(preserved) +
+                   " when it was preserved; the kernel refuses to change the size of a preserved "
+                   "memfd: unpreserve it before, and preserve it again",
+               EPERM};
+}
+
 Error no_such_token(const std::string& session, std::uint64_t token) {
   return Error{ErrorCode::no_such_token,
                session_words(session) + " holds nothing under " + token_words(token) +

@@ -19,6 +19,10 @@ std::string token_of(const std::string& session, std::uint64_t token);
 Error unsupported(const FileType& type, int sys_errno = 0);
 Error token_taken(const std::string& session, std::uint64_t token);
 Error already_preserved(const FileType& type);
+/// unsupported: a preserved file must keep its size. For the emulated backend; the kernel refuses
+/// to change it.
+Error size_changed(const std::string& session, std::uint64_t token, std::uint64_t preserved,
+                   std::uint64_t now);
 Error no_such_token(const std::string& session, std::uint64_t token);
 Error already_retrieved(const std::string& session, std::uint64_t token);
 /// The session holds state from the earlier kernel, `what` needs an outgoing one.

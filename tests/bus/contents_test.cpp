@@ -53,6 +53,29 @@ TEST(Contents, SurviveThreeUpdatesInARow) {
   EXPECT_EQ(nlohmann::json::parse(text_of(host.directory().path("state/history.json"))).size(), 3U);
 }
 
+TEST(Contents, OfAnotherSizeAreRefusedBeforeAnybodyIsFrozen) {
+  Host host;
+  host.boot();
+  auto& client = host.add({.name = "a"});
+  client.keep("memory", 5, 1, bytes);
+  ASSERT_TRUE(host.start_clients());
+  const int fd = client.memory().front().fd.get();
+  ASSERT_EQ(ftruncate(fd, 1), 0);
+  const auto refused = host.update_ends("failed");
+  EXPECT_NE(refused.reason.find("token 5 of session \"memory\" has 1 bytes and had 300000"),
+            std::string::npos)
+      << refused.reason;
+  EXPECT_EQ(host.generation(), 0U);
+  EXPECT_EQ(host.journal().count(Call::freeze), 0U);
+  host.expect_calm();
+
+  ASSERT_EQ(ftruncate(fd, bytes), 0);
+  const UniqueFd right = memory_with(1, bytes);
+  ASSERT_EQ(pwrite(fd, contents_of(right.get()).data(), bytes, 0), static_cast<ssize_t>(bytes));
+  host.update_ends("done");
+  EXPECT_EQ(client.memory().front().retrieved, 1U);
+}
+
 /// No client at all: what `handoverctl session` or busctl makes.
 class Script : public testing::Test {
  protected:

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What the emulated backend alone must get right: an update is told from a crash.
+// What the emulated backend alone must get right: an update is told from a crash, and a file that
+// the kernel would have kept from changing its size is refused.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -106,6 +108,79 @@ TEST(Emulated, LetsNoTwoSessionsAdoptOneFile) {
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, ErrorCode::already_preserved);
   for (const auto& part : adopted.parts) EXPECT_TRUE(part.fd);
+}
+
+/// What both the rehearsal and the end of an update say.
+Result<void> closed(EmulatedWorld& world) {
+  Tables& tables = *world.keepers().tables;
+  const auto rehearsed = tables.rehearse();
+  const auto sealed = tables.close();
+  EXPECT_EQ(rehearsed.has_value(), sealed.has_value());
+  EXPECT_TRUE(tables.open());
+  return sealed;
+}
+
+TEST(Emulated, RefusesAPreservedFileOfAnotherSize) {
+  EmulatedWorld world;
+  auto session = world.create("s");
+  const UniqueFd memory = memfd("sixteen bytes...");
+  ASSERT_TRUE(session->preserve(7, memory.get()));
+  EXPECT_TRUE(closed(world));
+  for (const off_t size : {off_t{1}, off_t{0}, off_t{17}, off_t{1} << 40}) {
+    ASSERT_EQ(::ftruncate(memory.get(), size), 0);
+    const auto refused = closed(world);
+    ASSERT_FALSE(refused) << size;
+    EXPECT_EQ(refused.error().code, ErrorCode::unsupported);
+    EXPECT_TRUE(refused.error().message.starts_with("token 7 of session \"s\" has " +
+                                                    std::to_string(size) + " bytes and had 16"))
+        << refused.error().message;
+  }
+  ASSERT_EQ(::ftruncate(memory.get(), 16), 0);
+  EXPECT_TRUE(closed(world));
+}
+
+TEST(Emulated, LeavesTheOwnersFileAsItIs) {
+  EmulatedWorld world;
+  auto session = world.create("s");
+  const UniqueFd memory = memfd("x");
+  ASSERT_TRUE(session->preserve(1, memory.get()));
+  EXPECT_TRUE(closed(world));
+  EXPECT_EQ(::fcntl(memory.get(), F_GET_SEALS), 0) << "a seal cannot be taken back";
+  ASSERT_TRUE(session->unpreserve(1));
+  ASSERT_EQ(::ftruncate(memory.get(), 4096), 0);
+  EXPECT_TRUE(closed(world)) << "what is not preserved may grow";
+  ASSERT_TRUE(session->preserve(1, memory.get()));
+  EXPECT_TRUE(closed(world)) << "the size is the one that it was preserved with";
+  ASSERT_TRUE(session->discard());
+  ASSERT_EQ(::ftruncate(memory.get(), 1), 0);
+  EXPECT_TRUE(closed(world));
+}
+
+TEST(Emulated, ComparesSizesAfterARestartToo) {
+  EmulatedWorld world;
+  auto session = world.create("s");
+  const UniqueFd memory = memfd("12345678");
+  ASSERT_TRUE(session->preserve(1, memory.get()));
+  Adopted outgoing = kept_session(*session, false);
+  ASSERT_EQ(::ftruncate(memory.get(), 9), 0);
+  EmulatedWorld restarted;
+  const auto again = restarted.adopt(std::move(outgoing));
+  ASSERT_TRUE(again);
+  EXPECT_FALSE(closed(restarted));
+}
+
+TEST(Emulated, LetsWhatIsRetrievedGrow) {
+  EmulatedWorld world;
+  auto session = world.create("s");
+  const UniqueFd memory = memfd("12345678");
+  ASSERT_TRUE(session->preserve(1, memory.get()));
+  EmulatedWorld after;
+  const auto incoming = after.adopt(kept_session(*session, true));
+  ASSERT_TRUE(incoming);
+  const auto retrieved = (*incoming)->retrieve(1);
+  ASSERT_TRUE(retrieved);
+  ASSERT_EQ(::ftruncate(retrieved->fd.get(), 4096), 0);
+  EXPECT_TRUE(closed(after)) << "as LUO, which gives back a file of its own size";
 }
 
 }  // namespace

@@ -17,8 +17,9 @@ namespace handover::ctl {
 struct Context {
   client::Connection& connection;
   bool json = false;
-  bool quiet = false;  ///< no progress
-  bool legend = true;  ///< titles over tables
+  bool quiet = false;   ///< no progress
+  bool legend = true;   ///< titles over tables
+  bool remote = false;  ///< the daemon is another host's
 };
 
 /// An ExitCode other than ok: the command itself has said why.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 namespace handover::ctl {
@@ -24,6 +25,19 @@ client::Result<void> write_all(int fd, const char* data, std::size_t size,
     size -= static_cast<std::size_t>(n);
   }
   return {};
+}
+
+bool can_be_executed(const std::string& command) {
+  const auto runs = [](const std::string& path) { return access(path.c_str(), X_OK) == 0; };
+  if (command.find('/') != std::string::npos) return runs(command);
+  const char* path = getenv("PATH");  // NOLINT(concurrency-mt-unsafe): one thread
+  std::string rest = path ? path : "/usr/bin:/bin";
+  while (!rest.empty()) {
+    const auto colon = rest.find(':');
+    if (runs(rest.substr(0, colon) + "/" + command)) return true;
+    rest = colon == std::string::npos ? "" : rest.substr(colon + 1);
+  }
+  return false;
 }
 
 }  // namespace handover::ctl

@@ -18,4 +18,7 @@ client::Error system_error(const std::string& what);
 client::Result<void> write_all(int fd, const char* data, std::size_t size,
                                const std::string& where);
 
+/// Whether execvp(3) finds it. What can be seen to fail is looked at before anything is begun.
+bool can_be_executed(const std::string& command);
+
 }  // namespace handover::ctl

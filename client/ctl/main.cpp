@@ -13,6 +13,7 @@
 #include "format.h"
 #include "notice.h"
 #include "options.h"
+#include "remote.h"
 
 namespace {
 
@@ -94,20 +95,29 @@ int run(const Options& options) {
                      "The contents would go to the terminal: give --output FILE or -- COMMAND.", 0},
                     ExitCode::usage, options.json);
   }
+  const Remote& remote = options.remote;
+  if (remote) {
+    if (auto gone = go_to(remote); !gone) {
+      return complain(gone.error(), exit_code_of(gone.error().name), options.json);
+    }
+  }
   // The bus first: unlike the private socket it stays when the daemon re-executes itself.
   auto connection = client::Connection::open({HANDOVER_CONNECT_PREFER_BUS, 0, nullptr});
   if (!connection) {
-    const auto code = exit_code_of(connection.error().name);
-    return complain(connection.error(),
+    const auto& error = connection.error();
+    const auto code = exit_code_of(error.name);
+    return complain(remote ? not_reached(remote, error) : error,
                     code == ExitCode::access_denied ? code : ExitCode::unreachable, options.json);
   }
+  if (remote) stay_with(remote);
   // polkit may ask the person at the terminal. A bus that refuses this will refuse the call, too.
   if (sd_bus_set_allow_interactive_authorization(connection->bus(), 1) < 0) {
     return complain({SD_BUS_ERROR_DISCONNECTED, "Cannot set up the connection to the bus.", 0},
                     ExitCode::unreachable, options.json);
   }
   if (const auto limit = call_limit_usec(options)) connection->set_call_timeout(*limit);
-  const Context context{*connection, options.json, options.quiet, options.legend};
+  const Context context{*connection, options.json, options.quiet, options.legend,
+                        remote.kind == Remote::Kind::host};
   const auto outcome = std::visit(Runner{context, options.timeout_usec}, options.command);
   if (!outcome) {
     const bool updates = std::holds_alternative<UpdateCommand>(options.command);

@@ -95,6 +95,7 @@ class Parser {
   CLI::App* add(CLI::App& parent, const char* name, const char* what);
   void add_common(CLI::App* command);
   client::Result<Awaited> awaited() const;
+  client::Result<Remote> remote() const;
   CLI::App* add_session(const char* name, const char* what, bool token);
   void add_update_options(CLI::App* command);
   client::Result<Command> command() const;
@@ -105,7 +106,7 @@ class Parser {
                 "handoverctl"};
   bool json_ = false, verbose_ = false, quiet_ = false, no_legend_ = false, no_block_ = false;
   std::string format_, awaited_;
-  std::optional<std::string> timeout_;
+  std::optional<std::string> timeout_, host_, machine_;
 
   CLI::App *status_, *clients_, *sessions_, *update_, *prepare_, *cancel_, *monitor_, *history_;
   CLI::App *wait_, *client_command_, *unregister_;
@@ -135,6 +136,10 @@ void Parser::add_common(CLI::App* command) {
   command->add_flag("--no-legend", no_legend_, "Show no titles over tables");
   command->add_option("--timeout", timeout_, "Wait so long for an answer; of 'wait': for all")
       ->type_name("SECONDS");
+  command->add_option("-H,--host", host_, "Ask the daemon there, by ssh")
+      ->type_name("[USER@]HOST[:PORT]");
+  command->add_option("-M,--machine", machine_, "Ask the daemon in that machine of this host")
+      ->type_name("NAME");
 }
 
 CLI::App* Parser::add_session(const char* name, const char* what, bool token) {
@@ -279,7 +284,29 @@ client::Result<Options> Parser::parse(std::vector<std::string> arguments,
   }
   auto chosen = command();
   if (!chosen) return chosen.error();
-  return Options{std::move(*chosen), json_, quiet_, !no_legend_, timeout_usec};
+  auto there = remote();
+  if (!there) return there.error();
+  return Options{std::move(*chosen), json_, quiet_, !no_legend_, timeout_usec, std::move(*there)};
+}
+
+/// What the words given mean for another host is looked at here, too.
+client::Result<Remote> Parser::remote() const {
+  if (host_ && machine_) return usage("Give --host or --machine, not both.");
+  Remote remote;
+  if (machine_) remote = {Remote::Kind::machine, *machine_};
+  if (host_) remote = {Remote::Kind::host, *host_};
+  if (!remote) return remote;
+  if (auto address = bus_address_of(remote, /*later=*/false); !address) return address.error();
+  for (const auto* command : {preserve_, retrieve_}) {
+    if (host_ && command->parsed()) {
+      return needs_descriptors(remote, words_of(command).substr(words_of(&app_).size() + 1));
+    }
+  }
+  for (const auto* path : {&kernel_, &initrd_}) {
+    if (path->empty() || path->front() == '/') continue;
+    return usage("'" + *path + "' must be a whole path, from /: it is one of " + remote.name + ".");
+  }
+  return remote;
 }
 
 /// "STATE" or "CLIENT=PHASE"; the words are those of docs/dbus.md.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "remote.h"
 
 namespace handover::ctl {
 
@@ -79,6 +80,7 @@ struct Options {
   bool quiet = false;
   bool legend = true;
   std::optional<std::uint64_t> timeout_usec;  ///< of one call, or of all of `wait`
+  Remote remote;                              ///< whose handoverd
 };
 
 /// Whether a mistake in the arguments is to be told as JSON, though they cannot be parsed.

@@ -61,20 +61,6 @@ client::Result<client::Fd> open_source(const PreserveSource& source, const std::
   return copy;
 }
 
-/// What can be seen to fail is looked at before anything is retrieved.
-bool can_be_executed(const std::string& command) {
-  const auto runs = [](const std::string& path) { return access(path.c_str(), X_OK) == 0; };
-  if (command.find('/') != std::string::npos) return runs(command);
-  const char* path = getenv("PATH");  // NOLINT(concurrency-mt-unsafe): one thread
-  std::string rest = path ? path : "/usr/bin:/bin";
-  while (!rest.empty()) {
-    const auto colon = rest.find(':');
-    if (runs(rest.substr(0, colon) + "/" + command)) return true;
-    rest = colon == std::string::npos ? "" : rest.substr(colon + 1);
-  }
-  return false;
-}
-
 /// Only returns if it failed.
 client::Error become_command(client::Fd fd, const std::string& name,
                              const std::vector<std::string>& command) {

@@ -102,7 +102,7 @@ Outcome show_status(Context context, bool verbose) {
                      {"backends", status->backends},
                      {"emulated", status->emulated},
                      {"module", nullptr},
-                     {"kernel", kernel.release},
+                     {"kernel", nullptr},
                      {"clients", clients->size()},
                      {"sessions", sessions->size()},
                      {"descriptors", descriptors},
@@ -110,6 +110,7 @@ Outcome show_status(Context context, bool verbose) {
                      {"job", nullptr},
                      {"last_update", nullptr},
                      {"statistics", statistics_json(*statistics)}};
+    if (!context.remote) document["kernel"] = kernel.release;
     if (status->module) {
       document["module"] = {{"abi", status->module_abi},
                             {"format", status->module_format},
@@ -129,7 +130,7 @@ Outcome show_status(Context context, bool verbose) {
 
   print_line("State", status->state);
   print_line("Generation", std::to_string(status->generation));
-  print_line("Kernel", kernel.release);
+  if (!context.remote) print_line("Kernel", kernel.release);
   print_line("Backend", status->backend +
                             (status->emulated ? " (an update re-executes the daemon only)" : "") +
                             "; available: " + joined(status->backends));

@@ -2,21 +2,40 @@
 # bash completion for handoverctl.
 # shellcheck shell=bash
 
-# Names of sessions, one a line; nothing if the daemon cannot be asked.
+# What the daemon says, as JSON. Nothing if it cannot be asked at once, or if the command line names
+# another host: an ssh for a tabulator would take too long.
+_handoverctl_ask() {
+  local word
+  for word in "${COMP_WORDS[@]}"; do
+    case $word in -H* | -M* | --host* | --machine*) return ;; esac
+  done
+  handoverctl --json --timeout 2 "$@" 2>/dev/null
+}
+
+# Names of sessions, one a line.
 _handoverctl_sessions() {
-  handoverctl sessions --json 2>/dev/null |
-    sed -n 's/^ *"name": "\([^"\\]*\)",\{0,1\}$/\1/p'
+  _handoverctl_ask sessions | sed -n 's/^ *"name": "\([^"\\]*\)",\{0,1\}$/\1/p'
 }
 
 # Names of registered clients.
 _handoverctl_clients() {
-  handoverctl clients --json 2>/dev/null |
-    sed -n 's/^ *"name": "\([^"\\]*\)",\{0,1\}$/\1/p'
+  _handoverctl_ask clients | sed -n 's/^ *"name": "\([^"\\]*\)",\{0,1\}$/\1/p'
+}
+
+# Tokens that the session $1 holds.
+_handoverctl_tokens() {
+  _handoverctl_ask sessions "$1" | sed -n 's/^ *"token": \([0-9]*\),\{0,1\}$/\1/p'
+}
+
+# Ids of past updates: those at the outermost level of the records.
+_handoverctl_updates() {
+  _handoverctl_ask history | sed -n 's/^ \{4\}"id": \([0-9]*\),\{0,1\}$/\1/p'
 }
 
 _handoverctl() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-  local command='' action='' word choices=''
+  local command='' action='' name='' word choices='' options
+  local common='--json -o --output-format -q --quiet --no-legend --timeout -H --host -M --machine'
   local -i position=0 i
   COMPREPLY=()
 
@@ -25,7 +44,7 @@ _handoverctl() {
     word=${COMP_WORDS[i]}
     case $word in
       --initrd | --cmdline | --backend | --client | --fd | --file | --output | -n | --most | \
-        --for | --timeout | -o | --output-format)
+        --for | --timeout | -o | --output-format | -H | --host | -M | --machine)
         i+=1
         ;;
       -*) ;;
@@ -35,6 +54,7 @@ _handoverctl() {
         elif [[ $command == session || $command == client ]] && [[ -z $action ]]; then
           action=$word
         else
+          if [[ $position -eq 0 ]]; then name=$word; fi
           position+=1
         fi
         ;;
@@ -43,7 +63,7 @@ _handoverctl() {
 
   case $previous in
     --initrd | --file | --output)
-      compopt -o filenames
+      compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       return
       ;;
@@ -52,11 +72,21 @@ _handoverctl() {
       return
       ;;
     --for)
-      mapfile -t COMPREPLY < <(compgen -W 'normal prepared frozen restoring' -- "$current")
+      mapfile -t COMPREPLY < <(compgen -W 'normal preparing prepared freezing frozen rebooting
+        restoring cancelling thawing withdrawing' -- "$current")
       return
       ;;
     -o | --output-format)
       mapfile -t COMPREPLY < <(compgen -W 'short json' -- "$current")
+      return
+      ;;
+    -H | --host)
+      mapfile -t COMPREPLY < <(compgen -A hostname -- "$current")
+      return
+      ;;
+    -M | --machine)
+      mapfile -t COMPREPLY < <(compgen -W "$(machinectl list --no-legend 2>/dev/null |
+        cut -d ' ' -f 1)" -- "$current")
       return
       ;;
     --cmdline | --fd | -n | --most | --timeout)
@@ -68,60 +98,63 @@ _handoverctl() {
       ;;
   esac
 
+  options="$common"
   case $command${action:+ $action} in
     '')
-      choices='status clients sessions update prepare cancel wait monitor history client session
-               --json --quiet --no-legend --timeout --help --version'
+      choices='status clients sessions update prepare cancel wait monitor history client session'
+      options+=' --version'
       ;;
     update | prepare)
-      choices='--initrd --cmdline --immediate --orderly --json --help'
+      options+=' --initrd --cmdline --immediate --orderly'
       if [[ $current != -* && $position -eq 0 ]]; then
-        compopt -o filenames
+        compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "${current:-/boot/vmlinuz-}")
         return
       fi
       ;;
     status)
-      choices='--verbose --json --help'
+      options+=' -v --verbose'
       ;;
     sessions)
-      choices="--json --help"
-      if [[ $position -eq 0 ]]; then choices+=" $(_handoverctl_sessions)"; fi
+      if [[ $position -eq 0 ]]; then choices=$(_handoverctl_sessions); fi
       ;;
     session)
-      choices='create preserve unpreserve retrieve finish discard --help'
+      choices='create preserve unpreserve retrieve finish discard'
+      options=''
       ;;
     'session create')
-      choices='--backend --client --json --help'
+      options+=' --backend --client'
       ;;
     'session '*)
-      choices='--json --help'
       case $action in
-        preserve) choices+=' --fd --file --stdin --backend' ;;
-        retrieve) choices+=' --output --' ;;
+        preserve) options+=' --fd --file --stdin --backend' ;;
+        retrieve) options+=' --output' ;;
       esac
-      if [[ $position -eq 0 ]]; then choices+=" $(_handoverctl_sessions)"; fi
+      case $position,$action in
+        0,*) choices=$(_handoverctl_sessions) ;;
+        1,retrieve | 1,unpreserve) choices=$(_handoverctl_tokens "$name") ;;
+        2,retrieve) choices='--' ;;
+      esac
       ;;
     cancel)
-      choices='--no-block --json --help'
+      options+=' --no-block'
       ;;
     wait)
-      choices='--for --timeout --json --help'
+      options+=' --for'
       ;;
     client)
-      choices='unregister --help'
+      choices='unregister'
+      options=''
       ;;
     'client unregister')
-      choices='--json --help'
-      if [[ $position -eq 0 ]]; then choices+=" $(_handoverctl_clients)"; fi
+      if [[ $position -eq 0 ]]; then choices=$(_handoverctl_clients); fi
       ;;
     history)
-      choices='--most --json --help'
-      ;;
-    *)
-      choices='--json --help'
+      options+=' -n --most'
+      if [[ $position -eq 0 ]]; then choices=$(_handoverctl_updates); fi
       ;;
   esac
+  if [[ -z $choices || $current == -* ]]; then choices+=" $options -h --help"; fi
   mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$current")
 }
 

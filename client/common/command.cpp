@@ -50,11 +50,7 @@ bool set_environment(const Start& start) {
   setenv("HANDOVER_RESTORED", start.restored ? "1" : "0", 1);
   setenv("HANDOVER_QUIESCED", start.quiesced ? "1" : "0", 1);
   for (const auto& [name, value] : start.environment) setenv(name.c_str(), value.c_str(), 1);
-  if (start.identity) {
-    for (const auto& [name, value] : start.identity->environment) {
-      setenv(name.c_str(), value.c_str(), 1);
-    }
-  }
+  if (start.identity && !set_environment_of(*start.identity)) return false;
   if (!forget_parent()) return false;
   return start.notify_socket.empty() ||
          setenv("NOTIFY_SOCKET", start.notify_socket.c_str(), 1) == 0;

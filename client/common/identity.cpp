@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <optional>
 
 #include "file.h"
@@ -81,6 +82,14 @@ client::Result<Identity> find_identity(const std::string& user, const std::strin
   if (group.empty()) identity.group = entry->pw_gid;
   identity.groups = groups_of(name.c_str(), identity.group);
   return identity;
+}
+
+bool set_environment_of(const Identity& identity) {
+  return std::all_of(identity.environment.begin(), identity.environment.end(),
+                     [](const auto& variable) {
+                       // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
+                       return setenv(variable.first.c_str(), variable.second.c_str(), 1) == 0;
+                     });
 }
 
 bool become(const Identity& identity) {

@@ -25,4 +25,7 @@ client::Result<Identity> find_identity(const std::string& user, const std::strin
 /// In a child, once nothing needs our rights any more. False with errno set.
 bool become(const Identity& identity);
 
+/// In a child: its environment. False with errno set.
+bool set_environment_of(const Identity& identity);
+
 }  // namespace handover::common

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "argument_list.h"
 #include "arguments.h"
 #include "common/fields.h"
 #include "common/file.h"
@@ -62,6 +63,19 @@ void take_wait_for(Fields& fields, Config* config) {
   }
 }
 
+void check_user(Fields& fields, const Config& config) {
+  if (config.user.empty() && !config.group.empty()) {
+    fields.refuse("group", R"(is of no use without "user".)");
+  }
+  for (const auto& [option, value] : split_arguments(config.arguments)) {
+    const bool changes = option == "runas" ||
+                         (option == "run-with" && !value_of(split_value(value), "user").empty());
+    if (changes && !config.user.empty()) {
+      fields.refuse("arguments", "may not hold '-" + option + R"(' beside "user".)");
+    }
+  }
+}
+
 client::Result<void> take_helpers(std::vector<Fields> objects, Config* config) {
   for (auto& fields : objects) {
     std::vector<std::string> command;
@@ -90,6 +104,8 @@ client::Result<Config> parse_config(const std::string& text, const std::string& 
   fields.take("backend", config.backend);
   fields.take("needs", config.needs);
   fields.take("optional", config.optional);
+  fields.take("user", config.user);
+  fields.take("group", config.group);
   fields.take("guest-agent", config.guest_agent);
   take_wait_for(fields, &config);
   auto helpers = fields.take_objects("helpers");
@@ -105,6 +121,7 @@ client::Result<Config> parse_config(const std::string& text, const std::string& 
   if (auto arguments = check_arguments(config.arguments); !arguments) {
     fields.refuse("arguments", arguments.error().message);
   }
+  check_user(fields, config);
   if (auto done = fields.finish(); !done) return done.error();
   if (auto taken = take_helpers(std::move(helpers), &config); !taken) return taken.error();
   if (limits) {

@@ -33,6 +33,8 @@ struct Config {
   bool optional = false;
   std::vector<common::WaitFor> wait_for;          ///< before QEMU is started
   std::vector<std::vector<std::string>> helpers;  ///< commands, started before QEMU
+  std::string user;                               ///< as whom QEMU runs; "": as us
+  std::string group;                              ///< "": the user's
   std::string guest_agent;                        ///< its socket; "": it is asked nothing
   Limits limits;
 };

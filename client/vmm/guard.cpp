@@ -2,6 +2,7 @@
 #include "guard.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <utility>
 
 #include "common/file.h"
+#include "common/process.h"
 
 namespace handover::vmm {
 namespace {
@@ -35,6 +37,15 @@ constexpr int process_number = 1;
 }
 
 }  // namespace
+
+bool prepare_child(const common::Identity* identity) {
+  if (identity != nullptr) {
+    if (!common::set_environment_of(*identity) || !common::become(*identity)) return false;
+  }
+  // A change of user would undo it.
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || setpgid(0, 0) < 0) return false;
+  return common::forget_parent();
+}
 
 client::Result<Guard> Guard::over(pid_t process) {
   const client::Fd descriptor(static_cast<int>(syscall(SYS_pidfd_open, process, 0)));

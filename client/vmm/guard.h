@@ -7,7 +7,14 @@
 
 #include <handover/handover.hpp>
 
+#include "common/identity.h"
+
 namespace handover::vmm {
+
+/// In a child that becomes QEMU or one of its helpers, once its descriptors are in place: a process
+/// group of its own, which ends when we end; `identity` as whom it runs, null: as us. False with
+/// errno set.
+bool prepare_child(const common::Identity* identity);
 
 class Guard {
  public:

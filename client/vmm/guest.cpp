@@ -13,6 +13,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include "access.h"
 #include "advice.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -159,7 +160,21 @@ client::Result<void> Guest::begin() {
     wait_for(missing);
     return {};
   }
+  if (!config_.user.empty()) {
+    if (auto may = check_user(); !may) return may;
+  }
   return start_qemu(Qemu::Begin::fresh);
+}
+
+/// May QEMU's user use all that the guest needs?
+client::Result<void> Guest::check_user() {
+  auto user = qemu_user(config_);
+  if (!user) return user.error();
+  if (!*user) return {};
+  auto why = denied(**user, description_.arguments, own_directory());
+  if (!why) return why.error();
+  if (why->empty()) return {};
+  return client::Error{"", why->front(), EACCES};
 }
 
 void Guest::wait_for(const std::string& missing) {
@@ -182,14 +197,17 @@ void Guest::try_again() {
 }
 
 client::Result<void> Guest::start_qemu(Qemu::Begin begin) {
+  auto user = qemu_user(config_);
+  if (!user) return user.error();
+  const auto* identity = *user && (*user)->from_start ? &(*user)->identity : nullptr;
   if (!description_.helpers.empty()) {
     auto helpers =
         start_helpers(description_.helpers, sockets_of(description_.arguments, own_directory()),
-                      now_usec() + config_.limits.start);
+                      now_usec() + config_.limits.start, identity);
     if (!helpers) return helpers.error();
     helpers_ = std::move(*helpers);
   }
-  auto qemu = Qemu::start(description_, ram_.get(), begin, config_.limits);
+  auto qemu = Qemu::start(description_, ram_.get(), begin, config_.limits, identity);
   if (!qemu) {
     helpers_.clear();
     return qemu.error();
@@ -290,6 +308,7 @@ client::Result<void> Guest::check_surroundings() {
   if (auto missing = common::what_is_missing(description_.wait_for); !missing.empty()) {
     return client::Error{"", missing, ENOENT};
   }
+  if (auto may = check_user(); !may) return may;
   for (const auto& helper : helpers_) {
     if (helper.runs()) continue;
     return client::Error{"", "The helper '" + helper.name() + "' has ended.", ECHILD};

@@ -52,6 +52,7 @@ class Guest {
   client::Result<void> begin();
   client::Result<void> start_qemu(Qemu::Begin begin);
   client::Result<void> look_around(Deadline deadline);
+  client::Result<void> check_user();
   void wait_for(const std::string& missing);
   void try_again();
   client::Result<void> watch_qemu();

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,11 +23,10 @@ constexpr int first_helper_number = 3;
 constexpr std::uint64_t end_usec = 1'000'000;
 
 /// In the child.
-bool prepare_helper() {
+bool prepare_helper(const common::Identity* identity) {
   const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0) return false;
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || setpgid(0, 0) < 0) return false;
-  return common::forget_parent();
+  return prepare_child(identity);
 }
 
 bool has_ended(pid_t pid) {
@@ -50,8 +48,10 @@ void end_process(pid_t pid) {
 
 }  // namespace
 
-client::Result<Helper> Helper::start(const std::vector<std::string>& command) {
-  auto pid = common::start_process(command, first_helper_number, prepare_helper);
+client::Result<Helper> Helper::start(const std::vector<std::string>& command,
+                                     const common::Identity* identity) {
+  auto pid = common::start_process(command, first_helper_number,
+                                   [identity] { return prepare_helper(identity); });
   if (!pid) return pid.error();
   auto guard = Guard::over(*pid);
   if (!guard) {
@@ -78,10 +78,10 @@ bool Helper::runs() const { return !has_ended(pid_); }
 
 client::Result<std::vector<Helper>> start_helpers(
     const std::vector<std::vector<std::string>>& commands, const std::vector<std::string>& sockets,
-    Deadline deadline) {
+    Deadline deadline, const common::Identity* identity) {
   std::vector<Helper> helpers;
   for (const auto& command : commands) {
-    auto helper = Helper::start(command);
+    auto helper = Helper::start(command, identity);
     if (!helper) return helper.error();
     helpers.push_back(std::move(*helper));
   }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/identity.h"
 #include "guard.h"
 #include "monitor.h"
 
@@ -15,7 +16,9 @@ namespace handover::vmm {
 
 class Helper {
  public:
-  static client::Result<Helper> start(const std::vector<std::string>& command);
+  /// `identity`: as whom it runs; null: as us.
+  static client::Result<Helper> start(const std::vector<std::string>& command,
+                                      const common::Identity* identity = nullptr);
   Helper(Helper&& other) noexcept;
   Helper& operator=(Helper&&) = delete;
   /// Asks it to end, and after a second makes it.
@@ -37,6 +40,6 @@ class Helper {
 /// helper that has ended, or the socket that nobody made by `deadline`.
 client::Result<std::vector<Helper>> start_helpers(
     const std::vector<std::vector<std::string>>& commands, const std::vector<std::string>& sockets,
-    Deadline deadline);
+    Deadline deadline, const common::Identity* identity = nullptr);
 
 }  // namespace handover::vmm

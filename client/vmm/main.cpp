@@ -2,13 +2,16 @@
 // handover-vmm: runs a QEMU guest that goes on after a kernel update of its host.
 #include <systemd/sd-event.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <handover/handover.hpp>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "access.h"
 #include "advice.h"
 #include "common/loop.h"
 #include "config.h"
@@ -66,6 +69,21 @@ int act(RunOptions options) {
 int act(const CheckOptions& options) {
   auto config = usable_config(options.config);
   if (!config) return complain(config.error(), wrong_usage);
+  auto user = qemu_user(*config);
+  if (!user) return complain({"", options.config + ": " + user.error().message, 0}, wrong_usage);
+  if (*user) {
+    std::error_code error;
+    const auto here = std::filesystem::current_path(error).string();
+    auto why = denied(**user, config->arguments, here);
+    if (!why) {
+      fprintf(stderr,
+              "handover-vmm: %s: Only root can tell whether user '%s' may use the images.\n",
+              options.config.c_str(), (*user)->name.c_str());
+    } else if (!why->empty()) {
+      for (const auto& one : *why) complain({"", options.config + ": " + one, EACCES}, 0);
+      return wrong_usage;
+    }
+  }
   for (const auto& advice : advice_on(config->arguments)) {
     fprintf(stderr, "handover-vmm: %s: %s\n", options.config.c_str(), advice.c_str());
   }

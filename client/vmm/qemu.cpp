@@ -2,7 +2,6 @@
 #include "qemu.h"
 
 #include <fcntl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,7 +28,7 @@ constexpr int first_free_number = 5;
 constexpr Version oldest{5, 2};
 
 /// In the child.
-bool prepare_qemu(int ram, int monitor) {
+bool prepare_qemu(int ram, int monitor, const common::Identity* identity) {
   // Both may lie where the other is to go.
   const int high_ram = fcntl(ram, F_DUPFD_CLOEXEC, first_free_number);
   const int high_monitor = fcntl(monitor, F_DUPFD_CLOEXEC, first_free_number);
@@ -41,8 +40,7 @@ bool prepare_qemu(int ram, int monitor) {
   }
   // Nobody could look after a guest that outlives us, and its memory might be preserved. (The guard
   // does the same for one that changes its user, a moment later.)
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || setpgid(0, 0) < 0) return false;
-  return common::forget_parent();
+  return prepare_child(identity);
 }
 
 void kill_and_wait(pid_t pid) {
@@ -76,7 +74,7 @@ client::Result<void> find_program(const std::string& program) {
 }
 
 client::Result<Qemu> Qemu::start(const Description& description, int ram, Begin begin,
-                                 const Limits& limits) {
+                                 const Limits& limits, const common::Identity* identity) {
   int ends[2] = {-1, -1};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
     return common::errno_error("Cannot make a socket");
@@ -86,7 +84,7 @@ client::Result<Qemu> Qemu::start(const Description& description, int ram, Begin 
   const Launch launch{description.qemu, description.arguments, description.memory,
                       ram_number,       monitor_number,        begin == Begin::incoming};
   auto pid = common::start_process(command_line(launch), first_free_number,
-                                   [&] { return prepare_qemu(ram, theirs.get()); });
+                                   [&] { return prepare_qemu(ram, theirs.get(), identity); });
   if (!pid) return pid.error();
   theirs.reset();  // a QEMU that ends is then seen at once
 

@@ -21,9 +21,11 @@ class Qemu {
  public:
   enum class Begin { fresh, incoming };
 
-  /// Returns once its monitor answers. `ram` stays the caller's.
+  /// Returns once its monitor answers. `ram` stays the caller's. `identity`: as whom it runs; null:
+  /// as us.
   static client::Result<Qemu> start(const Description& description, int ram, Begin begin,
-                                    const Limits& limits);
+                                    const Limits& limits,
+                                    const common::Identity* identity = nullptr);
   Qemu(Qemu&& other) noexcept;
   Qemu& operator=(Qemu&&) = delete;
   /// Kills it if it still runs.

@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -116,6 +117,26 @@ void VmmClient::run(json config) {
   ASSERT_TRUE(host.run_until([&] { return (runs() && preserved()) || status; })) << text_of(log());
   ASSERT_FALSE(status) << text_of(log());
   host.observer().clear();
+}
+
+int VmmClient::check(const json& config) {
+  host.directory().write("check.json", config.dump());
+  ChildProcess::Setup setup;
+  setup.argv = {HANDOVER_VMM_PROGRAM, "check", host.directory().path("check.json")};
+  setup.log = log();
+  setup.in_child = [directory = host.directory().path()] {
+    if (chdir(directory.c_str()) < 0) _exit(124);
+  };
+  std::optional<int> ended;
+  const ChildProcess program(host.loop(), setup, [&](int code) { ended = code; });
+  EXPECT_TRUE(host.run_until([&] { return ended.has_value(); }));
+  return ended && WIFEXITED(*ended) ? WEXITSTATUS(*ended) : -1;
+}
+
+bool VmmClient::alive(pid_t process) {
+  const auto stat = text_of("/proc/" + std::to_string(process) + "/stat");
+  const auto name_end = stat.rfind(')');
+  return name_end != std::string::npos && stat.at(name_end + 2) != 'Z';
 }
 
 void VmmClient::start(const std::vector<std::string>& devices,

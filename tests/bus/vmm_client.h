@@ -26,6 +26,10 @@ class VmmClient : public testing::Test {
   void launch(json config);
   /// The same, and waits until it runs.
   void run(json config);
+  /// `handover-vmm check` on that configuration: its exit code. What it says is in the log.
+  int check(const json& config);
+  /// Is it there, and no zombie that waits for its parent?
+  [[nodiscard]] static bool alive(pid_t process);
   /// A guest that is its firmware, with these devices. `command`: seconds that QEMU has for each.
   /// Many, unless it is to hang: the machine that runs the tests may be busy.
   void start(const std::vector<std::string>& devices = {},

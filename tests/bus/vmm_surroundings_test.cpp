@@ -27,25 +27,6 @@ class VmmSurroundings : public VmmClient {
   [[nodiscard]] std::string path(const std::string& below) const {
     return host.directory().path(below);
   }
-
-  /// `handover-vmm check` on that configuration: its exit code. What it says is in the log.
-  int check(const json& config) {
-    host.directory().write("check.json", config.dump());
-    ChildProcess::Setup setup;
-    setup.argv = {HANDOVER_VMM_PROGRAM, "check", path("check.json")};
-    setup.log = log();
-    std::optional<int> ended;
-    const ChildProcess program(host.loop(), setup, [&](int code) { ended = code; });
-    EXPECT_TRUE(host.run_until([&] { return ended.has_value(); }));
-    return ended && WIFEXITED(*ended) ? WEXITSTATUS(*ended) : -1;
-  }
-
-  /// Is it there, and no zombie that waits for its parent?
-  static bool alive(pid_t process) {
-    const auto stat = text_of("/proc/" + std::to_string(process) + "/stat");
-    const auto name_end = stat.rfind(')');
-    return name_end != std::string::npos && stat.at(name_end + 2) != 'Z';
-  }
 };
 
 TEST_F(VmmSurroundings, SnapshotsAreRefusedByCheck) {
@@ -148,6 +129,7 @@ TEST_F(VmmSurroundings, HelpersComeBeforeQemuAndEndWithIt) {
   EXPECT_FALSE(alive(pids().front()));
   EXPECT_TRUE(alive(pids().back()));
   kill(pids().back(), SIGKILL);
+  ASSERT_TRUE(host.run_until([&] { return !alive(pids().back()); }));
   expect_refused("The helper '/bin/sh' has ended");
   expect_disk_good();
 }

@@ -27,6 +27,7 @@ TEST(VmmConfig, DefaultsAndAll) {
   auto all = parse_config(R"({
     "memory": "4G", "hugepages": "2M", "backend": "tracker", "qemu": "/opt/qemu",
     "arguments": ["-machine", "q35", ""], "needs": ["storage"], "state": "64M", "optional": true,
+    "user": "qemu", "group": "kvm",
     "wait-for": ["/srv/db.img", "link:br0"], "guest-agent": "/run/agent",
     "helpers": [{"command": ["swtpm", "socket"]}, {"command": ["passt"]}],
     "limits": {"start": 1, "command": 0.5, "prepare": 2, "freeze": 3, "restore": 4, "shutdown": 5}
@@ -43,6 +44,8 @@ TEST(VmmConfig, DefaultsAndAll) {
             (std::vector<common::WaitFor>{{common::WaitFor::Kind::path, "/srv/db.img"},
                                           {common::WaitFor::Kind::link, "br0"}}));
   EXPECT_EQ(all->guest_agent, "/run/agent");
+  EXPECT_EQ(all->user, "qemu");
+  EXPECT_EQ(all->group, "kvm");
   EXPECT_EQ(all->helpers, (std::vector<std::vector<std::string>>{{"swtpm", "socket"}, {"passt"}}));
   EXPECT_EQ(all->limits.command, 500'000U);
   EXPECT_EQ(all->limits.shutdown, 5'000'000U);

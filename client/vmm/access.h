@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Whether the user as whom QEMU runs may use what the guest needs of the host.
+#pragma once
+
+#include <handover/handover.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/identity.h"
+#include "config.h"
+
+namespace handover::vmm {
+
+struct QemuUser {
+  std::string name;  ///< as it was given
+  common::Identity identity;
+  /// QEMU is started as this user ("user"); else it opens all as root, and becomes this user then
+  /// (-runas).
+  bool from_start = false;
+};
+
+/// None: it stays what we are. Error: there is no such user or group.
+client::Result<std::optional<QemuUser>> qemu_user(const Config& config);
+
+/// A sentence for each thing that the user lacks: an image, a device, a tap. What is not there is
+/// none of them. A path that does not begin with '/' is taken from `directory`. Error: we are
+/// neither root nor that user, and cannot tell.
+client::Result<std::vector<std::string>> denied(const QemuUser& user,
+                                                const std::vector<std::string>& arguments,
+                                                const std::string& directory);
+
+}  // namespace handover::vmm

@@ -108,6 +108,7 @@ client::Result<void> Guest::start() {
   if (auto made = again_timer_.attach(event_, [this] { try_again(); }); !made) return made;
   if (auto made = clock_.attach(event_); !made) return made;
 
+  open_restart_socket();
   tell("waiting");
   awaits_restore_ = client_->state() == HANDOVER_CLIENT_RESTORING;
   if (awaits_restore_) return {};  // on_restore() goes on
@@ -553,9 +554,18 @@ client::Result<void> Guest::check_cpu(Deadline deadline) {
 
 /// Into the QEMU that waits for it.
 client::Result<void> Guest::load(const StateHeader& header, Place place, Deadline deadline) {
+  if (auto read = read_in(header, deadline); !read) return read;
+  return go_on(header, place, deadline);
+}
+
+/// The guest stands still behind it, and another QEMU may have it still.
+client::Result<void> Guest::read_in(const StateHeader& header, Deadline deadline) {
   if (auto good = check_cpu(deadline); !good) return good;
+  return load_state(qemu_->peer(), *state_, header, deadline);
+}
+
+client::Result<void> Guest::go_on(const StateHeader& header, Place place, Deadline deadline) {
   const auto& peer = qemu_->peer();
-  if (auto loaded = load_state(peer, *state_, header, deadline); !loaded) return loaded;
   if (header.ran) {
     if (auto runs = continue_guest(peer, deadline); !runs) return runs;
   }

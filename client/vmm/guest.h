@@ -16,6 +16,7 @@
 #include "common/loop.h"
 #include "common/preservation.h"
 #include "common/registration.h"
+#include "common/restart_socket.h"
 #include "config.h"
 #include "guest_clock.h"
 #include "helper.h"
@@ -80,9 +81,19 @@ class Guest {
   client::Result<StateHeader> read_description();
   client::Result<void> check_cpu(Deadline deadline);
   client::Result<void> load(const StateHeader& header, Place place, Deadline deadline);
+  client::Result<void> read_in(const StateHeader& header, Deadline deadline);
+  client::Result<void> go_on(const StateHeader& header, Place place, Deadline deadline);
   client::Result<void> renew_state_room();
   void runs_again(const Carried& carried);
   void put_back();
+
+  void open_restart_socket();
+  void on_restart_requested(common::RestartRequest request);
+  client::Result<void> restart();
+  client::Result<void> change_beside(const StateHeader& header, const std::string& program,
+                                     Deadline deadline);
+  client::Result<void> change_in_turn(const StateHeader& header, const std::string& program,
+                                      Deadline deadline);
 
   void on_event(const Event& event);
   void on_monitor_readable();
@@ -119,6 +130,7 @@ class Guest {
   Deadline start_deadline_ = 0;               ///< of that, and of the first start
   std::string missing_;                       ///< what was said to be missing
 
+  common::RestartSocket restart_socket_;
   common::Signals signals_;
   common::Child process_;
   common::Source monitor_source_;

@@ -14,6 +14,7 @@
 #include "access.h"
 #include "advice.h"
 #include "common/loop.h"
+#include "common/restart_socket.h"
 #include "config.h"
 #include "guest.h"
 #include "options.h"
@@ -96,6 +97,11 @@ int act(const StatusOptions& options) {
   return common::print({options.json ? to_json(*status) : to_lines(*status)});
 }
 
+int act(const RestartOptions& options) {
+  auto restarted = common::request_restart(options.directory, options.name);
+  return restarted ? 0 : complain(restarted.error(), 1);
+}
+
 int act(const Information& information) { return common::print(information); }
 
 }  // namespace
@@ -113,5 +119,6 @@ int main(int argc, char** argv) {
   if (auto* run = std::get_if<RunOptions>(&*parsed)) return act(std::move(*run));
   if (const auto* check = std::get_if<CheckOptions>(&*parsed)) return act(*check);
   if (const auto* status = std::get_if<StatusOptions>(&*parsed)) return act(*status);
+  if (const auto* restart = std::get_if<RestartOptions>(&*parsed)) return act(*restart);
   return act(*std::get_if<Information>(&*parsed));
 }

@@ -11,6 +11,7 @@ client::Result<Options> parse_options(std::vector<std::string> arguments) {
   RunOptions run;
   CheckOptions check;
   StatusOptions status;
+  RestartOptions restart;
   double wait_seconds = 90;
 
   CLI::App app("Runs a QEMU guest that goes on after a kernel update of its host.", "handover-vmm");
@@ -35,15 +36,23 @@ client::Result<Options> parse_options(std::vector<std::string> arguments) {
   status_command->add_flag("--json", status.json, "For programs");
   status_command->add_option("--directory", status.directory, "Where the status file is")
       ->type_name("DIRECTORY");
+  auto* restart_command =
+      app.add_subcommand("restart", "Put a new QEMU under a guest that goes on");
+  restart_command->add_option("NAME", restart.name, "The guest")->required();
+  restart_command->add_option("--directory", restart.directory, "Where the status file is")
+      ->type_name("DIRECTORY");
 
   auto information = common::parse(app, std::move(arguments));
   if (!information) return information.error();
   if (*information) return Options(std::move(**information));
 
   if (check_command->parsed()) return Options(check);
-  const auto& name = run_command->parsed() ? run.name : status.name;
+  const auto& name = run_command->parsed()      ? run.name
+                     : status_command->parsed() ? status.name
+                                                : restart.name;
   if (auto good = common::check_name(name); !good) return good.error();
   if (status_command->parsed()) return Options(status);
+  if (restart_command->parsed()) return Options(restart);
   auto wait = common::parse_wait(wait_seconds);
   if (!wait) return wait.error();
   run.wait_usec = *wait;

@@ -31,8 +31,13 @@ struct StatusOptions {
   bool json = false;
 };
 
+struct RestartOptions {
+  std::string name;
+  std::string directory = default_directory;
+};
+
 using common::Information;
-using Options = std::variant<RunOptions, CheckOptions, StatusOptions, Information>;
+using Options = std::variant<RunOptions, CheckOptions, StatusOptions, RestartOptions, Information>;
 
 /// The arguments without argv[0].
 client::Result<Options> parse_options(std::vector<std::string> arguments);

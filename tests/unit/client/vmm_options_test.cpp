@@ -32,6 +32,10 @@ TEST(VmmOptions, EachCommand) {
   ASSERT_TRUE(options);
   EXPECT_TRUE(std::get<StatusOptions>(*options).json);
   EXPECT_EQ(std::get<StatusOptions>(*options).directory, "/d");
+  options = parse_options({"restart", "g", "--directory", "/d"});
+  ASSERT_TRUE(options);
+  EXPECT_EQ(std::get<RestartOptions>(*options).name, "g");
+  EXPECT_EQ(std::get<RestartOptions>(*options).directory, "/d");
 }
 
 TEST(VmmOptions, WhatIsWrongIsNamed) {
@@ -43,6 +47,7 @@ TEST(VmmOptions, WhatIsWrongIsNamed) {
             std::string::npos);
   EXPECT_NE(refused({"status"}).find("NAME"), std::string::npos);
   EXPECT_NE(refused({"status", ".."}).find("not a name"), std::string::npos);
+  EXPECT_NE(refused({"restart", "a/b"}).find("slash"), std::string::npos);
   EXPECT_NE(refused({"check", "f", "--bogus"}).find("--bogus"), std::string::npos);
 }
 

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Another QEMU program under a guest: which way one can take the other's place, and does it run.
+#pragma once
+
+#include <sys/types.h>
+
+#include <handover/handover.hpp>
+#include <string>
+#include <vector>
+
+#include "common/identity.h"
+
+namespace handover::vmm {
+
+/// May two QEMUs with these arguments be there at a time, one of them stopped? A guess on the safe
+/// side: not with a socket or port that QEMU listens at, a tap, a display, a helper's connection.
+bool can_stand_beside(const std::vector<std::string>& arguments);
+
+/// Does it run at all? It is asked for its version.
+client::Result<void> try_program(const std::string& program, const common::Identity* identity);
+
+/// The program of a process, which may have been removed since; to be executed by path_of().
+client::Result<client::Fd> program_of(pid_t process);
+std::string path_of(const client::Fd& program);
+
+}  // namespace handover::vmm

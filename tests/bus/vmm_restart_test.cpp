@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// `handover-vmm restart`: another QEMU under a guest that goes on, and one that fails.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "vmm_client.h"
+
+namespace handover::test {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+class VmmRestart : public VmmClient {
+ protected:
+  [[nodiscard]] std::string path(const std::string& below) const {
+    return host.directory().path(below);
+  }
+
+  /// Nothing that only one QEMU can have: the old one stands by.
+  json guest_beside() {
+    auto config = configuration("own-monitor");
+    auto& arguments = config["arguments"];
+    arguments.erase(arguments.end() - 2, arguments.end());  // -qmp
+    return config;
+  }
+
+  /// For a copy of QEMU, which looks for its parts beside itself; Debian's are there.
+  static json for_a_copy(json config) {
+    ::setenv("QEMU_MODULE_DIR", "/usr/lib/x86_64-linux-gnu/qemu", 1);
+    for (const char* folder : {"/usr/share/qemu", "/usr/share/seabios"}) {
+      config["arguments"].push_back("-L");
+      config["arguments"].push_back(folder);
+    }
+    return config;
+  }
+
+  void TearDown() override {
+    VmmClient::TearDown();
+    ::unsetenv("QEMU_MODULE_DIR");
+  }
+
+  /// `handover-vmm restart NAME`: its exit code. What it says is in `said`.
+  int restart(const std::string& name = "guest") {
+    ChildProcess::Setup setup;
+    setup.argv = {HANDOVER_VMM_PROGRAM, "restart", name, "--directory", path("status")};
+    setup.log = path("restart.log");
+    fs::remove(setup.log);
+    std::optional<int> ended;
+    const ChildProcess program(host.loop(), setup, [&](int code) { ended = code; });
+    EXPECT_TRUE(host.run_until([&] { return ended.has_value(); }));
+    said = text_of(setup.log);
+    return ended && WIFEXITED(*ended) ? WEXITSTATUS(*ended) : -1;
+  }
+
+  /// From now on the configuration names that program.
+  void configure(const std::string& program) {
+    auto config = json::parse(text_of(path("guest.json")));
+    config["qemu"] = program;
+    host.directory().write("guest.json", config.dump());
+  }
+  /// A program that says its version, and fails at all else.
+  std::string broken_qemu(const std::string& below = "broken") {
+    const auto program = host.directory().write(
+        below, "#!/bin/sh\n[ \"$1\" = --version ] || { echo oops; exit 3; }\n");
+    fs::permissions(program,
+                    fs::perms::owner_all | fs::perms::others_exec | fs::perms::others_read);
+    return program;
+  }
+
+  void expect_goes_on() {
+    expect_disk_good();
+    EXPECT_TRUE(runs());
+    EXPECT_TRUE(preserved());
+    EXPECT_FALSE(status);
+  }
+
+  std::string said;
+};
+
+TEST_F(VmmRestart, GuestGoesOnInAnotherQemu) {
+  run(guest_beside());
+  expect_disk_good();
+  for (int time = 0; time < 2; ++time) {
+    const auto before = qemu_process();
+    EXPECT_EQ(restart(), 0) << said;
+    EXPECT_EQ(said, "");
+    EXPECT_NE(qemu_process(), before);
+    EXPECT_FALSE(alive(before));
+    EXPECT_FALSE(told()["carried"]["restored"]);
+    expect_goes_on();
+  }
+  EXPECT_EQ(host.generation(), 0U);
+  expect_carried();
+  expect_disk_good();
+  EXPECT_EQ(restart(), 0) << said;
+  expect_goes_on();
+}
+
+/// The operator's monitor is a socket that one QEMU listens at.
+TEST_F(VmmRestart, OneQemuAfterTheOther) {
+  run(configuration("own-monitor"));
+  const auto before = qemu_process();
+  EXPECT_EQ(restart(), 0) << said;
+  EXPECT_NE(qemu_process(), before);
+  EXPECT_EQ(run_state(), "running");
+  expect_goes_on();
+  expect_carried();
+  expect_disk_good();
+}
+
+TEST_F(VmmRestart, TakesTheConfiguredProgram) {
+  run(for_a_copy(guest_beside()));
+  const auto other = path("qemu-of-tomorrow");
+  fs::copy_file(qemu, other);
+  configure(other);
+  EXPECT_EQ(restart(), 0) << said;
+  EXPECT_EQ(fs::read_symlink("/proc/" + std::to_string(qemu_process()) + "/exe"), other);
+  expect_goes_on();
+}
+
+TEST_F(VmmRestart, ProgramThatDoesNotRunStopsNobody) {
+  run(guest_beside());
+  const auto before = qemu_process();
+  for (const char* program : {"/bin/false", "/nonexistent", "/dev/null"}) {
+    configure(program);
+    EXPECT_EQ(restart(), 1) << program;
+    EXPECT_NE(said.find("The guest 'guest' keeps its QEMU: "), std::string::npos) << said;
+    EXPECT_NE(said.find(program), std::string::npos) << said;
+    EXPECT_EQ(qemu_process(), before);
+    EXPECT_FALSE(says("without an update")) << "the guest was stopped";
+  }
+  host.directory().write("guest.json", "{");
+  EXPECT_EQ(restart(), 1);
+  EXPECT_NE(said.find("guest.json:1"), std::string::npos) << said;
+  expect_goes_on();
+}
+
+TEST_F(VmmRestart, ProgramThatFailsLeavesTheOldOne) {
+  run(guest_beside());
+  const auto before = qemu_process();
+  configure(broken_qemu());
+  EXPECT_EQ(restart(), 1);
+  EXPECT_NE(said.find("The guest 'guest' keeps its QEMU: QEMU did not start"), std::string::npos)
+      << said;
+  EXPECT_EQ(qemu_process(), before);
+  expect_goes_on();
+  configure(qemu);
+  expect_carried();
+  expect_disk_good();
+}
+
+/// Another machine, whose parts the state does not know.
+TEST_F(VmmRestart, ProgramThatCannotReadTheState) {
+  const auto other = host.directory().write(
+      "other", "#!/bin/sh\n[ \"$1\" = --version ] || exec " + qemu + " \"$@\" -machine q35\n");
+  fs::permissions(other, fs::perms::owner_all);
+  run(guest_beside());
+  const auto before = qemu_process();
+  configure(other);
+  EXPECT_EQ(restart(), 1);
+  EXPECT_NE(said.find("The guest 'guest' keeps its QEMU: "), std::string::npos) << said;
+  EXPECT_EQ(qemu_process(), before);
+  expect_goes_on();
+  configure(qemu);
+  EXPECT_EQ(restart(), 0) << said;
+  expect_goes_on();
+}
+
+/// An upgrade has put a broken program in place of the one that runs.
+TEST_F(VmmRestart, ProgramThatIsGoneTakesTheGuestBack) {
+  auto config = for_a_copy(configuration("own-monitor"));
+  const auto installed = path("installed");
+  fs::copy_file(qemu, installed);
+  if (geteuid() == 0) {
+    fs::permissions(path(""), fs::perms::all);
+    ASSERT_EQ(chown(path("count.raw").c_str(), 65534, 0), 0);
+    config["user"] = "nobody";
+  }
+  qemu = installed;
+  run(config);
+  const auto before = qemu_process();
+  fs::rename(broken_qemu("new"), installed);
+  EXPECT_EQ(restart(), 1);
+  EXPECT_NE(said.find("keeps its QEMU: QEMU did not start"), std::string::npos) << said;
+  EXPECT_NE(qemu_process(), before);
+  EXPECT_NE(fs::read_symlink("/proc/" + std::to_string(qemu_process()) + "/exe")
+                .string()
+                .find("installed (deleted)"),
+            std::string::npos);
+  EXPECT_EQ(run_state(), "running");
+  expect_goes_on();
+}
+
+TEST_F(VmmRestart, RefusesWhatItCannotDo) {
+  below();
+  auto config = configuration("own-monitor");
+  config["needs"] = {"below"};
+  run(config);
+  EXPECT_EQ(restart("nobody-here"), 1);
+  EXPECT_NE(said.find("(does it run?)"), std::string::npos) << said;
+  EXPECT_EQ(restart("a/b"), 2);
+
+  own("stop");
+  EXPECT_EQ(restart(), 1);
+  EXPECT_NE(said.find("it is 'paused'"), std::string::npos) << said;
+  own("cont");
+  own("blockdev-snapshot-sync", {{"device", "d0"}, {"snapshot-file", path("snap.qcow2")}});
+  EXPECT_EQ(restart(), 1);
+  EXPECT_NE(said.find("snap.qcow2"), std::string::npos) << said;
+  expect_disk_good();
+}
+
+TEST_F(VmmRestart, RefusesInAnUpdate) {
+  freeze();
+  EXPECT_EQ(restart(), 1);
+  EXPECT_NE(said.find("is in an update: ask again when that is over."), std::string::npos) << said;
+  expect_goes_on_after_cancel();
+  EXPECT_EQ(restart(), 0) << said;
+}
+
+}  // namespace
+}  // namespace handover::test

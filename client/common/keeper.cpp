@@ -555,7 +555,8 @@ void Keeper::restart_now(const CommandEnd& end, pid_t group) {
   restart_request_.reset();
   // An update may have begun to stop the old one.
   if (auto thawed = freezer_->thaw(group); !thawed) say(SD_ERR, thawed.error().message);
-  auto started = run_command(end.exited ? Contents::as_frozen : Contents::unfinished);
+  auto started = kept_->renew();
+  if (started) started = run_command(end.exited ? Contents::as_frozen : Contents::unfinished);
   if (started) return request.answer("");
   say(SD_ERR, started.error().message);
   request.answer(started.error().message);

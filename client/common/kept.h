@@ -39,6 +39,9 @@ class Kept {
   /// has?
   virtual client::Result<void> compare(client::Session& session) = 0;
 
+  /// COMMAND has ended, and another one is to go on with what is kept, as after an update.
+  virtual client::Result<void> renew() { return {}; }
+
   /// Adds what COMMAND gets: descriptors and environment.
   virtual void hand_over(Start& start) = 0;
 

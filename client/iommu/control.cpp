@@ -11,16 +11,26 @@
 namespace handover::iommu {
 
 client::Result<void> Control::open(sd_event* event, Handler handler) {
+  event_ = event;
+  handler_ = std::move(handler);
+  return connect();
+}
+
+client::Result<void> Control::renew() {
+  source_.reset();
+  return connect();
+}
+
+client::Result<void> Control::connect() {
   int ends[2] = {-1, -1};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
     return common::errno_error("Cannot make a socket");
   }
   ours_.reset(ends[0]);
   theirs_.reset(ends[1]);
-  handler_ = std::move(handler);
   sd_event_source* source = nullptr;
   const int r = sd_event_add_io(
-      event, &source, ours_.get(), EPOLLIN,
+      event_, &source, ours_.get(), EPOLLIN,
       [](sd_event_source*, int, std::uint32_t, void* userdata) {
         static_cast<Control*>(userdata)->serve();
         return 0;

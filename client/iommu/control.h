@@ -22,6 +22,9 @@ class Control {
 
   /// Answers each request with what `handler` makes of it, from within the loop.
   client::Result<void> open(sd_event* event, Handler handler);
+  /// Another COMMAND has the end from now on: what the earlier one asked last, and answers that it
+  /// did not read, are forgotten.
+  client::Result<void> renew();
   /// Requests wait until go_on(): what is recorded does not change.
   void hold();
   void go_on();
@@ -29,8 +32,10 @@ class Control {
   [[nodiscard]] int command_end() const { return theirs_.get(); }
 
  private:
+  client::Result<void> connect();
   void serve();
 
+  sd_event* event_ = nullptr;
   Handler handler_;
   client::Fd ours_;
   client::Fd theirs_;

@@ -312,6 +312,26 @@ client::Result<void> KeptDevice::compare(client::Session& session) {
 
 // ---- COMMAND ------------------------------------------------------------------------------------
 
+/// The next COMMAND finds what it would find after an update: a device that was reset and can do
+/// DMA if it could, no interrupt that is still set up, and the map. Nobody has the old descriptors
+/// any more.
+client::Result<void> KeptDevice::renew() {
+  if (auto empty = control_.renew(); !empty) return empty;
+  auto head = record_.head();
+  auto on = device_->bus_master();
+  if (!on) return on.error();
+  head.bus_master = *on;
+  record_.set_head(head);
+  quiesced_ = false;
+  if (auto opened = open_device(); !opened) return opened;
+  if (auto reached = check_reach(); !reached) return reached;
+  if (auto rebuilt = rebuild(); !rebuilt) return rebuilt;
+  head.ioas = space_->id();
+  record_.set_head(head);
+  if (!head.bus_master) return {};
+  return device_->set_bus_master(true);
+}
+
 void KeptDevice::hand_over(common::Start& start) {
   // The library finds the first three by name, and the memories behind them by their place.
   start.descriptors.push_back({control_.command_end(), "control"});

@@ -30,6 +30,7 @@ class KeptDevice : public common::Kept {
   void prepare(client::Session& session) override;
   client::Result<void> retrieve(client::Session& session) override;
   client::Result<void> compare(client::Session& session) override;
+  client::Result<void> renew() override;
   void hand_over(common::Start& start) override;
   client::Result<void> quiesce() override;
   client::Result<void> resume() override;

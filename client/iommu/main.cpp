@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/listen_fds.h"
+#include "common/restart_socket.h"
 #include "common/run.h"
 #include "config.h"
 #include "kept_device.h"
@@ -51,6 +52,7 @@ int run(const handover::iommu::Options& options) {
   if (options.check) return 0;
   auto keeper = config->keeper;
   keeper.name = options.name;
+  keeper.runtime_directory = handover::common::runtime_directory("handover-iommu");
   auto inherited = handover::common::take_listen_fds();
   keeper.inherited = others(inherited, *config);
   auto device =
@@ -58,11 +60,20 @@ int run(const handover::iommu::Options& options) {
   return handover::common::run(std::move(keeper), std::move(device));
 }
 
+int restart(const handover::iommu::Restart& wanted) {
+  const auto directory = handover::common::runtime_directory("handover-iommu");
+  auto restarted = handover::common::request_restart(directory, wanted.name);
+  if (restarted) return 0;
+  complain(restarted.error());
+  return 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   using handover::iommu::Information;
   using handover::iommu::Options;
+  using handover::iommu::Restart;
   auto parsed = handover::iommu::parse_options(std::vector<std::string>(argv + 1, argv + argc));
   if (!parsed) {
     complain(parsed.error());
@@ -72,5 +83,6 @@ int main(int argc, char** argv) {
   if (const auto* information = std::get_if<Information>(&*parsed)) {
     return handover::common::print(*information);
   }
+  if (const auto* wanted = std::get_if<Restart>(&*parsed)) return restart(*wanted);
   return run(std::get<Options>(*parsed));
 }

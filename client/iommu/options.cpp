@@ -21,8 +21,7 @@ handover-iommu(1).)";
 
 }  // namespace
 
-client::Result<std::variant<Options, Information>> parse_options(
-    const std::vector<std::string>& arguments) {
+client::Result<Parsed> parse_options(const std::vector<std::string>& arguments) {
   auto line = common::split(arguments);
   Options options;
   CLI::App app("Keeps a VFIO device and its DMA map through kernel updates, with handoverd.",
@@ -40,12 +39,21 @@ client::Result<std::variant<Options, Information>> parse_options(
       ->type_name("FILE");
   run->add_flag("--check", options.check, "Only look whether the configuration is right");
 
+  Restart wanted;
+  auto* restart =
+      app.add_subcommand("restart", "Start COMMAND anew, with the same device, memory and map");
+  restart->add_option("NAME", wanted.name, "Name of the client that runs")->required();
+
   auto information = common::parse(app, std::move(line.ours));
   if (!information) return information.error();
-  if (*information) return std::variant<Options, Information>(std::move(**information));
+  if (*information) return Parsed(std::move(**information));
+  if (restart->parsed()) {
+    if (auto name = common::check_name(wanted.name); !name) return name.error();
+    return Parsed(std::move(wanted));
+  }
   if (auto name = common::check_name(options.name); !name) return name.error();
   options.command = std::move(line.command);
-  return std::variant<Options, Information>(std::move(options));
+  return Parsed(std::move(options));
 }
 
 }  // namespace handover::iommu

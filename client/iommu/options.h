@@ -18,10 +18,14 @@ struct Options {
   std::vector<std::string> command;  ///< {}: the configuration's
 };
 
+struct Restart {
+  std::string name;
+};
+
 using common::Information;
+using Parsed = std::variant<Options, Restart, Information>;
 
 /// The arguments without argv[0].
-client::Result<std::variant<Options, Information>> parse_options(
-    const std::vector<std::string>& arguments);
+client::Result<Parsed> parse_options(const std::vector<std::string>& arguments);
 
 }  // namespace handover::iommu

@@ -110,6 +110,15 @@ class ConfigWatch {
   system::Timer timer_;
 };
 
+/// Without it the members' clients wait for the bus.
+void listen_for_group(bus::Server& server, const std::string& path, const std::string& name) {
+  unlink(path.c_str());  // of a daemon that was configured otherwise
+  if (name.empty()) return;
+  const auto group = bus::group_of(name);
+  const auto listening = group ? server.listen_for_group(path, *group) : fail(group.error());
+  if (!listening) log::warning(path, " is not there: ", listening.error().message);
+}
+
 Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup setup,
                 engine::ThisHost::Places places, std::vector<system::NamedFd> fds) {
   auto file = read_config(arguments, config_asked_for);
@@ -140,6 +149,7 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
   if (auto listening = server.listen(arguments.runtime_directory + "/private"); !listening) {
     return fail(listening.error());
   }
+  listen_for_group(server, arguments.runtime_directory + "/group", setup.config.socket_group);
   engine::ThisHost host(loop, std::move(places));
   // Units ordered after us wait until the clients are restored, or the gate is over: in the new
   // kernel's first seconds the workloads have the machine to themselves.

@@ -24,6 +24,11 @@ Error denied(const std::string& action, const std::string& why) {
           "polkit does not allow " + action + " (" + why + "); ask as root, or add a rule."};
 }
 
+Error not_for_members(const std::string& action) {
+  return {ErrorCode::access_denied, "Members of socket_group may not do what " + action +
+                                        " is for; ask as root, or on the system bus."};
+}
+
 Error cannot_ask(const std::string& why) {
   return {ErrorCode::busy, "polkit cannot be asked now (" + why + "); call again in a moment."};
 }
@@ -44,7 +49,9 @@ void Authority::check(const HeldCallPtr& call, const char* action, const Details
                       std::function<void()> allowed) {
   const auto& caller = call->caller();
   const bool direct = !caller.connection.starts_with(':');
-  if (direct || caller.owner.uid == 0 || caller.owner.uid == geteuid()) return allowed();
+  if (caller.owner.uid == 0 || caller.owner.uid == geteuid()) return allowed();
+  if (direct && action == member_action) return allowed();
+  if (direct) return call->refuse(not_for_members(action));
 
   auto share = quota_.take(caller.owner.uid);
   if (!share) {

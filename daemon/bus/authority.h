@@ -8,6 +8,7 @@
 #include <list>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "bus/held_call.h"
 #include "bus/quota.h"
@@ -23,6 +24,7 @@ class Authority {
   /// Open questions: an agent that never answers keeps its user's places and no others'. Root is
   /// not asked about.
   static constexpr Quota::Limits default_limits{4, 32, 0};
+  static constexpr std::string_view member_action = "org.handover1.register";
 
   Authority() : Authority(default_limits) {}
   explicit Authority(const Quota::Limits& limits) : quota_(limits) {}
@@ -33,8 +35,9 @@ class Authority {
   void ask_by(sd_bus* asking) { asking_ = asking; }
 
   /// Runs `allowed`, at once or later, or answers the call: access_denied if polkit refuses or is
-  /// not there, busy if too many questions are open. Root, the daemon's own uid and peers of the
-  /// private socket are always allowed.
+  /// not there, busy if too many questions are open. Root and the daemon's own uid are always
+  /// allowed. Who else has a connection of his own has it as a member of socket_group: he is
+  /// allowed `member_action`, and polkit is not asked.
   void check(const HeldCallPtr& call, const char* action, const Details& details,
              std::function<void()> allowed);
   /// The caller has left: he is asked about no longer.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bus/call_queue.h"
+#include "bus/quota.h"
 #include "bus/sd_bus.h"
 #include "engine/engine.h"
 
@@ -23,6 +24,7 @@ struct Link {
   std::vector<SlotPtr> slots;  ///< vtables and matches, gone before the bus
   std::string id;              ///< "system", or "direct-N"
   bool direct = false;
+  Quota::Share share;  ///< of the connections, if this is a direct one
   /// Who is behind a direct connection; access_denied if that cannot be found out.
   Result<engine::Caller> peer = fail(ErrorCode::access_denied, "Nobody is behind it.");
 

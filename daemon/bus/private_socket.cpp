@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "bus/private_socket.h"
 
+#include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <utility>
 
@@ -34,12 +36,7 @@ Result<UniqueFd> pidfd_of_peer(int socket, pid_t pid) {
   return open_pidfd(pid);
 }
 
-Result<engine::Caller> caller_behind(int socket) {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
-    return fail_errno("SO_PEERCRED", errno, ErrorCode::access_denied);
-  }
+Result<engine::Caller> caller_behind(int socket, const ucred& peer) {
   const auto pidfd = pidfd_of_peer(socket, peer.pid);
   const auto place = pidfd ? place_of(peer.pid, *pidfd) : fail(pidfd.error());
   if (!place) return fail(unknown_service(peer.pid, place.error()));
@@ -51,7 +48,18 @@ Result<engine::Caller> caller_behind(int socket) {
 
 }  // namespace
 
-Result<void> PrivateSocket::listen(const std::string& path) {
+Result<gid_t> group_of(const std::string& name) {
+  gid_t number = 0;
+  const auto* const end = name.data() + name.size();
+  const auto parsed = std::from_chars(name.data(), end, number);
+  if (parsed.ec == std::errc() && parsed.ptr == end) return number;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else looks groups up
+  const auto* const found = getgrnam(name.c_str());
+  if (found != nullptr) return found->gr_gid;
+  return fail(ErrorCode::invalid_argument, "There is no group '" + name + "' (socket_group).");
+}
+
+Result<void> PrivateSocket::listen(const std::string& path, std::optional<gid_t> group) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
@@ -65,6 +73,13 @@ Result<void> PrivateSocket::listen(const std::string& path) {
   const int bound = bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
   umask(mask);
   if (bound < 0) return fail_errno("bind " + path);
+  // In this order: before, it is nobody's but ours.
+  if (group &&
+      (chown(path.c_str(), static_cast<uid_t>(-1), *group) < 0 || chmod(path.c_str(), 0660) < 0)) {
+    const int code = errno;
+    unlink(path.c_str());
+    return fail_errno("giving " + path + " to its group", code);
+  }
   if (::listen(fd.get(), SOMAXCONN) < 0) return fail_errno("listen " + path);
   socket_ = std::move(fd);
   return {};
@@ -88,8 +103,11 @@ int PrivateSocket::on_connection(sd_event_source*, int fd, std::uint32_t, void* 
     return 0;
   }
   self.told_ = false;
-  auto caller = caller_behind(socket.get());
-  self.accepted_(Peer{std::move(socket), std::move(caller)});
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return 0;
+  auto caller = caller_behind(socket.get(), peer);
+  self.accepted_(Peer{std::move(socket), peer.uid, std::move(caller)});
   return 0;
 }
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The private socket: root's clients connect to it before there is a bus. Mode 0600.
+// The private socket: root's clients connect to it before there is a bus. Mode 0600. And the one of
+// a group, mode 0660, for the clients of its members: apart, so that they cannot crowd root out.
 #pragma once
 
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/error.h"
@@ -19,8 +22,12 @@ namespace handover::bus {
 /// Who is behind a connection, as the kernel says; access_denied if that cannot be found out.
 struct Peer {
   UniqueFd socket;
+  uid_t uid = 0;
   Result<engine::Caller> caller;  ///< its `connection` is for the receiver to fill in
 };
+
+/// By name or number. invalid_argument: there is none.
+Result<gid_t> group_of(const std::string& name);
 
 class PrivateSocket {
  public:
@@ -30,7 +37,8 @@ class PrivateSocket {
 
   /// Makes the socket, in place of one that is left over. From now on clients can connect: they
   /// wait until open(). io.
-  Result<void> listen(const std::string& path);
+  Result<void> listen(const std::string& path, std::optional<gid_t> group = {});
+  [[nodiscard]] bool listens() const { return static_cast<bool>(socket_); }
   /// Accepts those who wait, and all who come. `accepted` runs from the loop.
   Result<void> open(std::function<void(Peer)> accepted);
 

@@ -14,9 +14,7 @@ namespace handover::bus {
 namespace {
 
 /// The daemon's own user may do what root may, also where a test runs it.
-uid_t charged_user(const engine::Caller& caller) {
-  return caller.owner.uid == geteuid() ? 0 : caller.owner.uid;
-}
+uid_t charged_user(uid_t uid) { return uid == geteuid() ? 0 : uid; }
 
 std::string id_of_peer(std::uint64_t number) { return "direct-" + std::to_string(number); }
 
@@ -26,9 +24,11 @@ Server::Server(system::Loop& loop, const Limits& limits)
     : loop_(loop),
       limits_(limits),
       calls_(limits.calls),
+      peers_(limits.peers),
       authority_(limits.questions),
       senders_(limits.senders),
       private_socket_(loop),
+      group_socket_(loop),
       peer_poll_(loop, [this](std::uint64_t peer) { peer_gone(id_of_peer(peer)); }),
       bus_(loop, {[this](sd_bus* bus) { return serve_bus(bus); }, [this] { bus_lost(); }}),
       asking_(loop, {[this](sd_bus* bus) {
@@ -39,6 +39,10 @@ Server::Server(system::Loop& loop, const Limits& limits)
 
 Result<void> Server::listen(const std::string& path) { return private_socket_.listen(path); }
 
+Result<void> Server::listen_for_group(const std::string& path, gid_t group) {
+  return group_socket_.listen(path, group);
+}
+
 void Server::connect() {
   asking_.connect();
   bus_.connect();
@@ -47,20 +51,30 @@ void Server::connect() {
 Result<void> Server::open_doors() {
   doors_open_ = true;
   if (auto opened = peer_poll_.open(); !opened) return opened;
-  if (auto opened = private_socket_.open([this](Peer peer) { serve_peer(std::move(peer)); });
-      !opened) {
-    return opened;
+  for (auto* socket : {&private_socket_, &group_socket_}) {
+    if (!socket->listens()) continue;
+    auto opened = socket->open([this](Peer peer) { serve_peer(std::move(peer)); });
+    if (!opened) return opened;
   }
   return request_name();
 }
 
 void Server::serve_peer(Peer peer) {
-  if (auto served = try_to_serve(std::move(peer)); !served) {
-    log::warning("A private connection could not be served: ", served.error().message);
-  }
+  const auto served = try_to_serve(std::move(peer));
+  if (served) return;
+  const std::string what = "A private connection could not be served: " + served.error().message;
+  // Whoever tries all the time fills no log.
+  if (served.error().code == ErrorCode::limit_exceeded) return log::debug(what);
+  log::warning(what);
 }
 
 Result<void> Server::try_to_serve(Peer peer) {
+  auto share = peers_.take(charged_user(peer.uid));
+  if (!share) {
+    return fail(ErrorCode::limit_exceeded, "User " + std::to_string(peer.uid) +
+                                               ", or all users but root together, have as many "
+                                               "connections as they may.");
+  }
   sd_bus* made = nullptr;
   sd_id128_t id{};
   int result = sd_bus_new(&made);
@@ -76,6 +90,7 @@ Result<void> Server::try_to_serve(Peer peer) {
 
   auto link = std::make_unique<Link>(*this, loop_, std::move(bus));
   link->direct = true;
+  link->share = std::move(*share);
   const auto number = next_peer_++;
   link->id = id_of_peer(number);
   link->peer = std::move(peer.caller);
@@ -219,7 +234,7 @@ Result<HeldCallPtr> Server::hold(const Link& link, sd_bus_message* message) {
   log::debug(caller->connection, ", uid ", caller->owner.uid,
              caller->owner.unit.empty() ? "" : ", ", caller->owner.unit, ", calls ",
              sd_bus_message_get_member(message), ".");
-  auto share = calls_.take(charged_user(*caller));
+  auto share = calls_.take(charged_user(caller->owner.uid));
   if (!share) {
     ++refused_calls_;
     return fail(ErrorCode::busy,

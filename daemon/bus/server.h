@@ -34,6 +34,8 @@ class Server final : public engine::Outside {
     /// on the private socket may be a thousand, with some calls each.
     Quota::Limits calls{128, 1024, 16'384};
     Quota::Limits questions = Authority::default_limits;
+    /// Connections to the sockets. Root's are as many as he has clients.
+    Quota::Limits peers{64, 256, SIZE_MAX};
     Senders::Limits senders{};
   };
 
@@ -49,6 +51,8 @@ class Server final : public engine::Outside {
 
   /// Makes the private socket, mode 0600: clients can connect, and wait. io.
   Result<void> listen(const std::string& path);
+  /// The same for the members of a group, mode 0660.
+  Result<void> listen_for_group(const std::string& path, gid_t group);
   /// Connects to the system bus as soon as that is there, and again whenever it is lost.
   void connect();
   /// The engine can answer now: accepts those who wait at the private socket, and takes the bus
@@ -111,10 +115,12 @@ class Server final : public engine::Outside {
   Limits limits_;
   engine::Engine* engine_ = nullptr;
   Quota calls_;
+  Quota peers_;
   std::uint64_t refused_calls_ = 0;
   Authority authority_;
   Senders senders_;
   PrivateSocket private_socket_;
+  PrivateSocket group_socket_;
   PeerPoll peer_poll_;
   /// By which callers call, and clients are called: it has our name.
   SystemBus bus_;

@@ -294,6 +294,10 @@ Result<Config> parse_config(std::string_view text) {
   read_number(reader, "max_bytes_per_user", 0, most_bytes, config.max_bytes_per_user);
   read_number(reader, "max_clients_per_user", 0, most_clients, config.max_clients_per_user);
   read_number(reader, "max_needs_per_client", 1, most_needs, config.max_needs_per_client);
+  reader.optional("socket_group", config.socket_group);
+  if (config.socket_group.find_first_of(" \t\n") != std::string::npos) {
+    reader.refuse("socket_group", "must be the name or the number of a group, or empty for none");
+  }
   read_number(reader, "history_entries", 1, most_history, config.history_entries);
   read_clients(reader, config.clients);
   refuse_unknown(reader);

@@ -66,6 +66,7 @@ struct Config {
   std::uint64_t max_bytes_per_user = 0;    ///< root is not limited by bytes
   std::uint64_t max_clients_per_user = 0;  ///< 0: by the host's memory
   std::uint64_t max_needs_per_client = 64;
+  std::string socket_group;             ///< whose members have a socket of their own; "": none
   std::uint64_t history_entries = 100;  ///< how many records are kept
   std::map<std::string, ClientLimits> clients;
   bool operator==(const Config&) const = default;

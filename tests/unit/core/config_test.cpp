@@ -110,6 +110,7 @@ TEST(Config, EveryFieldIsRead) {
     "prepare_timeout": "2min", "freeze_timeout": "750ms", "thaw_timeout": 7,
     "freeze_budget": "6s", "sync_timeout": "3s", "unclaimed": "keep",
     "max_clients_per_user": 8, "max_needs_per_client": 9,
+    "socket_group": "handover",
     "restore_timeout": "8s", "boot_gate": "4s", "claim_timeout": "1h",
     "max_sessions_per_user": 2, "max_descriptors_per_user": 3, "max_bytes_per_user": 4096,
     "history_entries": 5,
@@ -138,6 +139,7 @@ TEST(Config, EveryFieldIsRead) {
   expected.unclaimed = Unclaimed::keep;
   expected.max_clients_per_user = 8;
   expected.max_needs_per_client = 9;
+  expected.socket_group = "handover";
   expected.max_sessions_per_user = 2;
   expected.max_descriptors_per_user = 3;
   expected.max_bytes_per_user = 4096;
@@ -150,6 +152,7 @@ TEST(Config, EveryFieldIsRead) {
 TEST(Config, SaysTheLineTheFieldAndWhatIsAllowed) {
   expect_refused("{\n  \"mode\": \"fast\"\n}",
                  {"line 2", "field mode", "\"immediate\"", "\"orderly\"", "'fast'"});
+  expect_refused("{\n  \"socket_group\": \"a b\"\n}", {"line 2", "field socket_group", "group"});
   expect_refused("{\n\n  \"backend\": 3\n}", {"line 3", "field backend", "string"});
   expect_refused("{\n  \"clients\": {\n    \"db\": {\n      \"required\": 1\n    }\n  }\n}",
                  {"line 4", "field clients/db/required", "true or false"});

@@ -189,6 +189,10 @@ Outcome update(Context context, const UpdateRequest& request) {
   const bool lossy = json_text(entry, "outcome") == "done-with-losses";
   if (context.json) {
     nlohmann::json document = {{"result", end->result}, {"reason", end->reason}};
+    // Beside the sentence what a program can act on; the record has them if they apply.
+    for (const char* key : {"error", "client", "call"}) {
+      if (const auto text = json_text(entry, key); !text.empty()) document[key] = text;
+    }
     if (entry.is_object()) document["update"] = entry;
     print_json(document);
   } else if (end->result == "done") {

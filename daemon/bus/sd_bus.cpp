@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "core/error_name.h"
+
 namespace handover::bus {
 
 namespace {
@@ -96,9 +98,7 @@ int call_then(sd_bus_message* call, std::uint64_t limit_usec, Then then) {
   return 0;
 }
 
-std::string error_name_of(const Error& error) {
-  return "org.handover1.Error." + std::string(to_string(error.code));
-}
+std::string error_name_of(const Error& error) { return dbus_name(error.code); }
 
 int reply_error(sd_bus_error* into, const Error& error) {
   return sd_bus_error_set(into, error_name_of(error).c_str(), error.message.c_str());

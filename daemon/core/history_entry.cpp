@@ -21,6 +21,9 @@ void fields(Io& io, Record& entry) {
   io.required("generation", entry.generation);
   io.word("outcome", entry.outcome, Outcome::failed, entry.extra);
   io.required("reason", entry.reason);
+  io.optional("error", entry.error);
+  io.optional("client", entry.client);
+  io.optional("call", entry.call);
   io.word("mode", entry.mode, Mode::external, entry.extra);
   io.required("from_release", entry.from_release);
   io.required("to_release", entry.to_release);

@@ -23,6 +23,9 @@ struct HistoryEntry {  // NOLINT(bugprone-exception-escape): of json, which does
   std::uint64_t generation = 0;  ///< after the update
   Outcome outcome = Outcome::failed;
   std::string reason;  ///< names the culprit; "" if done
+  std::string error;   ///< D-Bus name of the error that ended it; "" if none did
+  std::string client;  ///< the client that was to blame, and what it was called for; "" if none was
+  std::string call;
   Mode mode = Mode::external;
   std::string from_release;
   std::string to_release;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/error_name.h"
 #include "core/update_fields.h"
 
 namespace handover {
@@ -78,6 +79,7 @@ HistoryEntry failed_entry(const PendingUpdate& pending, const std::string& why) 
           ? why
           : "The kexec into " + pending.to_release +
                 " did not bring the state along: a panic or a cold boot came in its place.";
+  entry.error = dbus_name(ErrorCode::state_lost);
   entry.mode = pending.mode;
   entry.from_release = pending.from_release;
   entry.to_release = pending.to_release;

@@ -165,7 +165,8 @@ void Engine::await_freeze() {
                                    .append("' cannot be prepared: ")
                                    .append(why)
                                    .append("; see 'systemctl status' of its service."),
-                               0});
+                               0},
+                         Culprit{name, ClientCall::prepare});
     }
     leave_out(*client, why + ".", ClientCall::cancel);
   }
@@ -214,7 +215,9 @@ void Engine::freeze_now() {
 void Engine::budget_over() {
   if (state_ != State::freezing && state_ != State::frozen) return;
   std::string who;
+  std::optional<Culprit> culprit;
   if (pass_) {
+    if (!pass_->called().empty()) culprit = Culprit{*pass_->called().begin(), pass_->call()};
     for (const auto& name : pass_->called()) {
       who.append(who.empty() ? "'" : ", '").append(name).append("'");
     }
@@ -229,7 +232,8 @@ void Engine::budget_over() {
                     "The freeze took longer than freeze_budget (" +
                         std::to_string(setup_.config.freeze_budget_usec / 1000) + " ms)" +
                         (who.empty() ? "." : "; it waited for " + who + "."),
-                    0});
+                    0},
+              std::move(culprit));
 }
 
 /// If we die while units stop, PID 1 still carries the manifest across (systemd >= 261).

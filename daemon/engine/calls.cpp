@@ -111,7 +111,8 @@ void Engine::take_turn(const std::string& name) {
       leave_out(*client, "it was not here.", std::nullopt);
       return pass_->done(name);
     case Turn::end_update:
-      return fail_update(Error{ErrorCode::client_gone, "Client '" + name + "' is not here.", 0});
+      return fail_update(Error{ErrorCode::client_gone, "Client '" + name + "' is not here.", 0},
+                         Culprit{name, call_now});
   }
 }
 
@@ -249,7 +250,7 @@ void Engine::answered_badly(ClientRecord& client, ClientCall call, const Error& 
       return;
     case Meaning::end_update:
       tell(log::Level::error, sentence);
-      return fail_update(Error{error.code, sentence, error.sys_errno});
+      return fail_update(Error{error.code, sentence, error.sys_errno}, Culprit{client.name, call});
     case Meaning::leave_out: {
       tell(log::Level::warning, sentence + " (it is optional: the update goes on without it)");
       auto undo = std::optional(call == ClientCall::freeze ? ClientCall::thaw : ClientCall::cancel);

@@ -220,13 +220,13 @@ Result<void> Engine::perform(Action action) {
 }
 
 /// Only queues: whoever finds a failure may be in the middle of something.
-void Engine::fail_update(Error error) {
+void Engine::fail_update(Error error, std::optional<Culprit> culprit) {
   log::error("The update ends: ", error.message);
   // What is being undone, or is over, cannot fail: ending its pass would leave clients frozen.
   const bool undone = state_ == State::withdrawing || state_ == State::thawing ||
                       state_ == State::cancelling || state_ == State::restoring;
   if (undone || !update_.record()) return;
-  update_.fail(std::move(error));
+  update_.fail(std::move(error), std::move(culprit));
   end_pass();
   sealing_ = false;
   freeze_waits_ = false;

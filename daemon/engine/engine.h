@@ -138,7 +138,7 @@ class Engine final : private Model, private Sessions::Watch {
   void set_state(State state, Event event);
   /// Runs when what was noted so far is written down, with what came of it.
   void when_written(std::function<void(const Result<void>&)> then);
-  void fail_update(Error error);
+  void fail_update(Error error, std::optional<Culprit> culprit = {});
   void reply_when_written(Reply<void> reply);
   void run_target_job(Host::Job job);
   void status();

@@ -166,6 +166,7 @@ void Engine::drop_absent_clients() {
 
 void Engine::connection_gone(const std::string& connection) {
   std::optional<Error> failure;
+  Culprit culprit;
   for (const auto& name : clients_.disconnect(connection)) {
     auto* const client = clients_.find(name);
     if (client == nullptr) continue;
@@ -182,6 +183,7 @@ void Engine::connection_gone(const std::string& connection) {
       if (!failure) {
         failure = Error{ErrorCode::client_gone, "Client '" + name + "' left the bus in state " +
                                                     std::string(to_string(state_)) + "."};
+        culprit.client = name;
       }
       outside_.client_changed(*client);
     } else {
@@ -194,7 +196,7 @@ void Engine::connection_gone(const std::string& connection) {
       }
     }
   }
-  if (failure) fail_update(std::move(*failure));
+  if (failure) fail_update(std::move(*failure), std::move(culprit));
   pass_moved_ = true;
   wake();
 }

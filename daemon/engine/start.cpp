@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/error_name.h"
 #include "core/graph.h"
 #include "engine/engine.h"
 #include "engine/run_or_fail.h"
@@ -245,6 +246,7 @@ void Engine::report_lost_manifest(const Error& why) {
   entry.id = next_id_++;
   entry.outcome = Outcome::failed;
   entry.reason = why.message;
+  entry.error = dbus_name(why.code);
   entry.losses = {why.message};
   entry.to_release = host_.kernel_release();
   record_failed(std::move(entry));

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "core/error_name.h"
+
 namespace handover::engine {
 
 void Update::mark(Mark mark, Ticks ticks) {
@@ -24,7 +26,7 @@ void Update::begin(std::uint64_t id, Mode mode, UpdateOptions asked, std::string
   options = std::move(asked);
   target.reset();
   looked_at = {};
-  failure_.reset();
+  forget_failure();
   newcomers_.clear();
   touched_.clear();
   all_touched_ = true;
@@ -39,7 +41,7 @@ void Update::begin(std::uint64_t id, Mode mode, UpdateOptions asked, std::string
 
 void Update::end() {
   record_.reset();
-  failure_.reset();
+  forget_failure();
   target.reset();
   looked_at = {};
   newcomers_.clear();
@@ -47,8 +49,10 @@ void Update::end() {
   all_touched_ = true;
 }
 
-void Update::fail(Error error) {
-  if (!failure_) failure_ = std::move(error);
+void Update::fail(Error error, std::optional<Culprit> culprit) {
+  if (failure_) return;
+  failure_ = std::move(error);
+  culprit_ = std::move(culprit);
 }
 
 void Update::add_to_failure(const std::string& sentence) {
@@ -70,9 +74,15 @@ HistoryEntry Update::outcome(std::uint64_t generation, std::string finished_at) 
   if (failure_) {
     entry.outcome = failure_->code == ErrorCode::cancelled ? Outcome::cancelled : Outcome::failed;
     entry.reason = failure_->message;
+    entry.error = dbus_name(failure_->code);
+    if (culprit_) {
+      entry.client = culprit_->client;
+      if (culprit_->call) entry.call = to_string(*culprit_->call);
+    }
   } else if (!record.losses.empty()) {
     entry.outcome = Outcome::done_with_losses;
     entry.reason = record.losses.front();
+    entry.error = dbus_name(ErrorCode::state_lost);
   } else {
     entry.outcome = Outcome::done;
   }

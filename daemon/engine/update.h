@@ -17,6 +17,7 @@
 #include "core/timeline.h"
 #include "core/update_options.h"
 #include "core/words.h"
+#include "engine/client_call.h"
 #include "engine/host.h"
 
 namespace handover::engine {
@@ -32,6 +33,12 @@ struct Job {
   JobPhase phase = JobPhase::preflight;
   unsigned progress = 0;  ///< percent of the whole
   std::string detail;
+};
+
+/// The client to whom a failure is due.
+struct Culprit {
+  std::string client;
+  std::optional<ClientCall> call = {};  ///< what it was called for; empty: it left between calls
 };
 
 class Update {
@@ -85,10 +92,13 @@ class Update {
 
   // ---- how it fails
   /// The first failure is the update's reason.
-  void fail(Error error);
+  void fail(Error error, std::optional<Culprit> culprit = {});
   void add_to_failure(const std::string& sentence);
   [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
-  void forget_failure() { failure_.reset(); }
+  void forget_failure() {
+    failure_.reset();
+    culprit_.reset();
+  }
   [[nodiscard]] HistoryEntry outcome(std::uint64_t generation, std::string finished_at) const;
 
   // ---- its job
@@ -97,6 +107,7 @@ class Update {
  private:
   std::optional<UpdateRecord> record_;
   std::optional<Error> failure_;
+  std::optional<Culprit> culprit_;
   std::set<std::string> newcomers_;
   std::set<std::string> touched_;
   bool all_touched_ = true;

@@ -384,6 +384,10 @@ TEST_F(Ctl, AnUpdateThatFailsSaysSoOnce) {
   const auto document = json.out_json();
   EXPECT_EQ(document["result"], "failed");
   EXPECT_NE(document["reason"].get<std::string>().find(reason), std::string::npos) << document;
+  EXPECT_EQ(document["error"], "org.handover1.Error.Vetoed");
+  EXPECT_EQ(document["client"], "stubborn");
+  EXPECT_EQ(document["call"], "Prepare");
+  EXPECT_EQ(document["update"]["error"], document["error"]);
 }
 
 /// What a client says is text, on one line, and drives no terminal.

@@ -52,6 +52,7 @@ struct Case {
   Call call;
   Behaviour behaviour;
   const char* reason;  ///< a part of the sentence that the update ends with
+  const char* error = "";
 };
 
 /// The call that is waited for a short time only: none, if its answer is to come.
@@ -71,7 +72,7 @@ std::string name_of(const testing::TestParamInfo<Case>& info) {
 class FailingClient : public testing::TestWithParam<Case> {};
 
 TEST_P(FailingClient, Required) {
-  const auto [call, behaviour, reason] = GetParam();
+  const auto [call, behaviour, reason, error] = GetParam();
   Three three(true, limited(GetParam()));
   auto& host = three.host;
   three.middle->on(call, behaviour);
@@ -106,6 +107,9 @@ TEST_P(FailingClient, Required) {
   ASSERT_EQ(history.size(), 1U);
   EXPECT_EQ(history[0]["outcome"], "failed");
   EXPECT_EQ(history[0]["reason"], finished.reason);
+  EXPECT_EQ(history[0]["error"], error_name(error));
+  EXPECT_EQ(history[0]["client"], "middle");
+  EXPECT_EQ(history[0]["call"], call == Call::prepare ? "Prepare" : "Freeze");
 
   // And nothing of it stands in the way of the next one.
   const auto again = host.update();
@@ -117,19 +121,19 @@ TEST_P(FailingClient, Required) {
 
 INSTANTIATE_TEST_SUITE_P(
     Phases, FailingClient,
-    testing::Values(Case{Call::prepare, Behaviour::veto, "middle does not want to"},
-                    Case{Call::prepare, Behaviour::hold, "did not answer"},
-                    Case{Call::prepare, Behaviour::leave, "left the bus"},
-                    Case{Call::freeze, Behaviour::veto, "middle does not want to"},
-                    Case{Call::freeze, Behaviour::hold, "did not answer"},
-                    Case{Call::freeze, Behaviour::leave, "left the bus"}),
+    testing::Values(Case{Call::prepare, Behaviour::veto, "middle does not want to", "Vetoed"},
+                    Case{Call::prepare, Behaviour::hold, "did not answer", "TimedOut"},
+                    Case{Call::prepare, Behaviour::leave, "left the bus", "ClientGone"},
+                    Case{Call::freeze, Behaviour::veto, "middle does not want to", "Vetoed"},
+                    Case{Call::freeze, Behaviour::hold, "did not answer", "TimedOut"},
+                    Case{Call::freeze, Behaviour::leave, "left the bus", "ClientGone"}),
     name_of);
 
 /// Thaw and Cancel are not asked for: whatever the client says, all the others are thawed.
 class FailingUndo : public testing::TestWithParam<Case> {};
 
 TEST_P(FailingUndo, EndsInNormal) {
-  const auto [call, behaviour, reason] = GetParam();
+  const auto [call, behaviour, reason, error] = GetParam();
   Three three(true);
   auto& host = three.host;
   three.middle->on(call, behaviour);

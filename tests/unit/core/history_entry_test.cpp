@@ -56,6 +56,9 @@ TEST(History, ComesBackAsItWas) {
   other.id = 6;
   other.timeline = {};
   other.left_out = {{"cache", "it vetoed"}, {"web", "it is not here"}};
+  other.error = "org.handover1.Error.Vetoed";
+  other.client = "db";
+  other.call = "Freeze";
   other.overruled = "The target has no initrd.";
   const std::vector entries{entry(), other, HistoryEntry{}};
   const auto back = parse_history(serialize(entries));
@@ -78,8 +81,9 @@ TEST(History, HasWhatReadersWithoutTicksNeed) {
   EXPECT_FALSE(json["timeline"]["clients"]["idle"].contains("blackout_usec"));
   HistoryEntry without = entry();
   without.timeline = {};
-  for (const char* field : {"blackout_usec", "blackout_client", "shortest_standstill_usec",
-                            "shortest_standstill_client", "left_out", "overruled"}) {
+  for (const char* field :
+       {"blackout_usec", "blackout_client", "shortest_standstill_usec",
+        "shortest_standstill_client", "left_out", "overruled", "error", "client", "call"}) {
     EXPECT_FALSE(json_of(without).contains(field)) << field;
   }
   without.timeline = timeline();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "call.h"
 
-#include <cstring>
+#include <cerrno>
 #include <string_view>
 
 #include "handover/handover.h"
@@ -76,12 +76,18 @@ int handover_call::fail(const char* message) {
   return r;
 }
 
-uint64_t handover_call_generation(const handover_call* call) { return call->generation; }
-uint64_t handover_call_timeout_usec(const handover_call* call) { return call->timeout_usec; }
-const char* handover_call_kernel_release(const handover_call* call) {
-  return call->kernel_release.c_str();
+uint64_t handover_call_generation(const handover_call* call) { return call ? call->generation : 0; }
+uint64_t handover_call_timeout_usec(const handover_call* call) {
+  return call ? call->timeout_usec : 0;
 }
-const char* handover_call_reason(const handover_call* call) { return call->reason.c_str(); }
-int handover_call_quiesced(const handover_call* call) { return call->quiesced ? 1 : 0; }
-int handover_call_done(handover_call* call) { return call->done(); }
-int handover_call_fail(handover_call* call, const char* message) { return call->fail(message); }
+const char* handover_call_kernel_release(const handover_call* call) {
+  return call ? call->kernel_release.c_str() : "";
+}
+const char* handover_call_reason(const handover_call* call) {
+  return call ? call->reason.c_str() : "";
+}
+int handover_call_quiesced(const handover_call* call) { return call && call->quiesced ? 1 : 0; }
+int handover_call_done(handover_call* call) { return call ? call->done() : -EINVAL; }
+int handover_call_fail(handover_call* call, const char* message) {
+  return call ? call->fail(message) : -EINVAL;
+}

@@ -10,27 +10,21 @@
 #include "call.h"
 #include "error.h"
 #include "name.h"
+#include "sized_copy.h"
 
 using handover::client::check_names;
 using handover::client::manager_interface;
 using handover::client::manager_path;
+using handover::client::OwnError;
 using handover::client::report_bus;
 using handover::client::report_errno;
+using handover::client::sized_copy;
 namespace sd = handover::client::sd;
 
 namespace {
 
 constexpr uint64_t first_retry_usec = 50'000;
 constexpr uint64_t longest_retry_usec = 5'000'000;
-
-/// A struct of the caller's, which may be older and shorter than ours, or newer and longer.
-template <typename T>
-T sized_copy(const T* given) {
-  T copy = {};
-  if (given) memcpy(&copy, given, std::min(given->size, sizeof(T)));
-  copy.size = sizeof(T);
-  return copy;
-}
 
 int append_timeout(sd_bus_message* message, const char* key, uint64_t usec) {
   if (usec == 0) return 0;
@@ -103,7 +97,8 @@ handover_client::~handover_client() {
   connection_->unref();
 }
 
-int handover_client::register_first(handover_error* error) {
+/// Checks what can be checked here, and makes what every registration needs.
+int handover_client::prepare(handover_error** error) {
   int r = check_names({name_.c_str()}, error);
   for (const auto& need : needs_) {
     if (r >= 0) r = check_names({need.c_str()}, error);
@@ -128,12 +123,17 @@ int handover_client::register_first(handover_error* error) {
     r = sd_event_source_set_enabled(source, SD_EVENT_OFF);
   }
   if (r < 0) return report_errno(error, r, "Making a timer");
+  return 0;
+}
 
+int handover_client::register_first(handover_error** error) {
+  int r = prepare(error);
+  if (r < 0) return r;
   sd::Message call;
   r = make_registration(&call, error);
   if (r < 0) return r;
   // The object first: Restore may come right behind the answer.
-  r = export_on(connection_->bus());
+  r = follow_to(connection_->bus());
   if (r < 0) return report_errno(error, r, "Making the client's object");
   sd::Message reply;
   r = connection_->call(call.get(), &reply, error);
@@ -144,7 +144,20 @@ int handover_client::register_first(handover_error* error) {
   return 0;
 }
 
-int handover_client::export_on(sd_bus* bus) {
+int handover_client::register_later(handover_error** error) {
+  int r = prepare(error);
+  if (r < 0) return r;
+  // Without a connection the next one does the rest.
+  if (connection_->link()) r = follow_to(connection_->link());
+  if (r < 0) return report_errno(error, r, "Making the client's object");
+  if (connection_->connected() || connection_->is_of_parent()) r = send_registration(error);
+  if (r < 0) return r;
+  connection_->add(this);
+  connection_->wake();
+  return 0;
+}
+
+int handover_client::follow_to(sd_bus* bus) {
   sd_bus_slot* slot = nullptr;
   const int r = sd_bus_add_object_vtable(bus, &slot, path_.c_str(), "org.handover1.Client",
                                          handover_client_vtable::table, this);
@@ -153,7 +166,7 @@ int handover_client::export_on(sd_bus* bus) {
   return 0;
 }
 
-int handover_client::make_registration(sd::Message* ret, handover_error* error) {
+int handover_client::make_registration(sd::Message* ret, handover_error** error) {
   sd::Message call;
   int r = connection_->new_call(manager_path, manager_interface, "RegisterClient", &call, error);
   if (r < 0) return r;
@@ -186,44 +199,52 @@ int handover_client::read_state(sd_bus_message* reply) {
   return 0;
 }
 
-void handover_client::register_again() {
-  handover_error error = HANDOVER_ERROR_NULL;
+int handover_client::send_registration(handover_error** error) {
   sd::Message call;
-  int r = make_registration(&call, &error);
-  if (r >= 0) {
-    sd_bus_slot* slot = nullptr;
-    r = sd_bus_call_async(connection_->bus(), &slot, call.get(), on_registered, this, 0);
-    if (r >= 0) {
-      registration_.reset(slot);
-    } else {
-      report_errno(&error, r, "Registering again");
-    }
-  }
-  if (r < 0) registration_failed(error);
-  handover_error_free(&error);
+  int r = make_registration(&call, error);
+  if (r < 0) return r;
+  sd_bus_slot* slot = nullptr;
+  r = sd_bus_call_async(connection_->bus(), &slot, call.get(), on_registered, this, 0);
+  if (r < 0) return report_errno(error, r, "Registering the client");
+  registration_.reset(slot);
+  return 0;
+}
+
+void handover_client::register_again() {
+  OwnError error;
+  if (send_registration(error.get()) < 0) registration_failed(*error.value());
 }
 
 int handover_client::on_registered(sd_bus_message* message, void* userdata, sd_bus_error*) {
   auto* self = static_cast<handover_client*>(userdata);
-  handover_error error = HANDOVER_ERROR_NULL;
+  OwnError error;
   int r = 0;
   if (const sd_bus_error* refused = sd_bus_message_get_error(message)) {
-    r = report_bus(&error, -sd_bus_message_get_errno(message), *refused);
+    r = report_bus(error.get(), -sd_bus_message_get_errno(message), *refused);
   } else {
     r = self->read_state(message);
-    if (r < 0) report_errno(&error, r, "Reading the daemon's answer");
+    if (r < 0) report_errno(error.get(), r, "Reading the daemon's answer");
   }
+  self->name_taken_ = handover_error_is(error.value(), "NameTaken") > 0;
   if (r < 0) {
-    self->registration_failed(error);
-  } else {
-    self->retry_usec_ = 0;
-    self->look_for_sessions();
-    if (self->callbacks_.registered) {
-      self->callbacks_.registered(self, self->state_, self->userdata_);
-    }
+    self->registration_failed(*error.value());
+    return 0;
   }
-  handover_error_free(&error);
+  self->retry_usec_ = 0;
+  self->look_for_sessions();
+  if (self->callbacks_.registered) self->callbacks_.registered(self, self->state_, self->userdata_);
   return 0;
+}
+
+void handover_client::session_made(const std::string& session, const std::string& client) {
+  if (client != name_) return;
+  sessions_.insert(session);
+  doubted_.erase(session);
+}
+
+void handover_client::session_ended(const std::string& session) {
+  sessions_.erase(session);
+  doubted_.erase(session);
 }
 
 /// Another process of the daemon may not have what the last one held. Asked before `registered` is
@@ -285,48 +306,4 @@ void handover_client::registration_failed(const handover_error& error) {
 
 void handover_client::tell_disconnected(const handover_error& error) {
   if (callbacks_.disconnected) callbacks_.disconnected(this, &error, userdata_);
-}
-
-int handover_client::unregister(handover_error* error) {
-  sd::Message call;
-  int r = connection_->new_call(manager_path, manager_interface, "UnregisterClient", &call, error);
-  if (r < 0) return r;
-  r = sd_bus_message_append(call.get(), "s", name_.c_str());
-  if (r < 0) return report_errno(error, r, "Making a call to handoverd");
-  r = connection_->call(call.get(), nullptr, error);
-  if (r < 0) return r;
-  connection_->remove(this);  // not registered again after a reconnect
-  return 0;
-}
-
-int handover_client_register(handover_connection* connection, const char* name,
-                             const handover_client_options* options,
-                             const handover_client_callbacks* callbacks, void* userdata,
-                             handover_client** ret, handover_error* error) {
-  if (!connection || !name || !callbacks || callbacks->size == 0 || !ret ||
-      (options && options->size == 0)) {
-    return report_errno(error, -EINVAL, "handover_client_register");
-  }
-  auto client = std::make_unique<handover_client>(connection, name, options, callbacks, userdata);
-  const int r = client->register_first(error);
-  if (r < 0) return r;
-  *ret = client.release();
-  return 0;
-}
-
-const char* handover_client_get_name(const handover_client* client) {
-  return client->name().c_str();
-}
-
-handover_client_state handover_client_get_state(const handover_client* client) {
-  return client->state();
-}
-
-int handover_client_unregister(handover_client* client, handover_error* error) {
-  return client->unregister(error);
-}
-
-handover_client* handover_client_unref(handover_client* client) {
-  delete client;
-  return nullptr;
 }

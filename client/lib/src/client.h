@@ -12,7 +12,7 @@
 #include "handover/handover.h"
 #include "sd.h"
 
-struct handover_client {
+struct handover_client final : handover::client::Follower {
  public:
   handover_client(handover_connection* connection, std::string name,
                   const handover_client_options* options,
@@ -21,23 +21,19 @@ struct handover_client {
   handover_client& operator=(const handover_client&) = delete;
   ~handover_client();
 
-  int register_first(handover_error* error);
-  int unregister(handover_error* error);
-  /// Makes the object that implements org.handover1.Client appear on `bus`.
-  int export_on(sd_bus* bus);
-  /// Registers without waiting; the answer comes to on_registered().
-  void register_again();
-  void tell_disconnected(const handover_error& error);
+  int register_first(handover_error** error);
+  /// Without waiting; the answer comes to `registered` or `disconnected`.
+  int register_later(handover_error** error);
+  int unregister(handover_error** error);
+  int unregister_later(handover_done_callback callback, void* userdata, handover_operation** ret,
+                       handover_error** error);
 
-  /// A session of this client's was made, or ended, by its own process.
-  void session_made(const std::string& session) {
-    sessions_.insert(session);
-    doubted_.erase(session);
-  }
-  void session_ended(const std::string& session) {
-    sessions_.erase(session);
-    doubted_.erase(session);
-  }
+  /// Makes the object that implements org.handover1.Client appear on `bus`.
+  int follow_to(sd_bus* bus) override;
+  void daemon_came() override { register_again(); }
+  void daemon_went(const handover_error& error) override { tell_disconnected(error); }
+  void session_made(const std::string& session, const std::string& client) override;
+  void session_ended(const std::string& session) override;
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] handover_client_state state() const { return state_; }
@@ -45,9 +41,17 @@ struct handover_client {
  private:
   friend struct handover_client_vtable;
 
-  int make_registration(handover::client::sd::Message* ret, handover_error* error);
+  int prepare(handover_error** error);
+  int make_registration(handover::client::sd::Message* ret, handover_error** error);
+  int send_registration(handover_error** error);
+  void register_again();
+  /// Whatever the daemon says: this client is not registered any more.
+  void stop_registering();
+  /// The call that tells the daemon; *ret stays empty if there is nothing to tell it.
+  int make_unregistration(handover::client::sd::Message* ret, handover_error** error);
   int read_state(sd_bus_message* reply);
   void registration_failed(const handover_error& error);
+  void tell_disconnected(const handover_error& error);
 
   void look_for_sessions();
   void tell_lost(const std::set<std::string>& there);
@@ -64,6 +68,7 @@ struct handover_client {
   void* userdata_;
   handover_client_state state_ = HANDOVER_CLIENT_NEW;
   uint64_t retry_usec_ = 0;
+  bool name_taken_ = false;  ///< another one is registered by our name: the daemon said so last
   std::set<std::string> sessions_;  ///< that the daemon holds, as far as this process knows
   std::set<std::string> doubted_;   ///< that it held before it was away; it is being asked
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< a callback may free us

@@ -2,19 +2,26 @@
 // A connection to the daemon that is made again when the daemon or the bus goes away.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "connector.h"
+#include "follower.h"
 #include "handover/handover.h"
+#include "operation.h"
 #include "sd.h"
 
 struct handover_connection {
  public:
   static int open(unsigned flags, uint64_t timeout_usec, sd_event* event, handover_connection** ret,
-                  handover_error* error);
+                  handover_error** error);
+  static int open_later(unsigned flags, uint64_t timeout_usec, sd_event* event,
+                        handover_done_callback callback, void* userdata, handover_connection** ret,
+                        handover_error** error);
   handover_connection(const handover_connection&) = delete;
   handover_connection& operator=(const handover_connection&) = delete;
 
@@ -23,10 +30,15 @@ struct handover_connection {
 
   [[nodiscard]] bool connected() const;
   [[nodiscard]] sd_bus* bus() const { return connected() ? link_.bus.get() : nullptr; }
+  /// Also without a daemon on it; NULL if there is none yet.
+  [[nodiscard]] sd_bus* link() const { return link_.bus.get(); }
+  [[nodiscard]] bool is_peer() const { return link_.peer; }
   [[nodiscard]] const char* destination() const;
   [[nodiscard]] sd_event* event() const { return event_.get(); }
   /// Did the daemon, and nobody else, send this message?
   [[nodiscard]] bool is_from_daemon(sd_bus_message* message) const;
+  /// Is this process a child of the one that made the connection?
+  [[nodiscard]] bool is_of_parent() const { return getpid() != process_; }
 
   int fd() const;
   int process();
@@ -35,29 +47,46 @@ struct handover_connection {
   /// Makes the descriptor readable: something changed outside the loop that process() must see.
   void wake();
 
-  void add(handover_client* client) { clients_.push_back(client); }
-  void remove(handover_client* client);
+  void add(handover::client::Follower* follower) { followers_.push_back(follower); }
+  void remove(handover::client::Follower* follower);
+  void remove(handover_operation* operation);
   /// A session was made for the client of that name, or ended, over this connection.
   void session_made(const std::string& session, const std::string& client);
   void session_ended(const std::string& session);
+  /// How many watches are on this connection: what only they want is subscribed for them.
+  int watches = 0;
 
   /// A method call to the daemon, made and sent by the caller. -ENOTCONN while there is none.
   int new_call(const char* path, const char* interface, const char* method,
-               handover::client::sd::Message* ret, handover_error* error);
+               handover::client::sd::Message* ret, handover_error** error);
   /// Sends it and waits for the answer. `ret` may be NULL.
-  int call(sd_bus_message* message, handover::client::sd::Message* ret, handover_error* error);
+  int call(sd_bus_message* message, handover::client::sd::Message* ret, handover_error** error);
+  /// Sends it; `done` is called later. `ret` may be NULL.
+  int send(sd_bus_message* message, handover_operation::Done done, handover_operation** ret,
+           handover_error** error);
 
  private:
+  struct Unreferencer {
+    void operator()(handover_connection* connection) const { connection->unref(); }
+  };
+  using Reference = std::unique_ptr<handover_connection, Unreferencer>;
+
   handover_connection() = default;
   ~handover_connection();
 
-  int connect_first(uint64_t timeout_usec, handover_error* error);
+  static int make(unsigned flags, sd_event* event, Reference* ret, handover_error** error);
+  int make_loop(handover_error** error);
+  int connect_first(uint64_t timeout_usec, handover_error** error);
   int adopt(handover::client::Link link);
+  int look(uint64_t timeout_usec);
+  void found(std::optional<handover::client::Link> link,
+             const handover::client::Connector::Failure& failure);
+  void tell_opened(int result, const handover_error* error);
   void begin_reconnect();
   int reconnect_in(uint64_t usec);
   void reconnect_failed(int code, const char* message);
   template <typename Tell>
-  void for_each_client(const Tell& tell);
+  void for_each_follower(const Tell& tell);
   void lost(int code, const char* message);
   void tell_registered();
 
@@ -66,6 +95,7 @@ struct handover_connection {
 
   unsigned references_ = 1;
   unsigned flags_ = 0;
+  pid_t process_ = getpid();
   uint64_t call_timeout_usec_ = UINT64_C(300'000'000);
   bool own_loop_ = false;
   handover::client::sd::Event event_;
@@ -74,5 +104,8 @@ struct handover_connection {
   handover::client::Link link_;
   handover::client::sd::Slot disconnected_slot_, changed_slot_;
   std::unique_ptr<handover::client::Connector> connector_;
-  std::vector<handover_client*> clients_;
+  std::vector<handover::client::Follower*> followers_;
+  std::vector<handover_operation*> operations_;
+  handover_done_callback opened_ = nullptr;  ///< who asked for it without waiting
+  void* opened_userdata_ = nullptr;
 };

@@ -2,16 +2,12 @@
 #include "error.h"
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <string>
+#include <utility>
 
 namespace handover::client {
 namespace {
-
-char* copy(std::string_view text) {
-  return strndup(text.data(), text.size());  // NULL if there is no memory: the code remains
-}
 
 /// The D-Bus name for what went wrong on this side of the connection.
 std::string_view local_name(int code) {
@@ -40,17 +36,16 @@ std::string_view local_name(int code) {
 
 }  // namespace
 
-int report(handover_error* error, int code, std::string_view name, std::string_view message) {
+int report(handover_error** error, int code, std::string_view name, std::string_view message) {
   if (error) {
-    handover_error_free(error);
-    error->name = copy(name);
-    error->message = copy(message);
-    error->code = code;
+    auto* const made = new handover_error{std::string(name), std::string(message), code};
+    handover_error_free(*error);  // after: the new one may be made of what the old one says
+    *error = made;
   }
   return -code;
 }
 
-int report_errno(handover_error* error, int result, std::string_view what) {
+int report_errno(handover_error** error, int result, std::string_view what) {
   const int code = -result;
   std::string message(what);
   message += ": ";
@@ -58,7 +53,13 @@ int report_errno(handover_error* error, int result, std::string_view what) {
   return report(error, code, local_name(code), message);
 }
 
-int report_bus(handover_error* error, int result, const sd_bus_error& bus_error) {
+int report_invalid(handover_error** error, std::string_view function) {
+  return report(error, EINVAL, local_name(EINVAL),
+                std::string(function) +
+                    "(): an argument is NULL or malformed; see its comment in handover.h.");
+}
+
+int report_bus(handover_error** error, int result, const sd_bus_error& bus_error) {
   if (!sd_bus_error_is_set(&bus_error)) return report_errno(error, result, "Calling handoverd");
   const int code = result < 0 ? -result : EIO;
   if (!bus_error.message || !*bus_error.message) {
@@ -67,19 +68,33 @@ int report_bus(handover_error* error, int result, const sd_bus_error& bus_error)
   return report(error, code, bus_error.name, bus_error.message);
 }
 
+void OwnError::move_to(handover_error** error) {
+  if (!error) return;
+  handover_error_free(*error);
+  *error = std::exchange(value_, nullptr);
+}
+
 }  // namespace handover::client
 
-void handover_error_free(handover_error* error) {
-  if (!error) return;
-  free(error->name);
-  free(error->message);
-  *error = handover_error HANDOVER_ERROR_NULL;
+const char* handover_error_name(const handover_error* error) {
+  return error ? error->name.c_str() : "";
+}
+const char* handover_error_message(const handover_error* error) {
+  return error ? error->message.c_str() : "";
+}
+int handover_error_errno(const handover_error* error) { return error ? error->code : 0; }
+
+handover_error* handover_error_free(handover_error* error) {
+  delete error;
+  return nullptr;
 }
 
 int handover_error_is(const handover_error* error, const char* name) {
-  if (!error || !error->name || !name) return 0;
-  if (strcmp(error->name, name) == 0) return 1;
-  const size_t prefix = strlen(HANDOVER_ERROR_PREFIX);
-  return strncmp(error->name, HANDOVER_ERROR_PREFIX, prefix) == 0 &&
-         strcmp(error->name + prefix, name) == 0;
+  if (!error || !name) return 0;
+  const std::string_view full(error->name);
+  constexpr std::string_view prefix = HANDOVER_ERROR_PREFIX;
+  return full == name ||
+         (full.substr(0, prefix.size()) == prefix && full.substr(prefix.size()) == name);
 }
+
+unsigned handover_version() { return HANDOVER_VERSION_NUMBER; }

@@ -61,7 +61,7 @@ std::string escaped(std::string_view text) {
 
 }  // namespace
 
-int check_names(std::initializer_list<const char*> names, handover_error* error) {
+int check_names(std::initializer_list<const char*> names, handover_error** error) {
   for (const char* name : names) {
     if (!name || can_be_sent(name)) continue;
     return report(

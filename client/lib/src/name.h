@@ -10,6 +10,6 @@ namespace handover::client {
 
 /// 0 if a message can carry each of them (NULL: not given); else InvalidName in `error`, with a
 /// sentence, where sd-bus would say no more than EINVAL.
-int check_names(std::initializer_list<const char*> names, handover_error* error);
+int check_names(std::initializer_list<const char*> names, handover_error** error);
 
 }  // namespace handover::client

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <memory>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -62,9 +63,22 @@ struct FakeDaemon::Connection {
     // Counted first: the answer is on its way before the call below returns, and a test that has
     // seen it looks at the count.
     ++self->daemon->registrations_;
+    if (const auto& refusal = self->daemon->refusal_; !refusal.empty()) {
+      return sd_bus_reply_method_errorf(message, ("org.handover1.Error." + refusal).c_str(),
+                                        "Refused.");
+    }
     return sd_bus_reply_method_return(message, "s", self->state.c_str());
   }
 
+  /// It knows those that were not refused.
+  static int on_unregister(sd_bus_message* message, void* userdata, sd_bus_error*) {
+    auto* self = static_cast<Connection*>(userdata);
+    ++self->daemon->unregistrations_;
+    if (self->daemon->refusal_.empty()) return sd_bus_reply_method_return(message, nullptr);
+    return sd_bus_reply_method_errorf(message, "org.handover1.Error.NoSuchClient", "Unknown.");
+  }
+
+  /// One of the name "held" is made, and never answered.
   static int on_create(sd_bus_message* message, void* userdata, sd_bus_error* error) {
     auto* self = static_cast<Connection*>(userdata);
     const char* name = nullptr;
@@ -75,6 +89,7 @@ struct FakeDaemon::Connection {
                                name);
     }
     self->sessions[name];
+    if (std::string_view(name) == "held") return 1;
     char* path = nullptr;
     r = sd_bus_path_encode("/org/handover1/session", name, &path);
     if (r < 0) return r;
@@ -191,6 +206,7 @@ struct FakeDaemon::Connection {
     static const sd_bus_vtable manager[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("RegisterClient", "soasa{sv}", "s", on_register, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("UnregisterClient", "s", "", on_unregister, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("CreateSession", "sa{sv}", "o", on_create, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ListSessions", "", "a(sosusbut)", on_list, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END};

@@ -33,6 +33,10 @@ class FakeDaemon {
   /// Registrations since it was made, over all starts; each is counted before it is answered.
   [[nodiscard]] int registrations() const { return registrations_; }
 
+  /// Between starts: every registration is refused by this error from now on.
+  void refuse_registrations(const std::string& error) { refusal_ = error; }
+  [[nodiscard]] int unregistrations() const { return unregistrations_; }
+
   /// Calls a method of the registered client. The answer is waited for by wait_for_answer().
   void call_client(const std::string& method);
   std::optional<Answer> wait_for_answer();
@@ -45,6 +49,8 @@ class FakeDaemon {
   std::thread thread_;
   int wake_ = -1;
   std::atomic<int> registrations_ = 0;
+  std::atomic<int> unregistrations_ = 0;
+  std::string refusal_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

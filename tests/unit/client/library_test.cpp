@@ -19,66 +19,35 @@
 #include <thread>
 
 #include "fake_bus.h"
-#include "fake_daemon.h"
-#include "support/temporary_directory.h"
+#include "library_fixture.h"
 
-extern "C" int c_sees_error(const char* name, const char* wanted);
+extern "C" int c_sees_error(const handover_error* error, const char* wanted);
 
 namespace handover::client {
 namespace {
 
 using std::chrono::steady_clock;
 
-class Library : public testing::Test {
- protected:
-  void SetUp() override {
-    setenv("HANDOVER_PRIVATE_SOCKET", path_.c_str(), 1);
-    setenv("DBUS_SYSTEM_BUS_ADDRESS", ("unix:path=" + directory_.path("no-bus")).c_str(), 1);
-    daemon_ = std::make_unique<test::FakeDaemon>(path_);
-  }
-
-  Result<Connection> connect(std::uint64_t timeout_usec = 60'000'000) {
-    return Connection::open({0, timeout_usec, nullptr});
-  }
-  /// Runs the connection until `until` holds, for at most a minute.
-  template <typename Until>
-  static bool run(Connection& connection, Until until) {
-    const auto deadline = steady_clock::now() + std::chrono::minutes(1);
-    while (!until()) {
-      if (steady_clock::now() > deadline || connection.wait(20'000) < 0) return false;
-    }
-    return true;
-  }
-
-  /// The client's answer to `method`, with the connection running until it is there.
-  std::optional<test::FakeDaemon::Answer> answer_to(Connection& connection,
-                                                    const std::string& method) {
-    daemon_->call_client(method);
-    std::optional<test::FakeDaemon::Answer> answer;
-    std::atomic<bool> over = false;
-    std::thread waiter([&] {
-      answer = daemon_->wait_for_answer();
-      over = true;
-    });
-    run(connection, [&] { return over.load(); });
-    waiter.join();
-    return answer;
-  }
-
-  handover::test::TemporaryDirectory directory_;
-  const std::string path_ = directory_.path("private");
-  std::unique_ptr<test::FakeDaemon> daemon_;
-};
-
 TEST(LibraryError, NamesWithAndWithoutPrefix) {
-  EXPECT_EQ(c_sees_error("org.handover1.Error.Busy", "Busy"), 1);
-  EXPECT_EQ(c_sees_error("org.handover1.Error.Busy", "org.handover1.Error.Busy"), 1);
-  EXPECT_EQ(c_sees_error("org.handover1.Error.Busy", "Bus"), 0);
-  EXPECT_EQ(c_sees_error("org.example.Busy", "Busy"), 0);
+  handover_error* failed = nullptr;
+  EXPECT_EQ(handover_session_get(nullptr, "s", nullptr, &failed), -EINVAL);
+  ASSERT_NE(failed, nullptr);
+  EXPECT_EQ(c_sees_error(failed, "org.freedesktop.DBus.Error.InvalidArgs"), 1);
+  EXPECT_EQ(c_sees_error(failed, "InvalidArgs"), 0);
+  // What is in the way is freed.
+  EXPECT_EQ(handover_connect(1U << 31U, 0, nullptr, nullptr, &failed), -EINVAL);
+  EXPECT_EQ(handover_error_free(failed), nullptr);
   const Error error{"org.handover1.Error.Busy", "", 0};
   EXPECT_TRUE(error.is("Busy"));
   EXPECT_TRUE(error.is("org.handover1.Error.Busy"));
   EXPECT_FALSE(error.is("usy"));
+}
+
+TEST(LibraryVersion, IsThatOfTheHeader) {
+  EXPECT_EQ(handover_version(), HANDOVER_VERSION_NUMBER);
+  EXPECT_EQ(HANDOVER_VERSION_NUMBER / 1000000, HANDOVER_VERSION_MAJOR);
+  EXPECT_EQ(HANDOVER_VERSION_NUMBER / 1000 % 1000, HANDOVER_VERSION_MINOR);
+  EXPECT_EQ(HANDOVER_VERSION_NUMBER % 1000, HANDOVER_VERSION_PATCH);
 }
 
 TEST_F(Library, SaysAtOnceThatThereIsNoDaemon) {
@@ -286,6 +255,46 @@ TEST_F(Library, RegistersAgainWithADaemonThatIsBack) {
   EXPECT_TRUE(answer_to(*connection, "Thaw"));
 }
 
+/// Refused by the daemon that is back, it was tried again for ever, whoever had given it up.
+TEST_F(Library, UnregisteringEndsRegistrationsThatAreRefused) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  int refusals = 0;
+  Client::Callbacks callbacks;
+  callbacks.disconnected = [&](const Error& error) { refusals += error.is("Busy") ? 1 : 0; };
+  auto client = Client::register_client(*connection, "vm", {}, std::move(callbacks));
+  ASSERT_TRUE(client);
+  daemon_->stop();
+  daemon_->refuse_registrations("Busy");
+  daemon_->start("new");
+  ASSERT_TRUE(run(*connection, [&] { return refusals >= 2; }));
+  const auto done = client->unregister();
+  EXPECT_TRUE(done) << done.error().message;  // NoSuchClient: as was wanted
+  const auto before = daemon_->registrations();
+  const auto until = steady_clock::now() + std::chrono::milliseconds(500);
+  run(*connection, [&] { return steady_clock::now() > until; });
+  EXPECT_EQ(daemon_->registrations(), before);
+}
+
+/// Whoever has the name now must not lose it.
+TEST_F(Library, UnregistersNobodyElse) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  bool taken = false;
+  Client::Callbacks callbacks;
+  callbacks.disconnected = [&](const Error& error) { taken = taken || error.is("NameTaken"); };
+  auto client = Client::register_client(*connection, "vm", {}, std::move(callbacks));
+  ASSERT_TRUE(client);
+  daemon_->stop();
+  daemon_->refuse_registrations("NameTaken");
+  daemon_->start("new");
+  ASSERT_TRUE(run(*connection, [&] { return taken; }));
+  EXPECT_TRUE(client->unregister());
+  EXPECT_EQ(daemon_->unregistrations(), 0);
+}
+
 TEST_F(Library, RegistersAgainWhereNothingCanBeWatched) {
   daemon_->start("new");
   auto connection = connect();
@@ -349,8 +358,8 @@ TEST_F(Library, PassesDescriptorsBothWays) {
   ASSERT_TRUE(tokens) << tokens.error().message;
   ASSERT_EQ(tokens->size(), 1U);
   EXPECT_EQ(tokens->front().token, 7U);
-  EXPECT_STREQ(tokens->front().kind, "memfd");
-  EXPECT_STREQ(tokens->front().backend, "luo");
+  EXPECT_EQ(tokens->front().kind, "memfd");
+  EXPECT_EQ(tokens->front().backend, "luo");
 
   auto same = connection->get_session("s 1");
   ASSERT_TRUE(same);
@@ -380,8 +389,8 @@ TEST_F(Library, AsksForABackendAndForTheModulesSession) {
   auto tokens = session->tokens();
   ASSERT_TRUE(tokens) << tokens.error().message;
   ASSERT_EQ(tokens->size(), 2U);
-  EXPECT_STREQ(tokens->at(0).backend, "tracker");
-  EXPECT_STREQ(tokens->at(1).backend, "luo") << "left to the daemon";
+  EXPECT_EQ(tokens->at(0).backend, "tracker");
+  EXPECT_EQ(tokens->at(1).backend, "luo") << "left to the daemon";
 
   auto own = session->open_tracker();
   ASSERT_TRUE(own) << own.error().message;
@@ -443,6 +452,12 @@ TEST_F(Library, ErrorsOfTheDaemonKeepTheirNames) {
   auto token = session->retrieve(1);
   ASSERT_FALSE(token);
   EXPECT_TRUE(token.error().is("NoSuchToken"));
+  handover_error* failed = nullptr;
+  int fd = -1;
+  EXPECT_EQ(handover_session_retrieve(session->get(), 1, &fd, &failed), -ENOENT);
+  EXPECT_EQ(c_sees_error(failed, "NoSuchToken"), 1);
+  EXPECT_EQ(c_sees_error(failed, "NoSuch"), 0);
+  handover_error_free(failed);
   auto absent = connection->get_session("absent");
   ASSERT_TRUE(absent);  // nobody was asked yet
   auto nothing = absent->retrieve(1);

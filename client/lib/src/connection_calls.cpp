@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Calls to the daemon, with and without waiting.
+#include <cerrno>
+
+#include "connection.h"
+#include "error.h"
+
+using handover::client::report;
+using handover::client::report_bus;
+using handover::client::report_errno;
+namespace sd = handover::client::sd;
+
+int handover_connection::new_call(const char* path, const char* interface, const char* method,
+                                  sd::Message* ret, handover_error** error) {
+  if (is_of_parent()) {
+    return report(error, ECHILD, SD_BUS_ERROR_FAILED,
+                  "The connection to handoverd is the parent process's; connect anew behind "
+                  "fork().");
+  }
+  if (!connected()) {
+    return report(error, ENOTCONN, SD_BUS_ERROR_DISCONNECTED,
+                  "There is no connection to handoverd at the moment; it is being made again.");
+  }
+  sd_bus_message* message = nullptr;
+  const int r = sd_bus_message_new_method_call(link_.bus.get(), &message, destination(), path,
+                                               interface, method);
+  if (r < 0) return report_errno(error, r, "Making a call to handoverd");
+  ret->reset(message);
+  return 0;
+}
+
+int handover_connection::call(sd_bus_message* message, sd::Message* ret, handover_error** error) {
+  sd::BusError bus_error;
+  sd_bus_message* reply = nullptr;
+  const int r = sd_bus_call(link_.bus.get(), message, 0, bus_error.get(), &reply);
+  wake();  // other messages may have been read meanwhile
+  if (r < 0) return report_bus(error, r, bus_error.value);
+  sd::Message owned(reply);
+  if (ret) *ret = std::move(owned);
+  return 0;
+}
+
+int handover_connection::send(sd_bus_message* message, handover_operation::Done done,
+                              handover_operation** ret, handover_error** error) {
+  auto operation = std::make_unique<handover_operation>(this, std::move(done));
+  const int r = operation->send(link_.bus.get(), message);
+  if (r < 0) return report_errno(error, r, "Calling handoverd");
+  operations_.push_back(operation.get());
+  wake();  // it may not be sent as a whole
+  if (ret) {
+    operation->own();
+    *ret = operation.release();
+  } else {
+    static_cast<void>(operation.release());  // its own, until it is over
+  }
+  return 0;
+}

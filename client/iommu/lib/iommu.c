@@ -104,6 +104,7 @@ static int take_over(handover_iommu* handle) {
 }
 
 int handover_iommu_open(handover_iommu** ret) {
+  if (!ret) return -EINVAL;
   handover_iommu* handle = calloc(1, sizeof(*handle));
 
   if (!handle) return -ENOMEM;
@@ -125,13 +126,22 @@ handover_iommu* handover_iommu_close(handover_iommu* handle) {
   return NULL;
 }
 
-int handover_iommu_is_restored(const handover_iommu* handle) { return handle->restored; }
-int handover_iommu_device(const handover_iommu* handle) { return handle->device; }
-int handover_iommu_iommufd(const handover_iommu* handle) { return handle->iommufd; }
-uint32_t handover_iommu_ioas(const handover_iommu* handle) { return handle->ioas; }
-const char* handover_iommu_message(const handover_iommu* handle) { return handle->message.text; }
+int handover_iommu_is_restored(const handover_iommu* handle) {
+  return handle ? handle->restored : 0;
+}
+int handover_iommu_device(const handover_iommu* handle) {
+  return handle ? handle->device : -EINVAL;
+}
+int handover_iommu_iommufd(const handover_iommu* handle) {
+  return handle ? handle->iommufd : -EINVAL;
+}
+uint32_t handover_iommu_ioas(const handover_iommu* handle) { return handle ? handle->ioas : 0; }
+const char* handover_iommu_message(const handover_iommu* handle) {
+  return handle ? handle->message.text : "";
+}
 
 int handover_iommu_memory(const handover_iommu* handle, const char* name, int* ret_fd) {
+  if (!handle || !name) return -EINVAL;
   int fd = find(handle, name, handle->first_memory);
 
   if (fd < 0) return fd;
@@ -191,6 +201,7 @@ int handover_iommu_unmap(handover_iommu* handle, const struct handover_iommu_map
                          size_t count) {
   struct handover_iommu_mapping names[HANDOVER_IOMMU_MOST_MAPPINGS];
 
+  if (!handle || (!mappings && count > 0)) return -EINVAL;
   while (count > 0) {
     const size_t part = part_of(count);
 
@@ -210,6 +221,7 @@ int handover_iommu_map(handover_iommu* handle, const struct handover_iommu_mappi
                        size_t count) {
   size_t done = 0;
 
+  if (!handle || (!mappings && count > 0)) return -EINVAL;
   while (done < count) {
     const size_t part = part_of(count - done);
     const int r = ask(handle, HANDOVER_IOMMU_OPERATION_MAP, mappings + done, part);

@@ -163,5 +163,19 @@ TEST(IommuLibrary, IsRefusedWhereNobodyStartedIt) {
   EXPECT_EQ(handover_iommu_close(nullptr), nullptr);
 }
 
+TEST(IommuLibraryNull, IsRefused) {
+  handover_iommu_mapping mapping = {};
+  EXPECT_EQ(handover_iommu_open(nullptr), -EINVAL);
+  EXPECT_EQ(handover_iommu_close(nullptr), nullptr);
+  EXPECT_EQ(handover_iommu_is_restored(nullptr), 0);
+  EXPECT_EQ(handover_iommu_device(nullptr), -EINVAL);
+  EXPECT_EQ(handover_iommu_iommufd(nullptr), -EINVAL);
+  EXPECT_EQ(handover_iommu_ioas(nullptr), 0U);
+  EXPECT_EQ(handover_iommu_memory(nullptr, "ring", nullptr), -EINVAL);
+  EXPECT_EQ(handover_iommu_map(nullptr, &mapping, 1), -EINVAL);
+  EXPECT_EQ(handover_iommu_unmap(nullptr, &mapping, 1), -EINVAL);
+  EXPECT_STREQ(handover_iommu_message(nullptr), "");
+}
+
 }  // namespace
 }  // namespace handover::iommu

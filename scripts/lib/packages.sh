@@ -6,7 +6,7 @@
 # To build handoverd and its tests (Debian 12 and 13 know all of these names).
 PACKAGES_BUILD=(
     build-essential ca-certificates ccache cmake dbus libarchive-dev libcli11-dev libexpected-dev
-    libgtest-dev libsystemd-dev ninja-build nlohmann-json3-dev pkg-config python3
+    libgtest-dev libsystemd-dev ninja-build nlohmann-json3-dev pkg-config python3 python3-dbus python3-gi
     zlib1g-dev
 )
 # To build kernels and root file systems and to run them.

@@ -94,7 +94,7 @@ class Cache {
   void begin(client::Client::State state);
   void preserve();
   void preserved(const client::Result<void>& done);
-  void retrieve(std::function<void(const client::Result<void>&)> then);
+  void retrieve(const std::function<void(const client::Result<void>&)>& then);
   void answer_prepare();
   void restore(client::Call call);
   bool read_command();
@@ -167,7 +167,7 @@ void Cache::answer_prepare() {
 }
 
 /// What is preserved in the session, whether this kernel or an earlier process preserved it.
-void Cache::retrieve(std::function<void(const client::Result<void>&)> then) {
+void Cache::retrieve(const std::function<void(const client::Result<void>&)>& then) {
   auto session = connection_->get_session(name_);
   if (!session) return then(session.error());
   session_.emplace(std::move(*session));

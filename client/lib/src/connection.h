@@ -67,7 +67,10 @@ struct handover_connection {
 
  private:
   struct Unreferencer {
-    void operator()(handover_connection* connection) const { connection->unref(); }
+    void operator()(handover_connection* connection) const {
+      // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDelete): the analyzer does not count
+      connection->unref();
+    }
   };
   using Reference = std::unique_ptr<handover_connection, Unreferencer>;
 

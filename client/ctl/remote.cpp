@@ -18,7 +18,7 @@ namespace {
 
 constexpr const char* bridge = "systemd-stdio-bridge";
 
-client::Error usage(std::string message) {
+client::Error invalid_argument(std::string message) {
   return {HANDOVER_ERROR_PREFIX "InvalidArgument", std::move(message), EINVAL};
 }
 
@@ -96,14 +96,14 @@ std::string exec_address(const std::vector<std::string>& argv) {
 client::Result<std::string> bus_address_of(const Remote& remote, bool later) {
   if (remote.kind == Remote::Kind::machine) {
     if (!is_machine(remote.name)) {
-      return usage("--machine: '" + remote.name +
-                   "' is no machine's name; 'machinectl list' shows them.");
+      return invalid_argument("--machine: '" + remote.name +
+                              "' is no machine's name; 'machinectl list' shows them.");
     }
     return "x-machine-unix:machine=" + escaped(remote.name);
   }
   const auto host = parse_host(remote.name);
   if (!host) {
-    return usage("--host: '" + remote.name + "' is no [USER@]HOST[:PORT].");
+    return invalid_argument("--host: '" + remote.name + "' is no [USER@]HOST[:PORT].");
   }
   // Only with it ssh notices that the host is gone, in a kexec that tells nobody.
   std::vector<std::string> argv = {"ssh", "-xT", "-o", "ServerAliveInterval=5"};
@@ -167,8 +167,9 @@ client::Error not_reached(const Remote& remote, const client::Error& error) {
 }
 
 client::Error needs_descriptors(const Remote& remote, const std::string& what) {
-  return usage("'" + what + "' passes a descriptor, which does not go through ssh: run it on " +
-               remote.name + ".");
+  return invalid_argument("'" + what +
+                          "' passes a descriptor, which does not go through ssh: run it on " +
+                          remote.name + ".");
 }
 
 }  // namespace handover::ctl

@@ -65,9 +65,7 @@ TEST_F(GroupSocket, IsNotThereUnlessItIsAskedFor) {
   EXPECT_NE(access(path().c_str(), F_OK), 0);
   boot("no-such-group");
   EXPECT_NE(access(path().c_str(), F_OK), 0);
-  EXPECT_NE(host->manager().log().find("There is no group 'no-such-group' (socket_group)."),
-            std::string::npos)
-      << host->manager().log();
+  EXPECT_TRUE(host->log_says("There is no group 'no-such-group' (socket_group)."));
   boot("1");
   EXPECT_EQ(status_of(path()).st_gid, 1U);
 }

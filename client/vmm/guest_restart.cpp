@@ -66,17 +66,21 @@ client::Result<void> Guest::restart() {
   const bool beside = description_.helpers.empty() && can_stand_beside(description_.arguments);
   const auto changed = beside ? change_beside(*header, config->qemu, deadline)
                               : change_in_turn(*header, config->qemu, deadline);
-  if (changed) return go_on(*header, Place::same_kernel, deadline);
   if (!qemu_) {
     motion_ = Motion::running;  // there is nothing left to thaw
     return changed;
   }
-  // The QEMU that had the guest has not lost it; in turn, it was started once more and read it.
-  auto on = qemu_->pid() == old
-                ? thaw()
-                : go_on(*header, Place::same_kernel, now_usec() + config_.limits.command);
+  client::Result<void> on;
+  if (qemu_->pid() == old) {
+    on = thaw();
+    // It may have ended while nobody looked. The state is there, and the guest did not run since.
+    if (!on && on.error().code != ETIMEDOUT) on = take_over();
+  } else {
+    on = go_on(*header, Place::same_kernel, now_usec() + config_.limits.restore);
+    if (!on) motion_ = Motion::running;  // it may run: what was saved is of no use any more
+  }
   if (!on) say(SD_ERR, "The guest does not go on: " + on.error().message);
-  return qualified(changed.error());
+  return changed ? on : qualified(changed.error());
 }
 
 /// The old QEMU stands by until the new one has read the state.

@@ -29,8 +29,7 @@ constexpr int first_program_number = 3;
 constexpr int first_kept_number = 16;
 
 bool is_alone(const Argument& argument) {
-  constexpr std::array<std::string_view, 7> options{"vnc", "spice",   "display", "gdb",
-                                                    "s",   "pidfile", "netdev"};
+  constexpr std::array<std::string_view, 5> options{"vnc", "spice", "gdb", "s", "pidfile"};
   const auto& [option, value] = argument;
   const auto list = split_value(value);
   const auto kind = value_of(list, "");

@@ -154,6 +154,22 @@ TEST_F(VmmRestart, ProgramThatFailsLeavesTheOldOne) {
   expect_disk_good();
 }
 
+/// Nobody has the guest then: its state is there.
+TEST_F(VmmRestart, OldQemuThatEndsMeanwhile) {
+  run(guest_beside());
+  const auto before = qemu_process();
+  const auto killer =
+      host.directory().write("killer", "#!/bin/sh\n[ \"$1\" = --version ] || { kill -9 " +
+                                           std::to_string(before) + "; exit 3; }\n");
+  fs::permissions(killer, fs::perms::owner_all);
+  configure(killer);
+  EXPECT_EQ(restart(), 1);
+  EXPECT_NE(said.find("QEMU did not start"), std::string::npos) << said;
+  EXPECT_NE(qemu_process(), before);
+  expect_goes_on();
+  expect_carried();
+}
+
 /// Another machine, whose parts the state does not know.
 TEST_F(VmmRestart, ProgramThatCannotReadTheState) {
   const auto other = host.directory().write(

@@ -64,8 +64,8 @@ client::Result<void> Guest::restart() {
   }
   const auto old = qemu_->pid();
   const bool beside = description_.helpers.empty() && can_stand_beside(description_.arguments);
-  const auto changed = beside ? change_beside(*header, config->qemu, deadline)
-                              : change_in_turn(*header, config->qemu, deadline);
+  auto changed = beside ? change_beside(*header, config->qemu, deadline)
+                        : change_in_turn(*header, config->qemu, deadline);
   if (!qemu_) {
     motion_ = Motion::running;  // there is nothing left to thaw
     return changed;

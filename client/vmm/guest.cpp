@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <filesystem>
 
 #include "access.h"
 #include "advice.h"
@@ -46,12 +45,6 @@ Deadline deadline_of(const client::Call& call, std::uint64_t limit_usec) {
 unsigned hugepage_flags(std::uint64_t bytes) {
   if (bytes == 0) return 0;
   return MFD_HUGETLB | static_cast<unsigned>(__builtin_ctzll(bytes)) << MFD_HUGE_SHIFT;
-}
-
-/// Where QEMU begins its relative paths.
-std::string own_directory() {
-  std::error_code error;
-  return std::filesystem::current_path(error).string();
 }
 
 /// What of the host this guest has now, and will need again.

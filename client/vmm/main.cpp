@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <filesystem>
 #include <handover/handover.hpp>
 #include <string>
 #include <variant>
@@ -19,6 +18,7 @@
 #include "guest.h"
 #include "options.h"
 #include "qemu.h"
+#include "requirements.h"
 #include "status.h"
 
 namespace handover::vmm {
@@ -73,9 +73,7 @@ int act(const CheckOptions& options) {
   auto user = qemu_user(*config);
   if (!user) return complain({"", options.config + ": " + user.error().message, 0}, wrong_usage);
   if (*user) {
-    std::error_code error;
-    const auto here = std::filesystem::current_path(error).string();
-    auto why = denied(**user, config->arguments, here);
+    auto why = denied(**user, config->arguments, own_directory());
     if (!why) {
       fprintf(stderr,
               "handover-vmm: %s: Only root can tell whether user '%s' may use the images.\n",

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -148,6 +149,11 @@ std::vector<WaitFor> requirements_of(const std::vector<std::string>& arguments,
     if (!second) add_argument(*argument, &collector);
   }
   return collector.take();
+}
+
+std::string own_directory() {
+  std::error_code error;
+  return std::filesystem::current_path(error).string();
 }
 
 std::vector<std::string> sockets_of(const std::vector<std::string>& arguments,

@@ -14,6 +14,9 @@ namespace handover::vmm {
 std::vector<common::WaitFor> requirements_of(const std::vector<std::string>& arguments,
                                              const std::string& directory);
 
+/// Where QEMU begins its relative paths: our working directory.
+std::string own_directory();
+
 /// Sockets to which QEMU connects at its start: those of its helpers.
 std::vector<std::string> sockets_of(const std::vector<std::string>& arguments,
                                     const std::string& directory);

@@ -128,6 +128,15 @@ client::Result<std::optional<QemuUser>> qemu_user(const Config& config) {
   return std::optional(QemuUser{name, std::move(*identity), false});
 }
 
+UserFindings look_at_user(const Config& config) {
+  auto user = qemu_user(config);
+  if (!user) return {{user.error().message}, ""};
+  if (!*user) return {};
+  auto why = denied(**user, config.arguments, own_directory());
+  if (why) return {std::move(*why), ""};
+  return {{}, "Only root can tell whether user '" + (*user)->name + "' may use the images."};
+}
+
 client::Result<std::vector<std::string>> denied(const QemuUser& user,
                                                 const std::vector<std::string>& arguments,
                                                 const std::string& directory) {

@@ -30,4 +30,11 @@ client::Result<std::vector<std::string>> denied(const QemuUser& user,
                                                 const std::vector<std::string>& arguments,
                                                 const std::string& directory);
 
+/// For `handover-vmm check`, as sentences.
+struct UserFindings {
+  std::vector<std::string> refused;  ///< the guest would not start, or not go on
+  std::string advice;                ///< ""; or that it cannot be told
+};
+UserFindings look_at_user(const Config& config);
+
 }  // namespace handover::vmm

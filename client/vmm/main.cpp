@@ -2,7 +2,6 @@
 // handover-vmm: runs a QEMU guest that goes on after a kernel update of its host.
 #include <systemd/sd-event.h>
 
-#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <handover/handover.hpp>
@@ -18,7 +17,6 @@
 #include "guest.h"
 #include "options.h"
 #include "qemu.h"
-#include "requirements.h"
 #include "status.h"
 
 namespace handover::vmm {
@@ -70,18 +68,13 @@ int act(RunOptions options) {
 int act(const CheckOptions& options) {
   auto config = usable_config(options.config);
   if (!config) return complain(config.error(), wrong_usage);
-  auto user = qemu_user(*config);
-  if (!user) return complain({"", options.config + ": " + user.error().message, 0}, wrong_usage);
-  if (*user) {
-    auto why = denied(**user, config->arguments, own_directory());
-    if (!why) {
-      fprintf(stderr,
-              "handover-vmm: %s: Only root can tell whether user '%s' may use the images.\n",
-              options.config.c_str(), (*user)->name.c_str());
-    } else if (!why->empty()) {
-      for (const auto& one : *why) complain({"", options.config + ": " + one, EACCES}, 0);
-      return wrong_usage;
-    }
+  const auto findings = look_at_user(*config);
+  for (const auto& one : findings.refused) {
+    fprintf(stderr, "handover-vmm: %s: %s\n", options.config.c_str(), one.c_str());
+  }
+  if (!findings.refused.empty()) return wrong_usage;
+  if (!findings.advice.empty()) {
+    fprintf(stderr, "handover-vmm: %s: %s\n", options.config.c_str(), findings.advice.c_str());
   }
   for (const auto& advice : advice_on(config->arguments)) {
     fprintf(stderr, "handover-vmm: %s: %s\n", options.config.c_str(), advice.c_str());

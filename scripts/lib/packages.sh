@@ -6,16 +6,16 @@
 # To build handoverd and its tests (Debian 12 and 13 know all of these names).
 PACKAGES_BUILD=(
     build-essential ca-certificates ccache cmake dbus libarchive-dev libcli11-dev libexpected-dev
-    libgtest-dev libsystemd-dev ninja-build nlohmann-json3-dev pkg-config python3 python3-dbus python3-gi
-    zlib1g-dev
+    libgtest-dev libsystemd-dev ninja-build nlohmann-json3-dev pkg-config python3 python3-dbus
+    python3-gi zlib1g-dev
 )
 # To build kernels and root file systems and to run them.
 PACKAGES_MACHINE=(
     bc bison debian-archive-keyring e2fsprogs flex kmod libelf-dev libssl-dev lz4 mmdebstrap
     qemu-system-x86 rsync xz-utils zstd
 )
-# To look for mistakes in the sources.
-PACKAGES_LINT=(clang-format clang-tidy shellcheck)
+# To look for mistakes in the sources and the completions.
+PACKAGES_LINT=(clang-format clang-tidy fish shellcheck zsh)
 # To look for mistakes in the companion module, against the test kernels.
 PACKAGES_MODULE=(perl sparse)
 

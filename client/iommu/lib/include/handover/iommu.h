@@ -7,13 +7,14 @@
  * are lost in an update.
  *
  * As a CMake package, find_package(handover-iommu) gives handover::iommu. The handle is opaque; a
- * mapping is as large as it is for good, and what more one might say would be a function of its own.
+ * mapping is as large as it is for good, and what more one might say would be a function of its
+ * own.
  *
  * Units: bytes. Errors: 0 or a number that a comment explains, and a negative errno otherwise;
  * handover_iommu_message() then has a sentence. -EINVAL: an argument is NULL that may not be.
- * Functions that only read a handle return -EINVAL, 0 or "" for NULL. Threads: one handle is used by
- * one at a time. fork(): the handle, its socket and its device are the process's that opened it; a
- * child may close it, and must not use it.
+ * Functions that only read a handle return -EINVAL, 0 or "" for NULL. Threads: one handle is used
+ * by one at a time. fork(): the handle, its socket and its device are the process's that opened it;
+ * a child may close it, and must not use it.
  */
 #ifndef HANDOVER_IOMMU_H
 #define HANDOVER_IOMMU_H

@@ -77,19 +77,33 @@ HANDOVER_API int handover_error_is(const handover_error* error, const char* name
 /* Returns NULL. */
 HANDOVER_API handover_error* handover_error_free(handover_error* error);
 
-/* The positive errno of a D-Bus error name; EIO for one that is not known, 0 for NULL. The
- * daemon's: EINVAL  InvalidArgument, InvalidName        EBUSY      Busy, Incoming EEXIST NameTaken,
- * TokenTaken               EALREADY   AlreadyPreserved, AlreadyRetrieved ENOENT  NoSuchSession,
- * NoSuchClient,        ENODATA    NotIncoming NoSuchToken, KernelNotFound         EOPNOTSUPP
- * Unsupported, NotSupported ENODEV  NoSuchBackend                       EDQUOT     LimitExceeded
- *   EACCES  AccessDenied                        ETIMEDOUT  TimedOut
- *   ENXIO   UnknownDependency                   ELOOP      DependencyCycle
- *   ENOEXEC NotAKernel, KexecLoadFailed         EPROTONOSUPPORT KernelIncompatible
- *   ENOPKG  ModuleMissing                       EIO        Io, KexecFailed
- *   EPERM   Vetoed                              ECANCELED  Cancelled
- *   ESRCH   ClientGone, NothingToCancel         EBADMSG    ManifestInvalid
- *   ESTALE  StateLost                           ENOTRECOVERABLE Internal
- * sd-bus's own calls in this process give them, too. */
+/* The positive errno of a D-Bus error name; EIO for one that is not known, 0 for NULL. sd-bus's own
+ * calls in this process give them, too. The daemon's:
+ *
+ * - EACCES: AccessDenied
+ * - EALREADY: AlreadyPreserved, AlreadyRetrieved
+ * - EBADMSG: ManifestInvalid
+ * - EBUSY: Busy, Incoming
+ * - ECANCELED: Cancelled
+ * - EDQUOT: LimitExceeded
+ * - EEXIST: NameTaken, TokenTaken
+ * - EINVAL: InvalidArgument, InvalidName
+ * - EIO: Io, KexecFailed
+ * - ELOOP: DependencyCycle
+ * - ENODATA: NotIncoming
+ * - ENODEV: NoSuchBackend
+ * - ENOENT: NoSuchSession, NoSuchClient, NoSuchToken, KernelNotFound
+ * - ENOEXEC: NotAKernel, KexecLoadFailed
+ * - ENOPKG: ModuleMissing
+ * - ENOTRECOVERABLE: Internal
+ * - ENXIO: UnknownDependency
+ * - EOPNOTSUPP: Unsupported, NotSupported
+ * - EPERM: Vetoed
+ * - EPROTONOSUPPORT: KernelIncompatible
+ * - ESRCH: ClientGone, NothingToCancel
+ * - ESTALE: StateLost
+ * - ETIMEDOUT: TimedOut
+ */
 HANDOVER_API int handover_error_name_to_errno(const char* name);
 
 /* ---- connection ------------------------------------------------------------------------------ */

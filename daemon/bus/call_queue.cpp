@@ -93,19 +93,21 @@ void CallQueue::send(Call call) {
 
 void CallQueue::send_waiting() {
   if (now_usec() < next_send_usec_) return;
-  send_waiting(undoing_, limits_.unanswered, 0);
+  send_waiting(undoing_, limits_.unanswered, 0, &undoing_users_);
   send_waiting(undoing_, limits_.unanswered_debtors, limits_.owed);
   send_waiting(others_, limits_.unanswered_others, limits_.owed - 1);
 }
 
 /// In their order, those first that can be sent: the others' own clients or users are in the way.
-void CallQueue::send_waiting(List& waiting, std::size_t most, std::size_t owed_at_most) {
+/// `also`: a quota for what has no place in the users' own.
+void CallQueue::send_waiting(List& waiting, std::size_t most, std::size_t owed_at_most,
+                             Quota* also) {
   for (auto pending = waiting.begin(); pending != waiting.end() && sent_.size() < most;) {
     const auto next = std::next(pending);
     if (owed_by(*pending) <= owed_at_most) {
-      if (auto share = users_.take(pending->call.uid)) {
-        send_now(waiting, pending, std::move(*share));
-      }
+      auto share = users_.take(pending->call.uid);
+      if (!share && also != nullptr) share = also->take(pending->call.uid);
+      if (share) send_now(waiting, pending, std::move(*share));
     }
     pending = next;
   }

@@ -36,6 +36,9 @@ class CallQueue {
     std::size_t owed = 2;
     /// Of the clients of one user other than root, and of all such users.
     Quota::Limits users{16, 64, SIZE_MAX};
+    /// Besides, for what undoes something, and only to clients who owe no answer: those of a user
+    /// who do not answer keep none of the others frozen.
+    Quota::Limits undoing_users{4, 28, SIZE_MAX};
     /// What a connection still holds when a time limit is over may be the answer: it is read first,
     /// for at most so long.
     std::uint64_t grace_usec = 1'000'000;
@@ -59,7 +62,11 @@ class CallQueue {
 
   CallQueue(system::Loop& loop, sd_bus* bus) : CallQueue(loop, bus, Limits()) {}
   CallQueue(system::Loop& loop, sd_bus* bus, const Limits& limits)
-      : loop_(loop), bus_(bus), limits_(limits), users_(limits.users) {}
+      : loop_(loop),
+        bus_(bus),
+        limits_(limits),
+        users_(limits.users),
+        undoing_users_(limits.undoing_users) {}
   /// What is not answered ends in client_gone.
   ~CallQueue();
   CallQueue(const CallQueue&) = delete;
@@ -92,7 +99,8 @@ class CallQueue {
   static int on_reply(sd_bus_message* reply, void* userdata, sd_bus_error*);
 
   void send_waiting();
-  void send_waiting(List& waiting, std::size_t most, std::size_t owed_at_most);
+  void send_waiting(List& waiting, std::size_t most, std::size_t owed_at_most,
+                    Quota* also = nullptr);
   void send_now(List& waiting, List::iterator pending, Quota::Share share);
   [[nodiscard]] std::size_t owed_by(const Pending& pending) const;
   [[nodiscard]] bool owes_too_much(const Pending& pending) const;
@@ -111,7 +119,7 @@ class CallQueue {
   system::Loop& loop_;
   sd_bus* bus_;
   Limits limits_;
-  Quota users_;
+  Quota users_, undoing_users_;
   List undoing_;  ///< not sent yet, in order
   List others_;
   List sent_;

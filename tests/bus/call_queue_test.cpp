@@ -216,7 +216,7 @@ TEST_F(Calls, StandStillWhileTheDaemonWorksForTheClient) {
 
 class FewCalls : public Calls {
  protected:
-  FewCalls() : Calls({5, 4, 2, 2, {1, 2, 9}, 200'000}) {}
+  FewCalls() : Calls({5, 4, 2, 2, {1, 2, 9}, {1, 1, 9}, 200'000}) {}
 };
 
 TEST_F(FewCalls, LeaveRoomForWhatUndoes) {
@@ -306,14 +306,33 @@ TEST_F(FewCalls, OneUserHasNotAllPlaces) {
   constexpr uid_t user = 1000;
   auto& first = client();
   auto& second = client();
+  auto& third = client();
   auto& of_root = client();
   call(first, 1, no_limit_usec, true, user);
   call(second, 2, no_limit_usec, true, user);
-  call(of_root, 3, no_limit_usec, true);
-  ASSERT_TRUE(run_until([&] { return first.held() == 1 && of_root.held() == 1; }));
-  EXPECT_EQ(second.calls(), 0U);
+  call(third, 3, no_limit_usec, true, user);
+  call(of_root, 4, no_limit_usec, true);
+  ASSERT_TRUE(
+      run_until([&] { return first.held() == 1 && second.held() == 1 && of_root.held() == 1; }));
+  EXPECT_EQ(third.calls(), 0U);
   first.answer();
-  ASSERT_TRUE(run_until([&] { return second.held() == 1; }));
+  ASSERT_TRUE(run_until([&] { return third.held() == 1; }));
+}
+
+/// They hold all places of their user, and of all users; who answers is thawed all the same.
+TEST_F(FewCalls, TheSilenceOfOthersKeepsNobodyFrozen) {
+  constexpr uid_t user = 1000;
+  constexpr uid_t another = 1001;
+  call(client(), 1, 50'000, false, user);
+  call(client(), 2, 50'000, false, another);
+  ASSERT_TRUE(run_until([&] { return answers.size() == 2; }));
+  EXPECT_EQ(answers[2], Answers{"TimedOut"});
+  for (const auto owner : {user, another, uid_t{1002}}) {
+    auto& one = client();
+    call(one, 3, no_limit_usec, true, owner);
+    ASSERT_TRUE(run_until([&] { return one.held() == 1; })) << owner;
+    one.answer();
+  }
 }
 
 /// Nobody else is to blame, and it is no veto.

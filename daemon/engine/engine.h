@@ -74,7 +74,8 @@ class Engine final : private Model, private Sessions::Watch {
   [[nodiscard]] const Sessions& sessions() const { return sessions_; }
   /// Before somebody reads what they hold: owners of a tracker's descriptor do not tell us.
   /// Takes in what owners preserved in the tracker by themselves; `then` runs when that is done.
-  void refresh_sessions(std::function<void()> then) { sessions_.refresh_all(std::move(then)); }
+  /// Not from freezing to the kexec, which would wait for it: what was known last is told then.
+  void refresh_sessions(std::function<void()> then);
   [[nodiscard]] const Clients::Records& clients() const { return clients_.all(); }
   [[nodiscard]] bool is_connected(const ClientRecord& client) const {
     return clients_.connected(client);

@@ -156,6 +156,13 @@ void Engine::drop_client(const std::string& name) {
 }
 
 /// Whom an update waited for in vain, and who has nothing left: the next one goes without it.
+void Engine::refresh_sessions(std::function<void()> then) {
+  if (state_ == State::freezing || state_ == State::frozen || state_ == State::rebooting) {
+    return then();
+  }
+  sessions_.refresh_all(std::move(then));
+}
+
 void Engine::drop_absent_clients() {
   std::vector<std::string> absent;
   for (const auto& [name, client] : clients_.all()) {

@@ -142,6 +142,26 @@ TEST_F(ModuleTest, RefreshAsksTheModuleOutsideTheLoop) {
   EXPECT_EQ(world.engine().sessions().find("disk")->record.tokens.size(), 3U);
 }
 
+/// Everybody may list the sessions, and nobody is to stand still for that.
+TEST_F(ModuleTest, NoUpdateWaitsForWhoListsSessions) {
+  boot_two();
+  const auto opened = answer_of<UniqueFd>([&](Engine& engine, Reply<UniqueFd> reply) {
+    engine.open_tracker("disk", disk().caller(), reply);
+  });
+  ASSERT_TRUE(opened);
+  const auto queue = session_queues + world.engine().sessions().find("disk")->record.id;
+  world.keep_frozen();
+  ASSERT_TRUE(world.update_until(State::frozen));
+  world.host().hold(queue);
+  bool listed = false;
+  world.call([&](Engine& engine) { engine.refresh_sessions([&] { listed = true; }); });
+  EXPECT_TRUE(listed);
+  EXPECT_TRUE(world.engine().sessions().idle());
+  world.host().release(queue);
+  world.let_go();
+  EXPECT_EQ(world.outcome(), "done");
+}
+
 // ---- two halves
 
 /// A kernel with LUO, and the module beside it.

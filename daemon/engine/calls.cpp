@@ -130,6 +130,8 @@ void Engine::call(ClientRecord& client) {
   auto sent_call = pass_->call();
   switch (sent_call) {
     case ClientCall::prepare:
+      // A Cancel of an earlier update's that it owes would undo this one.
+      owe_no_more(client.name);
       set_phase(client, ClientPhase::preparing);
       break;
     case ClientCall::freeze:

@@ -134,6 +134,19 @@ TEST_F(ThawTest, CancelIsOwedToo) {
   EXPECT_EQ(world.announced.count("Cancel disk"), 4U);
 }
 
+/// It would undo the next update, which has prepared the client anew.
+TEST_F(ThawTest, CancelIsOwedUntilTheNextPrepareOnly) {
+  boot_two();
+  guest().does(ClientCall::prepare, Does::veto);
+  disk().does(ClientCall::cancel, Does::veto, 100);
+  ASSERT_TRUE(world.request(JobType::update));
+  world.outcome();
+  const auto before = world.announced.count("Cancel disk");
+  EXPECT_EQ(world.update(), "done");
+  EXPECT_EQ(world.announced.count("Cancel disk"), before);
+  expect_all_is_well(world);
+}
+
 /// The sentence of the update's end names it.
 TEST_F(ThawTest, WhatIsOwedIsInTheRecord) {
   boot_two();

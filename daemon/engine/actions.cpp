@@ -188,6 +188,7 @@ void Engine::begin_freeze() {
   for (const auto& [name, held] : sessions_.all()) {
     if (!held.record.ending) pending.sessions.push_back({name, held.record.client});
   }
+  budget_alarm_ = host_.after(setup_.config.freeze_budget_usec, [this] { budget_over(); });
   // Before the blackout: it waits for the disk.
   records_.write_pending(pending, [this, alive = alive_, id = record.id] {
     if (!*alive || state_ != State::freezing || update_.failure()) return;

@@ -39,14 +39,16 @@ struct Arguments {
 struct ConfigFile {
   Config config;
   std::string text;
-  std::optional<Error> problem;  ///< it is there and cannot be used
+  std::optional<Error> problem;  ///< it cannot be used, or is not where it was asked for
+  bool missing = false;          ///< there is none, and none was asked for
 };
 
 ConfigFile read_config(const Arguments& arguments, bool asked_for) {
   ConfigFile file;
   const auto text = system::read_file(arguments.config);
   if (!text) {
-    if (text.error().sys_errno != ENOENT || asked_for) file.problem = text.error();
+    file.missing = text.error().sys_errno == ENOENT && !asked_for;
+    if (!file.missing) file.problem = text.error();
     return file;
   }
   auto config = parse_config(*text);
@@ -125,6 +127,7 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
   setup.config = std::move(file.config);
   setup.config_text = std::move(file.text);
   setup.config_problem = std::move(file.problem);
+  setup.config_missing = file.missing ? arguments.config : "";
   if (!arguments.backend.empty()) setup.config.backend = from_string<Keeper>(arguments.backend);
 
   const auto locked = lock(arguments.runtime_directory);

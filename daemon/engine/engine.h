@@ -47,6 +47,10 @@ struct Setup {
   std::string config_text;  ///< as it was read; travels in the manifest
   /// The file could not be used, and `config` is the default one: a manifest's takes its place.
   std::optional<Error> config_problem;
+  /// There is no such file and nobody asked for it, which is no problem unless a manifest carries
+  /// one;
+  /// "" otherwise.
+  std::string config_missing;
   bool emulated_kexec = false;    ///< this process is such an execution
   Ticks started_at = 0;           ///< counter when main() began
   std::function<void()> settled;  ///< called once, when nothing is left to restore
@@ -188,7 +192,7 @@ class Engine final : private Model, private Sessions::Watch {
   void start_afresh(std::optional<Error> lost);
   void expect(std::vector<SessionRecord> records);
   void start_adoption(bool open_tables);
-  [[nodiscard]] bool borrow_config(const Manifest& manifest);
+  void borrow_config(const Manifest& manifest, bool may_be_missing);
   void doors_open();
   void forget_unknown();
   void await_claims();

@@ -159,10 +159,13 @@ void Engine::unsealed(const Result<std::optional<std::string>>& sealed) {
                      0, Nature::damaged});
 }
 
-/// The file is bad, and the manifest has what the update was prepared with. Workloads that wait for
-/// their memory must not wait for an editor.
-bool Engine::borrow_config(const Manifest& manifest) {
-  if (!setup_.config_problem) return true;
+/// The file is bad, or gone, and the manifest has what the update was prepared with. Workloads that
+/// wait for their memory must not wait for an editor.
+void Engine::borrow_config(const Manifest& manifest, bool may_be_missing) {
+  if (!may_be_missing && !setup_.config_missing.empty() && !manifest.config.empty()) {
+    setup_.config_problem = Error{ErrorCode::io, setup_.config_missing + " is not there", ENOENT};
+  }
+  if (!setup_.config_problem) return;
   setup_.config = Config{};
   std::string used = "The defaults are used";
   if (!manifest.config.empty()) {
@@ -179,7 +182,6 @@ bool Engine::borrow_config(const Manifest& manifest) {
   log::event(log::Id::configuration_unusable, log::Level::critical, {},
              "The configuration cannot be used (", setup_.config_problem->message, "). ", used,
              " until the file is right.");
-  return true;
 }
 
 void Engine::start_afresh(std::optional<Error> lost) {
@@ -274,7 +276,7 @@ void Engine::record_failed(HistoryEntry entry) {
 
 /// The update's clients and sessions are here; those that were not frozen are told so.
 void Engine::start_booted(const Manifest& manifest) {
-  (void)borrow_config(manifest);
+  borrow_config(manifest, /*may_be_missing=*/false);
   generation_ = manifest.generation + 1;
   next_id_ = manifest.next_id;
   extra_ = manifest.extra;
@@ -370,7 +372,8 @@ void Engine::end_discarded(const std::string& client) {
 // ---- an earlier process of this boot
 
 void Engine::start_restarted(Manifest manifest) {
-  (void)borrow_config(manifest);
+  // In peace it was taken away by somebody who wants the defaults.
+  borrow_config(manifest, manifest.state == State::normal);
   log::event(log::Id::daemon_restarted, log::Level::info,
              {{log::Field::state, std::string(to_string(manifest.state))}},
              "The daemon is back in state ", to_string(manifest.state), "; ",

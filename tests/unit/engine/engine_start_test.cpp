@@ -341,6 +341,26 @@ TEST_F(StartTest, BadConfigurationIsBorrowedAfterARestartToo) {
   expect_all_is_well(world);
 }
 
+/// The boot lost it; the daemon looks for it where it usually is.
+TEST_F(StartTest, MissingConfigurationIsBorrowedFromTheManifest) {
+  world.config_text = "{}";
+  boot_two();
+  world.config_missing = "/etc/handover/handoverd.json";
+  EXPECT_EQ(world.update(), "done");
+  EXPECT_TRUE(world.engine().config_is_borrowed());
+  expect_all_is_well(world);
+}
+
+TEST_F(StartTest, MissingConfigurationInPeaceMeansTheDefaults) {
+  world.config_text = "{}";
+  boot_two();
+  world.config_missing = "/etc/handover/handoverd.json";
+  world.kill_daemon();
+  ASSERT_TRUE(world.run_until([&] { return world.ready(); }));
+  EXPECT_FALSE(world.engine().config_is_borrowed());
+  expect_all_is_well(world);
+}
+
 // ---- the disk
 
 TEST_F(StartTest, HistoryWaitsForItsFileSystem) {

@@ -96,9 +96,10 @@ void World::start_daemon() {
   host_ = std::make_unique<FakeHost>(machine, options_.seed == 0 ? 0 : options_.seed + processes);
   outside_ = std::make_unique<FakeOutside>(machine, *host_, clients_, announced, pid_one);
   Setup setup;
-  setup.config = config_problem ? Config{} : config;
-  setup.config_text = config_text;
+  setup.config = config_problem || !config_missing.empty() ? Config{} : config;
+  setup.config_text = config_missing.empty() ? config_text : "";
   setup.config_problem = config_problem;
+  setup.config_missing = config_missing;
   setup.emulated_kexec = std::exchange(emulated_kexec_, false);
   setup.started_at = machine.clock.now_usec();
   setup.settled = [this] { settled = true; };

@@ -50,6 +50,7 @@ class World final : public Daemon {
   std::string config_text;
   /// The configuration's file cannot be used.
   std::optional<Error> config_problem;
+  std::string config_missing;
   /// PID 1 starts a daemon that has died again.
   bool restarts = true;
   /// What runs before each step.

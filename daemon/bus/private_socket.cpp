@@ -2,11 +2,15 @@
 #include "bus/private_socket.h"
 
 #include <grp.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -46,6 +50,23 @@ Result<engine::Caller> caller_behind(int socket, const ucred& peer) {
   return caller;
 }
 
+/// By an access control list: the file stays our own group's, and giving it away would take
+/// CAP_CHOWN. False: errno says why.
+bool admit(const std::string& path, gid_t group) {
+  struct {
+    posix_acl_xattr_header header{POSIX_ACL_XATTR_VERSION};
+    std::array<posix_acl_xattr_entry, 5> entries{};
+  } list;
+  constexpr std::uint16_t use = ACL_READ | ACL_WRITE;
+  constexpr std::uint32_t nobody = ACL_UNDEFINED_ID;
+  list.entries = {{{ACL_USER_OBJ, use, nobody},
+                   {ACL_GROUP_OBJ, 0, nobody},
+                   {ACL_GROUP, use, group},
+                   {ACL_MASK, use, nobody},
+                   {ACL_OTHER, 0, nobody}}};
+  return setxattr(path.c_str(), "system.posix_acl_access", &list, sizeof list, 0) == 0;
+}
+
 }  // namespace
 
 Result<gid_t> group_of(const std::string& name) {
@@ -73,12 +94,10 @@ Result<void> PrivateSocket::listen(const std::string& path, std::optional<gid_t>
   const int bound = bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
   umask(mask);
   if (bound < 0) return fail_errno("bind " + path);
-  // In this order: before, it is nobody's but ours.
-  if (group &&
-      (chown(path.c_str(), static_cast<uid_t>(-1), *group) < 0 || chmod(path.c_str(), 0660) < 0)) {
+  if (group && !admit(path, *group)) {
     const int code = errno;
     unlink(path.c_str());
-    return fail_errno("giving " + path + " to its group", code);
+    return fail_errno("letting the group use " + path, code);
   }
   if (::listen(fd.get(), SOMAXCONN) < 0) return fail_errno("listen " + path);
   socket_ = std::move(fd);

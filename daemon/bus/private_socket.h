@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The private socket: root's clients connect to it before there is a bus. Mode 0600. And the one of
-// a group, mode 0660, for the clients of its members: apart, so that they cannot crowd root out.
+// a group, by an access control list, for the clients of its members: apart, so that they cannot
+// crowd root out.
 #pragma once
 
 #include <sys/types.h>

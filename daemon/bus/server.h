@@ -51,7 +51,7 @@ class Server final : public engine::Outside {
 
   /// Makes the private socket, mode 0600: clients can connect, and wait. io.
   Result<void> listen(const std::string& path);
-  /// The same for the members of a group, mode 0660.
+  /// The same for the members of a group.
   Result<void> listen_for_group(const std::string& path, gid_t group);
   /// Connects to the system bus as soon as that is there, and again whenever it is lost.
   void connect();

@@ -19,6 +19,17 @@ _handover_client_names() {
   done
 }
 
+# Offers those lines of standard input that begin with $1. Names are whatever somebody chose: unlike
+# compgen -W this expands nothing in them, and what is offered is quoted for the command line.
+_handover_client_offer() {
+  local name quoted
+  while IFS= read -r name; do
+    [[ -n $name ]] || continue
+    printf -v quoted %q "$name"
+    if [[ $name == "$1"* || $quoted == "$1"* ]]; then COMPREPLY+=("$quoted"); fi
+  done
+}
+
 _handover_client() {
   local program=$1 current=$2 previous=$3 command='' word choices=''
   COMPREPLY=()
@@ -34,7 +45,7 @@ _handover_client() {
   if [[ $current == -* || ($previous == restart && $program == *memfd) ]]; then previous=''; fi
   case $previous in
     --name | status | restart)
-      mapfile -t COMPREPLY < <(compgen -W "$(_handover_client_names "$program")" -- "$current")
+      _handover_client_offer "$current" < <(_handover_client_names "$program")
       return
       ;;
     --config | --directory | check)

@@ -22,9 +22,9 @@ _handoverctl_clients() {
   _handoverctl_ask clients | sed -n 's/^ *"name": "\([^"\\]*\)",\{0,1\}$/\1/p'
 }
 
-# Tokens that the session $1 holds.
+# Tokens that the session $1 holds, which is as it was typed: with backslashes, and no name has any.
 _handoverctl_tokens() {
-  _handoverctl_ask sessions "$1" | sed -n 's/^ *"token": \([0-9]*\),\{0,1\}$/\1/p'
+  _handoverctl_ask sessions "${1//\\/}" | sed -n 's/^ *"token": \([0-9]*\),\{0,1\}$/\1/p'
 }
 
 # Ids of past updates: those at the outermost level of the records.
@@ -32,9 +32,20 @@ _handoverctl_updates() {
   _handoverctl_ask history | sed -n 's/^ \{4\}"id": \([0-9]*\),\{0,1\}$/\1/p'
 }
 
+# Offers those lines of standard input that begin with $1. Names are whatever somebody chose: unlike
+# compgen -W this expands nothing in them, and what is offered is quoted for the command line.
+_handoverctl_offer() {
+  local name quoted
+  while IFS= read -r name; do
+    [[ -n $name ]] || continue
+    printf -v quoted %q "$name"
+    if [[ $name == "$1"* || $quoted == "$1"* ]]; then COMPREPLY+=("$quoted"); fi
+  done
+}
+
 _handoverctl() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-  local command='' action='' name='' word choices='' options
+  local command='' action='' name='' word choices='' names='' options
   local common='--json -o --output-format -q --quiet --no-legend --timeout -H --host -M --machine'
   local -i position=0 i
   COMPREPLY=()
@@ -68,7 +79,7 @@ _handoverctl() {
       return
       ;;
     --client)
-      mapfile -t COMPREPLY < <(compgen -W "$(_handoverctl_clients)" -- "$current")
+      _handoverctl_offer "$current" < <(_handoverctl_clients)
       return
       ;;
     --for)
@@ -85,8 +96,7 @@ _handoverctl() {
       return
       ;;
     -M | --machine)
-      mapfile -t COMPREPLY < <(compgen -W "$(machinectl list --no-legend 2>/dev/null |
-        cut -d ' ' -f 1)" -- "$current")
+      _handoverctl_offer "$current" < <(machinectl list --no-legend 2>/dev/null | cut -d ' ' -f 1)
       return
       ;;
     --cmdline | --fd | -n | --most | --timeout)
@@ -116,7 +126,7 @@ _handoverctl() {
       options+=' -v --verbose'
       ;;
     sessions)
-      if [[ $position -eq 0 ]]; then choices=$(_handoverctl_sessions); fi
+      if [[ $position -eq 0 ]]; then names=$(_handoverctl_sessions); fi
       ;;
     session)
       choices='create preserve unpreserve retrieve finish discard'
@@ -131,8 +141,8 @@ _handoverctl() {
         retrieve) options+=' --output' ;;
       esac
       case $position,$action in
-        0,*) choices=$(_handoverctl_sessions) ;;
-        1,retrieve | 1,unpreserve) choices=$(_handoverctl_tokens "$name") ;;
+        0,*) names=$(_handoverctl_sessions) ;;
+        1,retrieve | 1,unpreserve) names=$(_handoverctl_tokens "$name") ;;
         2,retrieve) choices='--' ;;
       esac
       ;;
@@ -147,13 +157,17 @@ _handoverctl() {
       options=''
       ;;
     'client unregister')
-      if [[ $position -eq 0 ]]; then choices=$(_handoverctl_clients); fi
+      if [[ $position -eq 0 ]]; then names=$(_handoverctl_clients); fi
       ;;
     history)
       options+=' -n --most'
-      if [[ $position -eq 0 ]]; then choices=$(_handoverctl_updates); fi
+      if [[ $position -eq 0 ]]; then names=$(_handoverctl_updates); fi
       ;;
   esac
+  if [[ -n $names && $current != -* ]]; then
+    _handoverctl_offer "$current" <<<"$names"
+    return
+  fi
   if [[ -z $choices || $current == -* ]]; then choices+=" $options -h --help"; fi
   mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$current")
 }

@@ -23,7 +23,7 @@ std::set<std::string> completions(Host& host, const std::string& words) {
   const auto bin = std::filesystem::path(HANDOVERCTL_PROGRAM).parent_path().string();
   ChildProcess::Setup setup;
   setup.argv = {"/bin/bash", "-c",
-                "PATH=" + bin +
+                "cd '" + host.directory().path() + "'; PATH=" + bin +
                     ":$PATH; . " HANDOVER_SOURCE_DIR
                     "/client/ctl/handoverctl.bash; "
                     "COMP_WORDS=(handoverctl " +
@@ -40,7 +40,9 @@ std::set<std::string> completions(Host& host, const std::string& words) {
   EXPECT_EQ(text_of(setup.log), "");
   std::istringstream stream(text_of(out));
   std::set<std::string> offered;
-  for (std::string line; stream >> line;) offered.insert(line);
+  for (std::string line; std::getline(stream, line);) {
+    if (!line.empty()) offered.insert(line);
+  }
   return offered;
 }
 
@@ -67,6 +69,20 @@ TEST(CtlCompletion, OffersWhatTheDaemonHas) {
   host.update_ends("done");
   const auto id = host.history()[0]["id"].get<std::uint64_t>();
   EXPECT_EQ(completions(host, "history ''"), Words{std::to_string(id)});
+}
+
+TEST(CtlCompletion, RunsNothingThatIsInAName) {
+  Host host;
+  host.boot();
+  auto& client = host.add({.name = "cache"});
+  client.keep("$(touch touched) `touch touched`", 17, 1, 10);
+  ASSERT_TRUE(host.start_clients());
+  const std::string quoted = R"(\$\(touch\ touched\)\ \`touch\ touched\`)";
+  EXPECT_EQ(completions(host, "sessions ''"), Words{quoted});
+  EXPECT_EQ(completions(host, "session finish '$(to'"), Words{quoted});
+  EXPECT_EQ(completions(host, R"(session finish '\$\(to')"), Words{quoted});
+  EXPECT_EQ(completions(host, "session retrieve '" + quoted + "' ''"), Words{"17"});
+  EXPECT_FALSE(std::filesystem::exists(host.directory().path("touched")));
 }
 
 TEST(CtlCompletion, IsSilentWithoutADaemon) {

@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """ctl_completion.py DIRECTORY HANDOVERCTL CLIENT...: the completions of bash, zsh and fish, and the
 one of bash for the other clients, offer each command and each option that `--help` has, where it has
-it, and nothing else. DIRECTORY is the source's `client`.
+it, and nothing else; and those of bash run nothing that is in a name. DIRECTORY is the source's
+`client`.
 ctl_completion.py DIRECTORY zsh|fish: that shell can read its file (77: the shell is not here)."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-[A-Za-z])(?![\w-])")
@@ -128,6 +131,40 @@ def compare(shell, offered, commands):
     return complaints
 
 
+# Whoever may make a session, a client or a machine chooses its name.
+HOSTILE = "$(>x)`>y`; >z"
+NAMES_FOR_BASH = """
+source "$1"; source "$2"; hostile=$3; shift 3
+handoverctl() { printf '    "name": "%s",\n' "$hostile"; }
+machinectl() { printf '%s\n' "$hostile"; }
+_handover_client_names() { printf '%s\n' "$hostile"; }
+COMP_WORDS=("$@" ""); COMP_CWORD=$#; COMPREPLY=()
+if [[ $1 == handoverctl ]]; then _handoverctl; else _handover_client "$1" "" "${*: -1}"; fi
+printf '%s\n' "${COMPREPLY[@]}"
+"""
+
+
+def hostile_names(directory):
+    """Sentences for names that bash does not offer as the one word that they are, or that it runs."""
+    files = [directory / "ctl" / "handoverctl.bash", directory / "common" / "handover-clients.bash"]
+    complaints = []
+    for line in ("handoverctl sessions", "handoverctl session finish", "handoverctl -M",
+                 "handoverctl session create --client", "handoverctl client unregister",
+                 "handover-memfd status --name", "handover-vmm status"):
+        # Of machinectl's lines the first column counts.
+        expected = HOSTILE.split()[0] if line.endswith("-M") else HOSTILE
+        with tempfile.TemporaryDirectory() as place:
+            done = subprocess.run(
+                ["bash", "-c", NAMES_FOR_BASH, "bash", *files, HOSTILE, *line.split()],
+                check=True, capture_output=True, text=True, cwd=place,
+            )
+            if made := sorted(path.name for path in Path(place).iterdir()):
+                complaints.append(f"bash: '{line} <TAB>' runs what is in a name: it made {made}")
+        if done.stderr or shlex.split(done.stdout) != [expected]:
+            complaints.append(f"bash: '{line} <TAB>' offers {done.stdout!r} {done.stderr!r}")
+    return complaints
+
+
 def check_shell(shell, directory):
     if not shutil.which(shell):
         sys.exit(77)
@@ -149,6 +186,7 @@ def main():
         + compare("zsh", from_zsh(ctl), commands)
         + compare("fish", from_fish(ctl, commands), commands)
     )
+    complaints += hostile_names(directory.resolve())
     for client in clients:
         below = {word: (inner, {name for name in options if name.startswith("--")})
                  for word, (inner, options) in tree(client).items()}

@@ -99,17 +99,19 @@ int handover_connection::open_later(unsigned flags, uint64_t timeout_usec, sd_ev
   return 0;
 }
 
-handover_connection::~handover_connection() {
+/// Ends what is under way. The callbacks may use the connection, which takes nothing new.
+void handover_connection::close() {
+  closed_ = true;
   connector_.reset();
-  constexpr const char* given_back = "The connection to handoverd was given back.";
+  reconnect_.reset();
+  disconnected_slot_.reset();
+  changed_slot_.reset();
   OwnError error;
   report(error.get(), ECANCELED, SD_BUS_ERROR_FAILED, given_back);
   // In a child of the process that waits, nobody is told.
   if (is_of_parent()) opened_ = nullptr;
   tell_opened(-ECANCELED, error.value());
   while (!operations_.empty()) operations_.back()->cancel(given_back, !is_of_parent());
-  disconnected_slot_.reset();
-  changed_slot_.reset();
   if (link_.bus) {
     sd_bus_flush(link_.bus.get());  // the answer to a last call may still wait
     sd_bus_detach_event(link_.bus.get());
@@ -117,11 +119,17 @@ handover_connection::~handover_connection() {
 }
 
 void handover_connection::unref() {
-  if (--references_ == 0) delete this;
+  if (--references_ != 0) return;
+  if (!closed_) {
+    references_ = 1;  // ours, while callbacks take and give back theirs
+    close();
+    if (--references_ != 0) return;  // with theirs it goes
+  }
+  delete this;
 }
 
 bool handover_connection::connected() const {
-  return !is_of_parent() && link_.bus && sd_bus_is_open(link_.bus.get()) > 0 &&
+  return !closed_ && !is_of_parent() && link_.bus && sd_bus_is_open(link_.bus.get()) > 0 &&
          (link_.peer || !link_.owner.empty());
 }
 

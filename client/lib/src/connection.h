@@ -75,12 +75,13 @@ struct handover_connection {
   using Reference = std::unique_ptr<handover_connection, Unreferencer>;
 
   handover_connection() = default;
-  ~handover_connection();
+  ~handover_connection() = default;
 
   static int make(unsigned flags, sd_event* event, Reference* ret, handover_error** error);
   int make_loop(handover_error** error);
   int connect_first(uint64_t timeout_usec, handover_error** error);
   int adopt(handover::client::Link link);
+  void close();
   int look(uint64_t timeout_usec);
   void found(std::optional<handover::client::Link> link,
              const handover::client::Connector::Failure& failure);
@@ -96,7 +97,11 @@ struct handover_connection {
   static int on_disconnected(sd_bus_message* message, void* userdata, sd_bus_error* error);
   static int on_owner_changed(sd_bus_message* message, void* userdata, sd_bus_error* error);
 
+  /// What is told of a call that ends or comes with the last reference.
+  static constexpr const char* given_back = "The connection to handoverd was given back.";
+
   unsigned references_ = 1;
+  bool closed_ = false;  ///< the last reference was given back; callbacks may have taken new ones
   unsigned flags_ = 0;
   pid_t process_ = getpid();
   uint64_t call_timeout_usec_ = UINT64_C(300'000'000);

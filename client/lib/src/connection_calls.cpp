@@ -17,6 +17,7 @@ int handover_connection::new_call(const char* path, const char* interface, const
                   "The connection to handoverd is the parent process's; connect anew behind "
                   "fork().");
   }
+  if (closed_) return report(error, ECANCELED, SD_BUS_ERROR_FAILED, given_back);
   if (!connected()) {
     return report(error, ENOTCONN, SD_BUS_ERROR_DISCONNECTED,
                   "There is no connection to handoverd at the moment; it is being made again.");

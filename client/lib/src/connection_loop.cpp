@@ -13,6 +13,7 @@ int handover_connection::fd() const {
 int handover_connection::process() {
   if (is_of_parent()) return -ECHILD;
   if (!own_loop_) return -EINVAL;
+  if (closed_) return -ECANCELED;
   ref();
   const Reference self(this);  // a callback may give the connection back
   int dispatched = 0;

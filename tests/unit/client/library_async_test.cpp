@@ -126,6 +126,78 @@ TEST_F(LibraryAsync, EndsWithTheConnection) {
   EXPECT_EQ(ended->code, ECANCELED);
 }
 
+/// For callbacks that run when the last reference is given back.
+struct LastWords {
+  handover_connection* connection = nullptr;
+  int called = 0;
+  bool keep = false;
+  handover_session* kept = nullptr;
+};
+
+/// Uses the connection, and asks again for what was cancelled.
+void ask_again(int result, const handover_error*, void* userdata) {
+  auto& words = *static_cast<LastWords*>(userdata);
+  ++words.called;
+  EXPECT_EQ(result, -ECANCELED);
+  EXPECT_EQ(handover_is_connected(words.connection), 0);
+  EXPECT_EQ(handover_process(words.connection), -ECANCELED);
+  handover_session* session = nullptr;
+  ASSERT_EQ(handover_session_get(words.connection, "s", &session, nullptr), 0);
+  EXPECT_EQ(handover_session_finish_async(session, ask_again, userdata, nullptr, nullptr),
+            -ECANCELED);
+  if (words.keep) {
+    words.kept = session;
+  } else {
+    handover_session_unref(session);
+  }
+}
+
+void ask_again_for_session(int result, handover_session*, const handover_error* error,
+                           void* userdata) {
+  ask_again(result, error, userdata);
+}
+
+class LibraryLastWords : public LibraryAsync {
+ protected:
+  /// A call is under way, and the only reference is ours.
+  void SetUp() override {
+    LibraryAsync::SetUp();
+    ASSERT_EQ(handover_connect(0, 60'000'000, nullptr, &words.connection, nullptr), 0);
+    ASSERT_EQ(handover_session_create_async(words.connection, "held", nullptr, nullptr,
+                                            ask_again_for_session, &words, nullptr, nullptr),
+              0);
+  }
+
+  LastWords words;
+};
+
+TEST_F(LibraryLastWords, TakeAndGiveBackReferences) {
+  EXPECT_EQ(handover_unref(words.connection), nullptr);
+  EXPECT_EQ(words.called, 1);
+}
+
+TEST_F(LibraryLastWords, MayKeepAReference) {
+  words.keep = true;
+  EXPECT_EQ(handover_unref(words.connection), nullptr);
+  EXPECT_EQ(words.called, 1);
+  ASSERT_NE(words.kept, nullptr);
+  handover_error* error = nullptr;
+  EXPECT_EQ(handover_session_finish(words.kept, &error), -ECANCELED);
+  EXPECT_STREQ(handover_error_message(error), "The connection to handoverd was given back.");
+  handover_error_free(error);
+  handover_session_unref(words.kept);
+}
+
+TEST_F(LibraryAsync, ASearchMayUseItsConnectionAtTheEnd) {
+  daemon_->stop();
+  LastWords words;
+  ASSERT_EQ(
+      handover_connect_async(0, UINT64_MAX, nullptr, ask_again, &words, &words.connection, nullptr),
+      0);
+  EXPECT_EQ(handover_unref(words.connection), nullptr);
+  EXPECT_EQ(words.called, 1);
+}
+
 TEST_F(LibraryAsync, TheConnectionMayBeGivenBackInACallback) {
   auto opened = connect();
   ASSERT_TRUE(opened);

@@ -147,7 +147,8 @@ HANDOVER_API int handover_connect_async(unsigned flags, uint64_t timeout_usec,
 HANDOVER_API handover_connection* handover_ref(handover_connection* connection);
 /* Always returns NULL. Sessions, clients and watches hold a reference of their own. With the last
  * one a search and all operations that are not over end: their callbacks are called in it, with
- * -ECANCELED. */
+ * -ECANCELED. The connection may be used in there, but whatever asks the daemon for something fails
+ * with -ECANCELED, too. */
 HANDOVER_API handover_connection* handover_unref(handover_connection* connection);
 
 /* For a loop of the caller's (connected with event NULL): wait until the descriptor is readable,

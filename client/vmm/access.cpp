@@ -88,7 +88,8 @@ std::optional<unsigned> tap_number(const std::string& link, const char* which) {
   return number;
 }
 
-/// Only root makes a tap; one that is there may be its owner's or its group's.
+/// Only root makes a tap; one that is there may be its owner's or its group's, or with neither
+/// anybody's (tun_not_capable() of drivers/net/tun.c).
 std::string tap_sentence(const QemuUser& user, const OptionList& network) {
   const auto type =
       value_of(network, "").empty() ? value_of(network, "type") : value_of(network, "");
@@ -96,16 +97,20 @@ std::string tap_sentence(const QemuUser& user, const OptionList& network) {
     return "";
   }
   const auto link = value_of(network, "ifname");
-  const std::string remedy = ": make it with 'ip tuntap add NAME mode tap user " + user.name +
+  const std::string remedy = ": make one with 'ip tuntap add NAME mode tap user " + user.name +
                              "', and say ifname=NAME,script=no,downscript=no.";
   if (link.empty() || value_of(network, "script") != "no") {
     return "A tap of QEMU's own needs root, and QEMU runs as user '" + user.name + "'" + remedy;
   }
-  if (access(("/sys/class/net/" + link).c_str(), F_OK) < 0) return "";
+  const auto of_link = "/sys/class/net/" + link;
+  if (access(of_link.c_str(), F_OK) < 0) return "";
+  if (access((of_link + "/tun_flags").c_str(), F_OK) < 0) {
+    return "The link " + link + " is no tap" + remedy;
+  }
   const auto owner = tap_number(link, "owner");
   const auto group = tap_number(link, "group");
   const auto& groups = user.identity.groups;
-  const bool may = (owner || group) && (!owner || *owner == user.identity.user) &&
+  const bool may = (!owner || *owner == user.identity.user) &&
                    (!group || std::find(groups.begin(), groups.end(), *group) != groups.end());
   if (may) return "";
   return "The tap " + link + " is not one of user '" + user.name + "', as whom QEMU runs" + remedy;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Guests whose QEMU runs as another user, and what that user may not have.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -8,6 +12,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include "core/unique_fd.h"
 #include "vmm_client.h"
 
 namespace handover::test {
@@ -129,13 +134,38 @@ TEST_F(VmmUser, WhatOnlyRootCanOpenIsNamed) {
   EXPECT_EQ(check(with("-netdev", "tap,id=n")), 2);
   EXPECT_TRUE(says("A tap of QEMU's own needs root")) << text_of(log());
   EXPECT_EQ(check(with("-netdev", "tap,id=n,ifname=lo,script=no")), 2);
-  EXPECT_TRUE(says("The tap lo is not one of user 'nobody'")) << text_of(log());
+  EXPECT_TRUE(says("The link lo is no tap: make one with")) << text_of(log());
   const auto device = host.directory().path("device");
   ASSERT_EQ(mknod(device.c_str(), S_IFCHR | 0600, 0x0103), 0);
   EXPECT_EQ(check(with("-blockdev", "driver=host_device,node-name=x,filename=" + device)), 2);
   EXPECT_TRUE(says(device + " cannot be written")) << text_of(log());
   fs::permissions(image(), fs::perms::owner_read);
   EXPECT_EQ(check(config), 2);
+}
+
+/// A tap is anybody's until it has an owner or a group.
+TEST_F(VmmUser, TapOfSomebodyElseIsNamed) {
+  const UniqueFd tap(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+  ifreq request = {};
+  request.ifr_flags = IFF_TAP | IFF_NO_PI;
+  if (tap.get() < 0 || ioctl(tap.get(), TUNSETIFF, &request) < 0) {
+    GTEST_SKIP() << "no tap can be made here";
+  }
+  const std::string name = request.ifr_name;
+  auto config = guest_of_user();
+  give_image(nobody);
+  config["arguments"].push_back("-netdev");
+  config["arguments"].push_back("tap,id=n,script=no,ifname=" + name);
+  // What it says of /dev/net/tun itself is the host's matter.
+  check(config);
+  EXPECT_FALSE(says("The tap " + name) || says("The link " + name)) << text_of(log());
+  ASSERT_EQ(ioctl(tap.get(), TUNSETOWNER, nobody), 0);
+  ASSERT_EQ(ioctl(tap.get(), TUNSETGROUP, nogroup), 0);
+  check(config);
+  EXPECT_FALSE(says("The tap " + name) || says("The link " + name)) << text_of(log());
+  ASSERT_EQ(ioctl(tap.get(), TUNSETGROUP, 1), 0);
+  EXPECT_EQ(check(config), 2);
+  EXPECT_TRUE(says("The tap " + name + " is not one of user 'nobody'")) << text_of(log());
 }
 
 TEST_F(VmmUser, WrongUsers) {

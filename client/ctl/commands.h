@@ -10,12 +10,14 @@
 
 #include "exit_code.h"
 #include "manager.h"
+#include "remote.h"
 
 namespace handover::ctl {
 
 /// What every command needs.
 struct Context {
   client::Connection& connection;
+  const Environment& environment;  ///< for the commands that are run
   bool json = false;
   bool quiet = false;   ///< no progress
   bool legend = true;   ///< titles over tables

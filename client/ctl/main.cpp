@@ -96,6 +96,7 @@ int run(const Options& options) {
                     ExitCode::usage, options.json);
   }
   const Remote& remote = options.remote;
+  const Environment environment;
   if (remote) {
     if (auto gone = go_to(remote); !gone) {
       return complain(gone.error(), exit_code_of(gone.error().name), options.json);
@@ -116,8 +117,8 @@ int run(const Options& options) {
                     ExitCode::unreachable, options.json);
   }
   if (const auto limit = call_limit_usec(options)) connection->set_call_timeout(*limit);
-  const Context context{*connection, options.json, options.quiet, options.legend,
-                        remote.kind == Remote::Kind::host};
+  const Context context{*connection,   environment,    options.json,
+                        options.quiet, options.legend, remote.kind == Remote::Kind::host};
   const auto outcome = std::visit(Runner{context, options.timeout_usec}, options.command);
   if (!outcome) {
     const bool updates = std::holds_alternative<UpdateCommand>(options.command);

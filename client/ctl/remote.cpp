@@ -17,6 +17,9 @@ namespace handover::ctl {
 namespace {
 
 constexpr const char* bridge = "systemd-stdio-bridge";
+// By which libhandover is told where to connect.
+constexpr const char* socket_variable = "HANDOVER_PRIVATE_SOCKET";
+constexpr const char* bus_variable = "DBUS_SYSTEM_BUS_ADDRESS";
 
 client::Error invalid_argument(std::string message) {
   return {HANDOVER_ERROR_PREFIX "InvalidArgument", std::move(message), EINVAL};
@@ -105,16 +108,42 @@ client::Result<std::string> bus_address_of(const Remote& remote, bool later) {
   if (!host) {
     return invalid_argument("--host: '" + remote.name + "' is no [USER@]HOST[:PORT].");
   }
+  // Programs that ssh starts are to find the daemon of here.
+  std::vector<std::string> argv = {"env", "-u", bus_variable, "-u", socket_variable};
   // Only with it ssh notices that the host is gone, in a kexec that tells nobody.
-  std::vector<std::string> argv = {"ssh", "-xT", "-o", "ServerAliveInterval=5"};
+  argv.insert(argv.end(), {"ssh", "-xT", "-o", "ServerAliveInterval=5"});
   if (!host->port.empty()) argv.insert(argv.end(), {"-p", host->port});
   argv.insert(argv.end(), {"--", host->destination, bridge});
   if (later) argv.insert(argv.begin(), {"sh", "-c", "sleep 2; exec \"$@\"", "sh"});
   return exec_address(argv);
 }
 
-// setenv(): there is one thread yet, and libhandover reads the environment at each connection.
+// There is one thread, and libhandover reads the environment at each connection.
 // NOLINTBEGIN(concurrency-mt-unsafe)
+namespace {
+
+std::optional<std::string> variable(const char* name) {
+  const char* const value = getenv(name);
+  return value ? std::optional<std::string>(value) : std::nullopt;
+}
+
+void set_variable(const char* name, const std::optional<std::string>& value) {
+  if (value) {
+    setenv(name, value->c_str(), 1);
+  } else {
+    unsetenv(name);
+  }
+}
+
+}  // namespace
+
+Environment::Environment() : socket_(variable(socket_variable)), bus_(variable(bus_variable)) {}
+
+void Environment::put_back() const {
+  set_variable(socket_variable, socket_);
+  set_variable(bus_variable, bus_);
+}
+
 client::Result<void> go_to(const Remote& remote) {
   auto address = bus_address_of(remote, /*later=*/false);
   if (!address) return address.error();
@@ -124,15 +153,15 @@ client::Result<void> go_to(const Remote& remote) {
   }
   const bool here = remote.kind == Remote::Kind::machine && remote.name == ".host";
   if (here) return {};
-  setenv("HANDOVER_PRIVATE_SOCKET", "", 1);  // the one of this host's daemon
-  setenv("DBUS_SYSTEM_BUS_ADDRESS", address->c_str(), 1);
+  setenv(socket_variable, "", 1);  // the one of this host's daemon
+  setenv(bus_variable, address->c_str(), 1);
   return {};
 }
 
 void stay_with(const Remote& remote) {
   if (remote.kind != Remote::Kind::host) return;
   if (auto address = bus_address_of(remote, /*later=*/true)) {
-    setenv("DBUS_SYSTEM_BUS_ADDRESS", address->c_str(), 1);
+    setenv(bus_variable, address->c_str(), 1);
   }
 }
 // NOLINTEND(concurrency-mt-unsafe)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <handover/handover.hpp>
+#include <optional>
 #include <string>
 
 namespace handover::ctl {
@@ -13,6 +14,17 @@ struct Remote {
   std::string name;  ///< "[USER@]HOST[:PORT]", or a machine's name
 
   explicit operator bool() const { return kind != Kind::none; }
+};
+
+/// What go_to() changes for this process, and nobody else is to inherit.
+class Environment {
+ public:
+  /// As it is now.
+  Environment();
+  void put_back() const;
+
+ private:
+  std::optional<std::string> socket_, bus_;
 };
 
 /// The address of its system bus, as sd_bus_set_address(3) takes it and as

@@ -62,7 +62,7 @@ client::Result<client::Fd> open_source(const PreserveSource& source, const std::
 }
 
 /// Only returns if it failed.
-client::Error become_command(client::Fd fd, const std::string& name,
+client::Error become_command(const Environment& environment, client::Fd fd, const std::string& name,
                              const std::vector<std::string>& command) {
   constexpr int first_listen_fd = 3;  // SD_LISTEN_FDS_START
   const bool there = fd.get() == first_listen_fd ? fcntl(fd.get(), F_SETFD, 0) == 0
@@ -71,6 +71,7 @@ client::Error become_command(client::Fd fd, const std::string& name,
   // FDNAME must hold no colon (sd_listen_fds_with_names(3)); a session's name may.
   std::string fd_name = name;
   std::replace(fd_name.begin(), fd_name.end(), ':', '_');
+  environment.put_back();
   setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
   setenv("LISTEN_FDS", "1", 1);
   setenv("LISTEN_FDNAMES", fd_name.c_str(), 1);
@@ -150,7 +151,7 @@ Outcome session_retrieve(Context context, const std::string& name, std::uint64_t
   if (to_command) {
     auto fd = session->retrieve(token);
     if (!fd) return fd.error();
-    return become_command(std::move(*fd), name, target.command);
+    return become_command(context.environment, std::move(*fd), name, target.command);
   }
   auto copied = retrieve_contents(*session, token, target.output);
   if (!copied) return copied.error();

@@ -76,6 +76,17 @@ TEST_F(CtlRemote, AsksTheDaemonOfAnotherHost) {
   EXPECT_EQ(ctl({"-H", "db1", "session", "discard", "nothing"}).code, 3);
 }
 
+/// Where handoverctl connects to is nothing to ssh and what that starts.
+TEST_F(CtlRemote, LeavesItsEnvironmentToNobody) {
+  const auto found = host.directory().path("ssh-environment");
+  put_ssh("env > " + found + "\n" + bridge());
+  EXPECT_EQ(ctl({"-H", "db1", "status"}).code, 0);
+  const auto environment = text_of(found);
+  EXPECT_NE(environment.find("PATH="), std::string::npos);
+  EXPECT_EQ(environment.find("DBUS_SYSTEM_BUS_ADDRESS="), std::string::npos) << environment;
+  EXPECT_EQ(environment.find("HANDOVER_PRIVATE_SOCKET="), std::string::npos) << environment;
+}
+
 TEST_F(CtlRemote, UpdatesAnotherHost) {
   put_working_ssh();
   const auto updated = ctl({"-H", "db1", "update", "--json"});

@@ -2,6 +2,8 @@
 // --host and --machine of handoverctl: what is asked of ssh and of sd-bus, and what is refused.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "ctl/options.h"
 #include "ctl/remote.h"
 
@@ -19,24 +21,47 @@ std::string machine(const std::string& name) {
 }
 
 TEST(CtlRemote, RunsTheBridgeOverSsh) {
-  const std::string ssh = "unixexec:path=ssh,argv1=-xT,argv2=-o,argv3=ServerAliveInterval%3d5,";
-  EXPECT_EQ(host("db1"), ssh + "argv4=--,argv5=db1,argv6=systemd-stdio-bridge");
+  const std::string ssh =
+      "unixexec:path=env,argv1=-u,argv2=DBUS_SYSTEM_BUS_ADDRESS,argv3=-u,"
+      "argv4=HANDOVER_PRIVATE_SOCKET,argv5=ssh,argv6=-xT,argv7=-o,"
+      "argv8=ServerAliveInterval%3d5,";
+  EXPECT_EQ(host("db1"), ssh + "argv9=--,argv10=db1,argv11=systemd-stdio-bridge");
   EXPECT_EQ(host("root@db1.example.org"),
-            ssh + "argv4=--,argv5=root%40db1.example.org,argv6=systemd-stdio-bridge");
+            ssh + "argv9=--,argv10=root%40db1.example.org,argv11=systemd-stdio-bridge");
   EXPECT_EQ(host("root@db1:2222"),
-            ssh + "argv4=-p,argv5=2222,argv6=--,argv7=root%40db1,argv8=systemd-stdio-bridge");
-  EXPECT_EQ(host("[2001:db8::1]:22"),
-            ssh + "argv4=-p,argv5=22,argv6=--,argv7=2001%3adb8%3a%3a1,argv8=systemd-stdio-bridge");
+            ssh + "argv9=-p,argv10=2222,argv11=--,argv12=root%40db1,argv13=systemd-stdio-bridge");
+  EXPECT_EQ(
+      host("[2001:db8::1]:22"),
+      ssh + "argv9=-p,argv10=22,argv11=--,argv12=2001%3adb8%3a%3a1,argv13=systemd-stdio-bridge");
   // Behind "--" nothing is an option of ssh's, and nothing ends the address.
   EXPECT_EQ(host("-oProxyCommand=x,y;z"),
-            ssh + "argv4=--,argv5=-oProxyCommand%3dx%2cy%3bz,argv6=systemd-stdio-bridge");
+            ssh + "argv9=--,argv10=-oProxyCommand%3dx%2cy%3bz,argv11=systemd-stdio-bridge");
 }
 
 TEST(CtlRemote, WaitsBeforeItAsksAgain) {
   EXPECT_EQ(host("db1", true),
-            "unixexec:path=sh,argv1=-c,argv2=sleep%202%3b%20exec%20%22%24%40%22,argv3=sh,argv4=ssh,"
-            "argv5=-xT,argv6=-o,argv7=ServerAliveInterval%3d5,argv8=--,argv9=db1,"
-            "argv10=systemd-stdio-bridge");
+            "unixexec:path=sh,argv1=-c,argv2=sleep%202%3b%20exec%20%22%24%40%22,argv3=sh,argv4=env,"
+            "argv5=-u,argv6=DBUS_SYSTEM_BUS_ADDRESS,argv7=-u,argv8=HANDOVER_PRIVATE_SOCKET,"
+            "argv9=ssh,argv10=-xT,argv11=-o,argv12=ServerAliveInterval%3d5,argv13=--,argv14=db1,"
+            "argv15=systemd-stdio-bridge");
+}
+
+std::string value_of(const char* variable) {
+  const char* const value = std::getenv(variable);
+  return value ? value : "unset";
+}
+
+TEST(CtlRemote, LeavesItsEnvironmentToNobody) {
+  ::setenv("HANDOVER_PRIVATE_SOCKET", "/run/elsewhere", 1);
+  ::unsetenv("DBUS_SYSTEM_BUS_ADDRESS");
+  const Environment environment;
+  ASSERT_TRUE(go_to({Remote::Kind::machine, "web"}));
+  EXPECT_EQ(value_of("HANDOVER_PRIVATE_SOCKET"), "");
+  EXPECT_EQ(value_of("DBUS_SYSTEM_BUS_ADDRESS"), "x-machine-unix:machine=web");
+  environment.put_back();
+  EXPECT_EQ(value_of("HANDOVER_PRIVATE_SOCKET"), "/run/elsewhere");
+  EXPECT_EQ(value_of("DBUS_SYSTEM_BUS_ADDRESS"), "unset");
+  ::unsetenv("HANDOVER_PRIVATE_SOCKET");
 }
 
 TEST(CtlRemote, NamesAMachine) {

@@ -118,13 +118,14 @@ std::string tap_sentence(const QemuUser& user, const OptionList& network) {
 
 }  // namespace
 
-client::Result<std::optional<QemuUser>> qemu_user(const Config& config) {
-  if (!config.user.empty()) {
-    auto identity = common::find_identity(config.user, config.group);
+client::Result<std::optional<QemuUser>> qemu_user(const Description& description) {
+  const auto& run_as = description.run_as;
+  if (run_as && !run_as->user.empty()) {
+    auto identity = common::find_identity(run_as->user, run_as->group);
     if (!identity) return identity.error();
-    return std::optional(QemuUser{config.user, std::move(*identity), true});
+    return std::optional(QemuUser{run_as->user, std::move(*identity), true});
   }
-  const auto name = runas_of(config.arguments);
+  const auto name = runas_of(description.arguments);
   if (name.empty()) return std::optional<QemuUser>();
   const auto colon = name.find(':');
   auto identity = common::find_identity(name.substr(0, colon),
@@ -134,7 +135,7 @@ client::Result<std::optional<QemuUser>> qemu_user(const Config& config) {
 }
 
 UserFindings look_at_user(const Config& config) {
-  auto user = qemu_user(config);
+  auto user = qemu_user(description_of(config));
   if (!user) return {{user.error().message}, ""};
   if (!*user) return {};
   auto why = denied(**user, config.arguments, own_directory());

@@ -9,6 +9,7 @@
 
 #include "common/identity.h"
 #include "config.h"
+#include "description.h"
 
 namespace handover::vmm {
 
@@ -21,7 +22,7 @@ struct QemuUser {
 };
 
 /// None: it stays what we are. Error: there is no such user or group.
-client::Result<std::optional<QemuUser>> qemu_user(const Config& config);
+client::Result<std::optional<QemuUser>> qemu_user(const Description& description);
 
 /// A sentence for each thing that the user lacks: an image, a device, a tap. What is not there is
 /// none of them. A path that does not begin with '/' is taken from `directory`. Error: we are

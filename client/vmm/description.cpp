@@ -12,20 +12,30 @@ using nlohmann::json;
 
 bool is_same_guest(const Description& one, const Description& other) {
   return one.qemu == other.qemu && one.arguments == other.arguments && one.memory == other.memory &&
-         one.helpers == other.helpers;
+         one.helpers == other.helpers && one.run_as == other.run_as;
 }
 
 Description description_of(const Config& config) {
-  return {config.qemu, config.arguments, config.memory, config.helpers, config.wait_for, {}};
+  return {config.qemu,
+          config.arguments,
+          config.memory,
+          config.helpers,
+          config.wait_for,
+          {},
+          RunAs{config.user, config.group}};
 }
 
 std::string to_text(const Description& description) {
   std::vector<std::string> wait_for;
   for (const auto& wanted : description.wait_for) wait_for.push_back(to_text(wanted));
-  return json{{"qemu", description.qemu},     {"arguments", description.arguments},
-              {"memory", description.memory}, {"helpers", description.helpers},
-              {"wait-for", wait_for},         {"cpu", to_json(description.cpu)}}
-      .dump();
+  json object = {{"qemu", description.qemu},     {"arguments", description.arguments},
+                 {"memory", description.memory}, {"helpers", description.helpers},
+                 {"wait-for", wait_for},         {"cpu", to_json(description.cpu)}};
+  if (description.run_as) {
+    object["user"] = description.run_as->user;
+    object["group"] = description.run_as->group;
+  }
+  return object.dump();
 }
 
 client::Result<Description> parse_description(const std::string& text) {
@@ -38,12 +48,17 @@ client::Result<Description> parse_description(const std::string& text) {
                             parsed.at("memory").get<std::uint64_t>(),
                             {},
                             {},
+                            {},
                             {}};
     // What follows an earlier version does not write.
     description.helpers = parsed.value("helpers", description.helpers);
     auto wait_for = common::parse_wait_for(parsed.value("wait-for", std::vector<std::string>()));
     if (!wait_for) return strange;
     description.wait_for = std::move(*wait_for);
+    if (parsed.contains("user")) {
+      description.run_as =
+          RunAs{parsed.at("user").get<std::string>(), parsed.value("group", std::string())};
+    }
     description.cpu = cpu_model_of(parsed.value("cpu", json()));
     return description;
   } catch (const json::exception&) {

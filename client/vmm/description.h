@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <handover/handover.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,14 @@
 
 namespace handover::vmm {
 
+/// "user" and "group" of the configuration.
+struct RunAs {
+  std::string user;
+  std::string group;
+
+  bool operator==(const RunAs&) const = default;
+};
+
 struct Description {
   std::string qemu;
   std::vector<std::string> arguments;
@@ -20,6 +29,7 @@ struct Description {
   std::vector<std::vector<std::string>> helpers;
   std::vector<common::WaitFor> wait_for;  ///< what the operator named, and what QEMU had
   CpuModel cpu;                           ///< as the guest knows it
+  std::optional<RunAs> run_as;            ///< none: an earlier version did not say
 
   bool operator==(const Description&) const = default;
 };

@@ -162,7 +162,7 @@ client::Result<void> Guest::begin() {
 
 /// May QEMU's user use all that the guest needs?
 client::Result<void> Guest::check_user() {
-  auto user = qemu_user(config_);
+  auto user = qemu_user(description_);
   if (!user) return user.error();
   if (!*user) return {};
   auto why = denied(**user, description_.arguments, own_directory());
@@ -191,7 +191,7 @@ void Guest::try_again() {
 }
 
 client::Result<void> Guest::start_qemu(Qemu::Begin begin) {
-  auto user = qemu_user(config_);
+  auto user = qemu_user(description_);
   if (!user) return user.error();
   const auto* identity = *user && (*user)->from_start ? &(*user)->identity : nullptr;
   if (!description_.helpers.empty()) {
@@ -520,6 +520,7 @@ client::Result<StateHeader> Guest::read_description() {
   if (!header) return header;
   auto description = parse_description(state_->description(*header));
   if (!description) return description.error();
+  if (!description->run_as) description->run_as = description_.run_as;
   if (!is_same_guest(*description, description_)) {
     say(SD_NOTICE, options_.config + " has changed: it counts when the guest is started afresh.");
   }

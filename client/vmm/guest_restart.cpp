@@ -45,7 +45,7 @@ client::Result<void> Guest::restart() {
   };
   auto config = read_config(options_.config);
   if (!config) return qualified(config.error());
-  auto user = qemu_user(config_);
+  auto user = qemu_user(description_);
   if (!user) return qualified(user.error());
   const auto* identity = *user && (*user)->from_start ? &(*user)->identity : nullptr;
   if (auto runs = try_program(config->qemu, identity); !runs) return qualified(runs.error());

@@ -86,6 +86,30 @@ TEST_F(VmmUser, GuestAndHelperRunAsTheUser) {
   EXPECT_TRUE(host.run_until([&] { return !alive(process); }));
 }
 
+/// handover-vmm of the new kernel finds a configuration that was changed meanwhile.
+TEST_F(VmmUser, TheGuestKeepsTheUserItHad) {
+  below();
+  auto config = guest_of_user();
+  config["needs"] = {"below"};
+  give_image(nobody);
+  run(config);
+  expect_disk_good();
+  hold_when_frozen();
+  const auto away = host.directory().path("away");
+  fs::rename(image(), away);
+  below().let_go();
+  ASSERT_TRUE(host.run_until([&] { return says("count.raw is not there"); })) << text_of(log());
+  vmm->signal(SIGKILL);
+  ASSERT_TRUE(host.run_until([&] { return status.has_value(); }));
+  config.erase("user");
+  launch(config);
+  fs::rename(away, image());
+  EXPECT_EQ(host.finished().outcome, "done");
+  ASSERT_TRUE(host.run_until([&] { return runs() && preserved(); })) << text_of(log());
+  expect_ids(qemu_process(), "Uid", nobody);
+  expect_disk_good();
+}
+
 TEST_F(VmmUser, ImageOfSomebodyElseIsRefused) {
   const auto config = guest_of_user();
   EXPECT_EQ(check(config), 2);

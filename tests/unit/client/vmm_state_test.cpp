@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "vmm/access.h"
 #include "vmm/description.h"
 #include "vmm/state_header.h"
 
@@ -97,7 +98,8 @@ TEST(VmmDescription, GoesAndComes) {
       1 << 20,
       {{"swtpm", "socket"}, {"passt"}},
       {{common::WaitFor::Kind::mount, "/srv"}, {common::WaitFor::Kind::link, "br0"}},
-      {{{"CPUID 0x1 ECX", 7}}, {{"level", 13}}, {{"vendor", "x"}}}};
+      {{{"CPUID 0x1 ECX", 7}}, {{"level", 13}}, {{"vendor", "x"}}},
+      RunAs{"guests", "kvm"}};
   auto parsed = parse_description(to_text(description));
   ASSERT_TRUE(parsed);
   EXPECT_EQ(*parsed, description);
@@ -106,6 +108,7 @@ TEST(VmmDescription, GoesAndComes) {
                            R"({"qemu": "q", "arguments": [1], "memory": 1})",
                            R"({"qemu": "q", "arguments": [], "memory": 1, "helpers": 7})",
                            R"({"qemu": "q", "arguments": [], "memory": 1, "wait-for": ["x"]})",
+                           R"({"qemu": "q", "arguments": [], "memory": 1, "user": 7})",
                            R"({"qemu": "q", "arguments": []})"}) {
     EXPECT_FALSE(parse_description(text)) << text;
   }
@@ -114,11 +117,35 @@ TEST(VmmDescription, GoesAndComes) {
 TEST(VmmDescription, OfAnEarlierVersion) {
   auto parsed = parse_description(R"({"qemu": "q", "arguments": ["-smp"], "memory": 1048576})");
   ASSERT_TRUE(parsed) << parsed.error().message;
-  EXPECT_EQ(*parsed, (Description{"q", {"-smp"}, 1 << 20, {}, {}, {}}));
+  EXPECT_EQ(*parsed, (Description{"q", {"-smp"}, 1 << 20, {}, {}, {}, {}}));
+  EXPECT_FALSE(parsed->run_as) << "the configuration's counts";
+}
+
+/// Not the one whom the configuration of this kernel names.
+TEST(VmmDescription, SaysAsWhomQemuRuns) {
+  Config config;
+  config.user = "0";
+  const auto text = to_text(description_of(config));
+  auto carried = parse_description(text);
+  ASSERT_TRUE(carried) << text;
+  auto user = qemu_user(*carried);
+  ASSERT_TRUE(user) << user.error().message;
+  ASSERT_TRUE(user->has_value());
+  EXPECT_EQ((*user)->name, "0");
+  EXPECT_TRUE((*user)->from_start);
+  EXPECT_EQ((*user)->identity.user, 0U);
+
+  config.user.clear();
+  carried = parse_description(to_text(description_of(config)));
+  ASSERT_TRUE(carried);
+  EXPECT_TRUE(carried->run_as) << "as us, whatever the configuration says later";
+  user = qemu_user(*carried);
+  ASSERT_TRUE(user);
+  EXPECT_FALSE(user->has_value());
 }
 
 TEST(VmmDescription, SameGuest) {
-  const Description one{"q", {"-smp"}, 1 << 20, {{"swtpm"}}, {}, {}};
+  const Description one{"q", {"-smp"}, 1 << 20, {{"swtpm"}}, {}, {}, RunAs{"guests", ""}};
   auto other = one;
   other.wait_for = {{common::WaitFor::Kind::link, "br0"}};
   other.cpu.levels["level"] = 13;
@@ -127,6 +154,9 @@ TEST(VmmDescription, SameGuest) {
   EXPECT_FALSE(is_same_guest(one, other));
   other = one;
   other.arguments.push_back("x");
+  EXPECT_FALSE(is_same_guest(one, other));
+  other = one;
+  other.run_as->user = "root";
   EXPECT_FALSE(is_same_guest(one, other));
 }
 

@@ -125,6 +125,24 @@ TEST_P(Examples, KeepsWhatItWasGiven) {
   EXPECT_TRUE(WIFEXITED(*status) && WEXITSTATUS(*status) == 0) << *status;
 }
 
+/// It died between making its session and preserving its memory.
+TEST_P(Examples, PreservesAgainstAnEmptySession) {
+  ASSERT_TRUE(says("ready"));
+  ASSERT_TRUE(preserved());
+  process->signal(SIGKILL);
+  ASSERT_TRUE(host.run_until([&] { return status.has_value(); }));
+  status.reset();
+  ASSERT_TRUE(host.end_session("cache", "Discard").ok());
+  ASSERT_TRUE(host.create_session("cache").ok());
+  start();
+  ASSERT_TRUE(says("ready"));
+  ASSERT_TRUE(answers("put colour green", "ok"));
+  ASSERT_TRUE(preserved());
+  host.update_ends("done");
+  ASSERT_TRUE(says("restored in generation 1"));
+  ASSERT_TRUE(answers("get colour", "green"));
+}
+
 /// An update that does not come changes nothing for it.
 TEST_P(Examples, GoesOnAfterAnUpdateThatFails) {
   ASSERT_TRUE(says("ready"));

@@ -77,13 +77,44 @@ static int retrieve(struct cache* cache, handover_error** error) {
   return r;
 }
 
+/* Ends our session if nothing is in it: an earlier process of ours died before the memory was. 1 if
+ * the name is free now. */
+static int discard_empty(struct cache* cache) {
+  handover_session* session = NULL;
+  handover_token_list* tokens = NULL;
+  int r = handover_session_get(cache->connection, cache->name, &session, NULL);
+
+  if (r >= 0) r = handover_session_list_tokens(session, &tokens, NULL);
+  if (r >= 0) {
+    r = handover_token_list_count(tokens) == 0 ? handover_session_discard(session, NULL) : -EEXIST;
+  }
+  handover_token_list_free(tokens);
+  handover_session_unref(session);
+  return r >= 0;
+}
+
+static int create_session(struct cache* cache, handover_session** ret, handover_error** error) {
+  handover_error* why = NULL;
+  int r = handover_session_create(cache->connection, cache->name, NULL, cache->name, ret, &why);
+
+  if (r < 0 && handover_error_is(why, "NameTaken") && discard_empty(cache)) {
+    r = handover_session_create(cache->connection, cache->name, NULL, cache->name, ret, &why);
+  }
+  if (r < 0 && error) {
+    *error = why;
+  } else {
+    handover_error_free(why);
+  }
+  return r;
+}
+
 /* Has the daemon hold the memory, unless it does. */
 static int preserve(struct cache* cache, handover_error** error) {
   handover_session* session = NULL;
   int r = 0;
 
   if (cache->preserved) return 0;
-  r = handover_session_create(cache->connection, cache->name, NULL, cache->name, &session, error);
+  r = create_session(cache, &session, error);
   if (r >= 0) r = handover_session_preserve(session, TOKEN, cache->fd, error);
   /* A session without the memory would be in the way of the next attempt. */
   if (r < 0 && session) handover_session_discard(session, NULL);

@@ -23,6 +23,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -93,6 +94,7 @@ class Cache {
  private:
   void begin(client::Client::State state);
   void preserve();
+  void preserve_anew(const client::Error& taken);
   void preserved(const client::Result<void>& done);
   void retrieve(const std::function<void(const client::Result<void>&)>& then);
   void answer_prepare();
@@ -138,6 +140,7 @@ void Cache::preserve() {
   busy_ = true;
   auto operation = connection_->create_session_async(
       name_, "", name_, [this](client::Result<client::Session> made) {
+        if (!made && made.error().is("NameTaken")) return preserve_anew(made.error());
         if (!made) return preserved(made.error());
         session_.emplace(std::move(*made));
         auto next = session_->preserve_async(
@@ -147,6 +150,27 @@ void Cache::preserve() {
       });
   if (!operation) return preserved(operation.error());
   operation_.emplace(std::move(*operation));
+}
+
+/// A session of ours that holds nothing is in the way: an earlier process died before the memory
+/// was in it.
+void Cache::preserve_anew(const client::Error& taken) {
+  auto session = connection_->get_session(name_);
+  if (!session) return preserved(session.error());
+  session_.emplace(std::move(*session));
+  auto listed =
+      session_->tokens_async([this, taken](client::Result<std::vector<client::Token>> held) {
+        if (!held || !held->empty()) return preserved(taken);
+        auto discarded = session_->discard_async([this](const client::Result<void>& done) {
+          if (!done) return preserved(done.error());
+          busy_ = false;
+          preserve();
+        });
+        if (!discarded) return preserved(discarded.error());
+        operation_.emplace(std::move(*discarded));
+      });
+  if (!listed) return preserved(listed.error());
+  operation_.emplace(std::move(*listed));
 }
 
 void Cache::preserved(const client::Result<void>& done) {

@@ -102,8 +102,17 @@ class Cache(dbus.service.Object):
         else:
             self.begin()
 
+    def own_session(self):
+        """What ListSessions says of our session; None if there is none."""
+        for session in self.manager().ListSessions():
+            if str(session[0]) == self.name:
+                return session
+        return None
+
     def is_held(self):
-        return any(str(session[0]) == self.name for session in self.manager().ListSessions())
+        """A session alone is not enough: we may have died before the memory was in it."""
+        session = self.own_session()
+        return session is not None and not session[5] and session[6] > 0
 
     def begin(self):
         """There is no memory yet, or an earlier process of ours left it."""
@@ -126,12 +135,23 @@ class Cache(dbus.service.Object):
             self.memory.close()
         self.memory = memory
 
+    def create_session(self):
+        options = dbus.Dictionary({"client": self.name}, "sv")
+        try:
+            return self.manager().CreateSession(self.name, options)
+        except dbus.DBusException as error:
+            empty = self.own_session() if named(error, "NameTaken") else None
+            if empty is None or empty[5] or empty[6] > 0:
+                raise
+            # An earlier process of ours died before the memory was in it.
+            self.session(empty[1]).Discard()
+            return self.manager().CreateSession(self.name, options)
+
     def preserve(self):
         """Has the daemon hold the memory, unless it does."""
         if self.preserved:
             return
-        path = self.manager().CreateSession(
-            self.name, dbus.Dictionary({"client": self.name}, "sv"))
+        path = self.create_session()
         try:
             self.session(path).Preserve(TOKEN, dbus.types.UnixFd(self.memory.fd),
                                         dbus.Dictionary({}, "sv"))

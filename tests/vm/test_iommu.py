@@ -184,7 +184,9 @@ def test_device_does_not_come_back(machine):
     machine.sh("systemctl disable unplug; sleep 1; echo 1 > /sys/bus/pci/rescan", timeout=120)
     check_carried(machine, "large", before["large"])
     take(machine, RNG)
-    machine.until("systemctl is-active handover-iommu@rng", timeout=120)
+    # What it says in the meantime is the reason, if it does not come.
+    machine.until("systemctl is-active handover-iommu@rng || "
+                  "{ journalctl -b -o cat -u handover-iommu@rng | tail -n 20; false; }", timeout=120)
     assert "Restored" in said(machine, "rng")
     # This one had read its record already, and finds it again.
     configure(machine, "narrow", narrow)

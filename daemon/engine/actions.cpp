@@ -188,13 +188,13 @@ void Engine::begin_freeze() {
   for (const auto& [name, held] : sessions_.all()) {
     if (!held.record.ending) pending.sessions.push_back({name, held.record.client});
   }
-  budget_alarm_ = host_.after(setup_.config.freeze_budget_usec, [this] { budget_over(); });
+  begin_budget();
   // Before the blackout: it waits for the disk.
   records_.write_pending(pending, [this, alive = alive_, id = record.id] {
     if (!*alive || state_ != State::freezing || update_.failure()) return;
     if (!update_.record() || update_.record()->id != id) return;
     freeze_waits_ = true;
-    budget_alarm_ = host_.after(setup_.config.freeze_budget_usec, [this] { budget_over(); });
+    begin_budget();
     freeze_now();
   });
 }
@@ -208,9 +208,14 @@ void Engine::freeze_now() {
     store_for_orderly();
   }
   mark(Mark::freeze_begin);
-  budget_alarm_ = host_.after(setup_.config.freeze_budget_usec, [this] { budget_over(); });
+  begin_budget();
   const auto prepared = clients_.in({ClientPhase::prepared});
   start_pass(ClientCall::freeze, Event::clients_frozen, &prepared);
+}
+
+/// Anew at each step on the way to the freeze: what is before it takes nobody's time.
+void Engine::begin_budget() {
+  budget_alarm_ = host_.after(setup_.config.freeze_budget_usec, [this] { budget_over(); });
 }
 
 void Engine::budget_over() {

@@ -216,6 +216,7 @@ class Engine final : private Model, private Sessions::Watch {
   void leave_kernel();
   void leave_now();
   void freeze_now();
+  void begin_budget();
   void budget_over();
   void store_for_orderly();
   void cancel_update(const std::string& why);

@@ -76,10 +76,7 @@ INSTANTIATE_TEST_SUITE_P(States, RestartInTest,
 /// D14: PID 1 goes on with kexec.target, whoever asked for it.
 TEST_F(RestartTest, InAnOrderlyKexecItIsWithdrawnBeforeAnybodyIsThawed) {
   boot_two();
-  UpdateOptions orderly;
-  orderly.mode = Mode::orderly;
-  ASSERT_TRUE(world.update_until(State::rebooting, orderly));
-  ASSERT_TRUE(world.run_until([&] { return world.pid_one.kexec_job; }));
+  ASSERT_NO_FATAL_FAILURE(begin_orderly_kexec());
   bool job_at_thaw = false;
   restart();
   world.before_step = [&] {
@@ -95,10 +92,7 @@ TEST_F(RestartTest, InAnOrderlyKexecItIsWithdrawnBeforeAnybodyIsThawed) {
 
 TEST_F(RestartTest, InAnOrderlyKexecThatCannotBeWithdrawnEverybodyIsThawedAndItIsTold) {
   boot_two();
-  UpdateOptions orderly;
-  orderly.mode = Mode::orderly;
-  ASSERT_TRUE(world.update_until(State::rebooting, orderly));
-  ASSERT_TRUE(world.run_until([&] { return world.pid_one.kexec_job; }));
+  ASSERT_NO_FATAL_FAILURE(begin_orderly_kexec());
   world.pid_one.withdraw_error = Error{ErrorCode::io, "PID 1 does not answer.", ETIMEDOUT};
   restart();
   EXPECT_EQ(world.outcome(), "failed");
@@ -108,10 +102,7 @@ TEST_F(RestartTest, InAnOrderlyKexecThatCannotBeWithdrawnEverybodyIsThawedAndItI
 
 TEST_F(RestartTest, AnOrderlyKexecIsWithdrawnBeforeAnybodyIsThawedAlsoIfTheBusIsAwayForSomeTime) {
   boot_two();
-  UpdateOptions orderly;
-  orderly.mode = Mode::orderly;
-  ASSERT_TRUE(world.update_until(State::rebooting, orderly));
-  ASSERT_TRUE(world.run_until([&] { return world.pid_one.kexec_job; }));
+  ASSERT_NO_FATAL_FAILURE(begin_orderly_kexec());
   world.pid_one.withdraw_error = passing({ErrorCode::kexec_failed, "The bus is not there."});
   restart();
   world.run_for(5 * World::second);
@@ -125,10 +116,7 @@ TEST_F(RestartTest, AnOrderlyKexecIsWithdrawnBeforeAnybodyIsThawedAlsoIfTheBusIs
 /// Units stop for minutes, and the bus is one of them.
 TEST_F(RestartTest, AnOrderlyKexecIsWithdrawnBeforeAnybodyIsThawedForThreeMinutes) {
   boot_two();
-  UpdateOptions orderly;
-  orderly.mode = Mode::orderly;
-  ASSERT_TRUE(world.update_until(State::rebooting, orderly));
-  ASSERT_TRUE(world.run_until([&] { return world.pid_one.kexec_job; }));
+  ASSERT_NO_FATAL_FAILURE(begin_orderly_kexec());
   world.pid_one.withdraw_error = passing({ErrorCode::kexec_failed, "The bus is not there."});
   restart();
   world.run_for(170 * World::second);

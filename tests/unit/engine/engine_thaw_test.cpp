@@ -53,9 +53,7 @@ TEST_F(ThawTest, FdStoreThatRefusesLateDoesNotEndIt) {
   boot_two();
   disk().takes(ClientCall::thaw, 3 * World::second);
   world.keep_frozen();
-  UpdateOptions orderly;
-  orderly.mode = Mode::orderly;
-  ASSERT_TRUE(world.update_until(State::frozen, orderly));
+  ASSERT_TRUE(world.update_until(State::frozen, orderly()));
   world.settle();
   ASSERT_TRUE(world.cancel());
   world.run_for(World::second);
@@ -210,9 +208,7 @@ TEST_F(ThawTest, TerminateWaitsForACancelThatIsUnderWay) {
 
 TEST_F(ThawTest, TerminateIsRefusedWhileTheMachineLeaves) {
   boot_two();
-  UpdateOptions orderly;
-  orderly.mode = Mode::orderly;
-  ASSERT_TRUE(world.update_until(State::rebooting, orderly));
+  ASSERT_TRUE(world.update_until(State::rebooting, orderly()));
   world.settle();
   bool stopped = false;
   world.call([&](Engine& engine) {

@@ -322,10 +322,7 @@ TEST(EmulatedUpdateTest, ExecutesItselfAgain) {
 
 TEST_F(UpdateTest, OrderlyIsLeftToPidOne) {
   boot_two();
-  UpdateOptions orderly;
-  orderly.mode = Mode::orderly;
-  ASSERT_TRUE(world.update_until(State::rebooting, orderly));
-  ASSERT_TRUE(world.run_until([&] { return world.pid_one.kexec_job; }));
+  ASSERT_NO_FATAL_FAILURE(begin_orderly_kexec());
   world.run_for(20 * World::second);  // units stop
   EXPECT_EQ(world.engine().state(), State::rebooting);
   world.finish_orderly_kexec();
@@ -336,9 +333,7 @@ TEST_F(UpdateTest, OrderlyIsLeftToPidOne) {
 
 TEST_F(UpdateTest, OrderlyLeavesOnlySessionsInTheFdStore) {
   boot_two();
-  UpdateOptions orderly;
-  orderly.mode = Mode::orderly;
-  ASSERT_TRUE(world.update_until(State::rebooting, orderly));
+  ASSERT_TRUE(world.update_until(State::rebooting, orderly()));
   world.settle();
   const auto names = world.machine.fd_store.names();
   EXPECT_EQ(names, (Strings{"manifest-s", "session-1-s", "session-2-s"})) << lines(names);
@@ -346,10 +341,7 @@ TEST_F(UpdateTest, OrderlyLeavesOnlySessionsInTheFdStore) {
 
 TEST_F(UpdateTest, OrderlyThatPidOneRefusesIsUndone) {
   boot_two();
-  UpdateOptions orderly;
-  orderly.mode = Mode::orderly;
-  ASSERT_TRUE(world.update_until(State::rebooting, orderly));
-  ASSERT_TRUE(world.run_until([&] { return world.pid_one.kexec_job; }));
+  ASSERT_NO_FATAL_FAILURE(begin_orderly_kexec());
   world.pid_one.kexec_failed(Error{ErrorCode::kexec_failed, "kexec.target was cancelled.", 0});
   EXPECT_EQ(world.outcome(), "failed");
   EXPECT_EQ(world.reason(), "kexec.target was cancelled.");
@@ -359,10 +351,7 @@ TEST_F(UpdateTest, OrderlyThatPidOneRefusesIsUndone) {
 /// PID 1 may go on with what is left of its job: nobody runs before that is taken back.
 TEST_F(UpdateTest, OrderlyThatFailsIsTakenBackBeforeAnybodyIsThawed) {
   boot_two();
-  UpdateOptions orderly;
-  orderly.mode = Mode::orderly;
-  ASSERT_TRUE(world.update_until(State::rebooting, orderly));
-  ASSERT_TRUE(world.run_until([&] { return world.pid_one.kexec_job; }));
+  ASSERT_NO_FATAL_FAILURE(begin_orderly_kexec());
   world.pid_one.withdraw_error = passing({ErrorCode::kexec_failed, "The bus is not there."});
   world.pid_one.kexec_failed(Error{ErrorCode::kexec_failed, "PID 1 did not answer.", 0});
   world.run_for(20 * World::second);

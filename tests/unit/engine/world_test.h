@@ -43,6 +43,16 @@ class WorldTest : public testing::Test {
     world.client("guest").needs({"disk"}).preserves("guest", {1});
     world.boot();
   }
+  static UpdateOptions orderly() {
+    UpdateOptions options;
+    options.mode = Mode::orderly;
+    return options;
+  }
+  /// An orderly update up to where PID 1 stops the units: it has the job of kexec.target.
+  void begin_orderly_kexec() {
+    ASSERT_TRUE(world.update_until(State::rebooting, orderly()));
+    ASSERT_TRUE(world.run_until([&] { return world.pid_one.kexec_job; }));
+  }
   FakeClient& disk() { return world.client("disk"); }
   FakeClient& guest() { return world.client("guest"); }
   /// In this order in the list of calls to clients.

@@ -58,11 +58,17 @@ class Counts:
         self.passed = 0
         self.failed = 0
         self.skipped = 0
+        self.failures = {}
         self.lock = threading.Lock()
 
     def add(self, kind):
         with self.lock:
             setattr(self, kind, getattr(self, kind) + 1)
+
+    def add_failure(self, name, problem):
+        with self.lock:
+            self.failed += 1
+            self.failures[name] = problem
 
     def __str__(self):
         skipped = f", {self.skipped} skipped" if self.skipped else ""
@@ -92,7 +98,7 @@ def run_test(name, function, machine, counts):
         counts.add("passed")
         say(f"ok    {name} ({spent:.1f} s)")
         return True
-    counts.add("failed")
+    counts.add_failure(name, problem.partition("--- console")[0])
     say(f"FAIL  {name} ({spent:.1f} s)\n" + "\n".join(f"    | {x}" for x in problem.splitlines()))
     return False
 
@@ -121,7 +127,7 @@ def run_module(module, tests, counts, echo):
                     )
                     machine.wait_boot()
                 except Exception as error:  # noqa: BLE001
-                    counts.add("failed")
+                    counts.add_failure(name, f"the machine did not start: {str(error)[:400]}")
                     say(f"FAIL  {name}: the machine did not start: {error}")
                     if machine:
                         machine.stop()
@@ -173,7 +179,8 @@ def main():
             os._exit(130)
     if arguments.counts:
         pathlib.Path(arguments.counts).write_text(json.dumps(
-            {"passed": counts.passed, "failed": counts.failed, "skipped": counts.skipped}))
+            {"passed": counts.passed, "failed": counts.failed, "skipped": counts.skipped,
+             "failures": counts.failures}))
     else:
         print(counts)
     return 1 if counts.failed else 0

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The companion module as the vm tests use it: tests/vm/guest/handover-kmod in the machine."""
 
+import collections
 import json
+import re
 import unittest
 
 PROGRAM = "/usr/lib/handover-test/handover-kmod"
@@ -70,17 +72,24 @@ def checking(machine):
 
 
 def free_kib(machine):
-    """Free memory, once caches are dropped; with what lies in the lists of each CPU, which grow and
-    shrink by tens of MiB as they like, and with the journal, which lies in /run and grows by 8 MiB
-    at a time. KASAN keeps freed objects of slabs back (its quarantine), so that on the checking
-    kernel slabs only grow, whatever is done: they count as free."""
-    kinds = "nr_free_pages|count:" + ("|nr_slab_.*" if checking(machine) else "")
+    """Memory that no process and no cache has: free memory, with what lies in the lists of each CPU,
+    which grow and shrink by tens of MiB as they like, and with what the kernel accounts to others:
+    the memory of processes, their page tables and stacks, and the page cache but for shared memory.
+    What other programs take and give while a test runs cancels out so; what a session holds is in
+    none of these. The journal, which grows by 8 MiB at a time, is shared memory in /run. KASAN keeps
+    freed objects of slabs back (its quarantine), so that on the checking kernel slabs only grow,
+    whatever is done: they count as free."""
     pages = machine.sh(
         "sync; echo 3 > /proc/sys/vm/drop_caches; sleep 1; echo 3 > /proc/sys/vm/drop_caches; "
-        f"awk '$1 ~ /^({kinds})$/ {{ sum += $2 }} END {{ print sum }}' /proc/zoneinfo; "
-        "df --output=used -k /run | tail -n 1")
-    free, run = map(int, pages.split())
-    return free * 4 + run
+        "cat /proc/zoneinfo; df --output=used -k /run | tail -n 1")
+    *zones, run = pages.splitlines()
+    sums = collections.Counter()
+    for name, count in (line.split() for line in zones if re.fullmatch(r" *[a-z_]+:? +\d+", line)):
+        sums[name.rstrip(":")] += int(count)
+    free = sums["nr_free_pages"] + sums["count"]
+    others = sums["nr_anon_pages"] + sums["nr_page_table_pages"] + sums["nr_file_pages"] - sums["nr_shmem"]
+    slabs = sums["nr_slab_reclaimable"] + sums["nr_slab_unreclaimable"] if checking(machine) else 0
+    return (free + others + slabs) * 4 + sums["nr_kernel_stack"] + int(run)
 
 
 def frames_of_node(machine, node):

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <regex>
 
 #include "common/file.h"
@@ -54,10 +55,13 @@ client::Result<void> PciDevice::check(const std::vector<std::string>& take_from)
 client::Result<void> PciDevice::bind_to_vfio() {
   const std::string before = driver();
   if (before == vfio_pci) return {};
+  const std::string override_before = driver_override();
   auto bound = take_from(before);
   if (bound) return {};
   auto error = bound.error();
-  if (const auto why = give_back_to(before); !why.empty()) error.message += " " + why;
+  if (const auto why = give_back_to(before, override_before); !why.empty()) {
+    error.message += " " + why;
+  }
   return error;
 }
 
@@ -74,9 +78,19 @@ client::Result<void> PciDevice::take_from(const std::string& before) {
                        ENODEV};
 }
 
-std::string PciDevice::give_back_to(const std::string& before) const {
-  // An empty line is no driver: each may have the device that knows it.
-  if (auto cleared = write(directory_ + "/driver_override", "\n"); !cleared) {
+std::string PciDevice::driver_override() const {
+  std::ifstream file(directory_ + "/driver_override");
+  std::string name;
+  std::getline(file, name);
+  // The kernel prints a null pointer where nobody has asked for a driver.
+  return name == "(null)" ? "" : name;
+}
+
+std::string PciDevice::give_back_to(const std::string& before,
+                                    const std::string& override_before) const {
+  // Somebody else may be at the same device, with a wish of his own. An empty line is no driver:
+  // each may have the device that knows it.
+  if (auto cleared = write(directory_ + "/driver_override", override_before + "\n"); !cleared) {
     return "And it stays reserved for vfio-pci: " + cleared.error().message;
   }
   if (before.empty() || driver() == before) return "";

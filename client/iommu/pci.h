@@ -32,7 +32,9 @@ class PciDevice {
  private:
   client::Result<void> take_from(const std::string& before);
   /// "" if the driver that it had has it again; else why not.
-  [[nodiscard]] std::string give_back_to(const std::string& before) const;
+  [[nodiscard]] std::string give_back_to(const std::string& before,
+                                         const std::string& override_before) const;
+  [[nodiscard]] std::string driver_override() const;
   client::Result<void> write(const std::string& path, const std::string& value) const;
 
   std::string address_;

@@ -59,10 +59,12 @@ def refused_start(machine, config, *words):
 
 
 def take(machine, device):
-    """From whatever driver has it, for vfio-pci."""
-    machine.sh(f"modprobe vfio-pci; cd /sys/bus/pci/devices/{device}; "
-               f"echo vfio-pci > driver_override; echo {device} > driver/unbind; "
-               f"echo {device} > /sys/bus/pci/drivers_probe")
+    """From whatever driver has it, for vfio-pci. The client may be at it at the same time."""
+    machine.sh("modprobe vfio-pci")
+    machine.until(f"cd /sys/bus/pci/devices/{device}; echo vfio-pci > driver_override; "
+                  f"test ! -e driver || echo {device} > driver/unbind; "
+                  f"echo {device} > /sys/bus/pci/drivers_probe; "
+                  "readlink driver | grep -q /vfio-pci$")
 
 
 def start_large(machine):

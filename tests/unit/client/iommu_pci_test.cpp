@@ -94,6 +94,20 @@ TEST_F(Pci, ItsDriverHasItAgainWhenVfioDoesNotTakeIt) {
   EXPECT_EQ(written(device / "driver_override"), "\n");
 }
 
+/// An operator who has just asked for a driver must not lose his wish to us.
+TEST_F(Pci, WhatSomebodyElseWishedForStays) {
+  std::ofstream(device / "driver_override") << "vfio-pci\n";
+  std::ofstream(sys / "bus/pci/drivers_probe");
+  ASSERT_FALSE(pci().bind_to_vfio());
+  std::string wish;
+  std::getline(std::ifstream(device / "driver_override"), wish);
+  EXPECT_EQ(wish, "vfio-pci");
+  std::ofstream(device / "driver_override") << "(null)\n";
+  ASSERT_FALSE(pci().bind_to_vfio());
+  std::getline(std::ifstream(device / "driver_override"), wish);
+  EXPECT_EQ(wish, "");
+}
+
 /// It was let go, and its driver is asked to take it again.
 TEST_F(Pci, ItsDriverIsAskedForAndItsRefusalIsTold) {
   bind("nvme");

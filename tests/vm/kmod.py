@@ -71,6 +71,23 @@ def checking(machine):
     return machine.sh("uname -r").endswith("-checking")
 
 
+def available_mib(machine):
+    """What new files can take, once caches are dropped."""
+    machine.sh("sync; echo 3 > /proc/sys/vm/drop_caches; sleep 1; echo 3 > /proc/sys/vm/drop_caches")
+    return sum(_zone_counters(machine)[kind] for kind in ("nr_free_pages", "count")) // 256
+
+
+def _zone_counters(machine):
+    """/proc/zoneinfo's counters, added up over all zones; pages but for nr_kernel_stack."""
+    # What each CPU still keeps to itself of them is added first.
+    text = machine.sh("cat /proc/sys/vm/stat_refresh; cat /proc/zoneinfo")
+    sums = collections.Counter()
+    for name, count in (line.split() for line in text.splitlines()
+                        if re.fullmatch(r" *[a-z_]+:? +\d+", line)):
+        sums[name.rstrip(":")] += int(count)
+    return sums
+
+
 def free_kib(machine):
     """Memory that no process and no cache has: free memory, with what lies in the lists of each CPU,
     which grow and shrink by tens of MiB as they like, and with what the kernel accounts to others:
@@ -79,13 +96,10 @@ def free_kib(machine):
     none of these. The journal, which grows by 8 MiB at a time, is shared memory in /run. KASAN keeps
     freed objects of slabs back (its quarantine), so that on the checking kernel slabs only grow,
     whatever is done: they count as free."""
-    pages = machine.sh(
+    run = machine.sh(
         "sync; echo 3 > /proc/sys/vm/drop_caches; sleep 1; echo 3 > /proc/sys/vm/drop_caches; "
-        "cat /proc/zoneinfo; df --output=used -k /run | tail -n 1")
-    *zones, run = pages.splitlines()
-    sums = collections.Counter()
-    for name, count in (line.split() for line in zones if re.fullmatch(r" *[a-z_]+:? +\d+", line)):
-        sums[name.rstrip(":")] += int(count)
+        "df --output=used -k /run | tail -n 1")
+    sums = _zone_counters(machine)
     free = sums["nr_free_pages"] + sums["count"]
     others = sums["nr_anon_pages"] + sums["nr_page_table_pages"] + sums["nr_file_pages"] - sums["nr_shmem"]
     slabs = sums["nr_slab_reclaimable"] + sums["nr_slab_unreclaimable"] if checking(machine) else 0

@@ -40,6 +40,8 @@ COMMAND_LINE = [
     # The emulated counters run alike on all CPUs; checking that only costs time when the host is
     # busy.
     "tsc=reliable",
+    # A busy host holds a CPU up for longer than the 21 s that a stall of RCU takes.
+    "rcupdate.rcu_cpu_stall_timeout=300",
     "kho=on",
     "liveupdate=on",
     "transparent_hugepage_shmem=advise",
@@ -325,7 +327,7 @@ class Machine:
         the debugger's port drops all translations (gdb_vm_state_change() in QEMU) in 5 ms.
         """
         with socket.socket(socket.AF_UNIX) as debugger:
-            debugger.settimeout(10)
+            debugger.settimeout(120)
             # Connecting stops the machine, and detaching (D) lets it run again.
             debugger.connect(self._debugger_path)
             # QEMU before 8.1 says so (T02), later ones only answer (allow_stop_reply).

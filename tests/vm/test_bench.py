@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Figures, both sides in one run of one machine: scripts/test --only bench. No pass or fail on a time."""
 
-from workload import Ticker, phases, start_scripted, update
+from workload import Ticker, configure, phases, start_scripted, update
 
 _gap = {}
 
@@ -65,6 +65,8 @@ def test_blackout_of_the_peer(machine):
 def _many_clients(machine, count):
     """The longest standstill of that many clients beside the shortest; each has 4 descriptors."""
     machine.wait_up()
+    # This machine may be slow: what is measured is the ratio.
+    configure(machine, freeze_timeout="30s", freeze_budget="1min")
     # Root's services are counted one by one: a hundred clients each.
     services = [start_scripted(machine, 100, descriptors=4, first=first)
                 for first in range(0, count, 100)]

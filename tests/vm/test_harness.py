@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The harness itself: it boots, runs commands, sees a kexec through, and notices complaints."""
 
+import time
+
 import kernel_log
 from machine import CommandFailed
 
@@ -23,9 +25,10 @@ def test_commands(machine):
     assert machine.get("/tmp/bytes") == contents
     assert machine.sh("stat --format=%a:%s /tmp/bytes") == f"600:{len(contents)}"
     # Two commands at once.
-    slow = machine.start("sleep 1; echo slow")
+    slow = machine.start("until test -e /tmp/go; do sleep 0.1; done; echo slow")
     assert machine.sh("echo quick") == "quick"
     assert not slow.done.is_set()
+    machine.sh("touch /tmp/go")
     assert slow.wait() == (0, "slow\n")
     try:
         machine.sh("false")
@@ -38,6 +41,9 @@ def test_commands(machine):
 def test_complaints_are_seen(machine):
     assert not machine.complaints()
     machine.sh("echo '<4>WARNING: a test of the log check' > /dev/kmsg")
+    # It comes by the console and by dmesg; both at once, so that it can come twice.
+    while machine.console_time("a test of the log check") is None:
+        time.sleep(0.1)
     assert any("a test of the log check" in line for line in machine.complaints())
     assert not machine.complaints(), "a complaint was reported twice"
     assert kernel_log.complaints("BUG: x\nfine", [r"BUG: x"]) == []

@@ -25,7 +25,7 @@ def test_runs_at_the_border(machine):
     machine.sh("echo 0 > /proc/sys/vm/nr_hugepages")
     border = kmod.frames_of_node(machine, 1)[0]
     # Three parts of four of what is free; what is left is for the programs of the next kernel.
-    mib = kmod.free_kib(machine) // 1024 * 3 // 8
+    mib = kmod.available_mib(machine) * 3 // 8
     items = [f"1:memfd:{mib}M:random,node=0", f"2:memfd:{mib}M:node=1"]
     count = f"--count {border - 1}-{border + 1}"
     found = [x for x in preserve(machine, "border", items, count, 600) if x["what"] == "preserve"]
@@ -49,7 +49,7 @@ def test_nothing_stays_in_scratch(machine):
     areas = " ".join(f"--count {first}-{end}" for first, end in scratch(machine))
     # The kernel turns to CMA once most of what is free lies there: the more is taken, the surer.
     for sixteenths in (12, 13, 14):
-        mib = kmod.free_kib(machine) // 1024 * sixteenths // 16
+        mib = kmod.available_mib(machine) * sixteenths // 16
         items = [f"1:memfd:{mib // 2}M:random", f"2:anon:{mib // 4}M", f"3:memfd:{mib // 4}M:odd"]
         found = [x for x in preserve(machine, "scratch", items, areas, 600)
                  if x["what"] == "preserve"]

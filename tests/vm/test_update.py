@@ -3,7 +3,7 @@
 
 import json
 
-from workload import (Ticker, cgroup_of, check_confinement, ctl, events, image, memory_of,
+from workload import (Ticker, cgroup_of, check_confinement, configure, ctl, events, image, memory_of,
                       newest_record, other, phases, refused, start_scripted, started_beside, update,
                       wait_normal)
 
@@ -49,10 +49,12 @@ def test_daemon_that_fails_backs_off(machine):
     machine.wait_up()
     fragment = "/run/systemd/system/handoverd.service.d/fails.conf"
     machine.put(fragment, "[Service]\nExecStart=\nExecStart=/bin/false\n")
-    machine.sh("systemctl daemon-reload; systemctl restart handoverd || true; sleep 5")
-    restarts = int(machine.sh("systemctl show -P NRestarts handoverd"))
-    # Every 50 ms would be a hundred; a busy machine makes fewer.
-    assert 2 <= restarts <= 20, restarts
+    machine.sh("systemctl daemon-reload; systemctl restart handoverd || true")
+    machine.until("test $(systemctl show -P NRestarts handoverd) -ge 2")
+    before, after = map(int, machine.sh("systemctl show -P NRestarts handoverd; sleep 5; "
+                                        "systemctl show -P NRestarts handoverd").split())
+    # Every 50 ms would be a hundred.
+    assert after - before <= 20, (before, after)
     machine.sh(f"rm {fragment}; systemctl daemon-reload; systemctl restart handoverd")
     wait_normal(machine)
     assert machine.sh("systemctl show -P NRestarts handoverd") == "0"
@@ -284,8 +286,12 @@ def test_stopped_daemon_thaws_everybody(machine):
     """systemctl restart while one client does not answer Freeze and others are frozen."""
     ticker = ticker_of(machine)
     twenty_clients(machine)
+    # However slow this machine is, the daemon is stopped before the client's time is over.
+    configuration = configure(machine, clients={"c19": {"freeze_timeout": "2min"}}, freeze_budget="5min")
+    machine.until("test $(handoverctl --json clients | grep -c '\"name\"') -eq 21")
     machine.put("/run/scripted/ignore-freeze", "")
     machine.sh("truncate --size=0 /run/scripted/log")
+    machine.put(CONFIGURATION, configuration)
     before = ticker.status()
     running = machine.start(f"handoverctl update {image(machine, other(machine))}")
     # c19 is a leaf, as c18 is: both are asked in the first wave.
@@ -412,8 +418,8 @@ def test_sync_of_a_dead_disk_holds_nobody_up(machine):
     machine.sh(hangs)
     for end in ("restart", "kill --signal=KILL"):
         before = machine.sh("systemctl show -P MainPID handoverd")
-        machine.sh(f"systemctl {end} handoverd", timeout=20)
+        machine.sh(f"systemctl {end} handoverd", timeout=60)
         machine.until("pid=$(systemctl show -P MainPID handoverd); "
-                      f"test $pid -ne 0 -a $pid -ne {before}", timeout=10)
-        wait_normal(machine, timeout=20)
+                      f"test $pid -ne 0 -a $pid -ne {before}", timeout=60)
+        wait_normal(machine, timeout=60)
         machine.sh(hangs)

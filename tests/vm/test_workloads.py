@@ -110,13 +110,13 @@ def start(machine):
     machine.sh("systemd-tmpfiles --create workloads.conf; "
                "systemctl enable --now handover-memfd@{memcached,valkey,mapped,sqlite}", timeout=120)
     for server in ("memcached", "valkey"):
-        machine.until(f"python3 /usr/local/lib/client.py {server} fill")
+        machine.until(f"python3 /usr/local/lib/client.py {server} fill", timeout=300)
 
 
 def check_keys(machine):
     for server in ("memcached", "valkey"):
         assert f"all {KEYS}" in machine.until(f"python3 /usr/local/lib/client.py {server} check",
-                                              timeout=90)
+                                              timeout=300)
 
 
 def test_go_on_after_an_update_that_is_given_up(machine):

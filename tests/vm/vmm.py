@@ -45,7 +45,7 @@ class Guest:
             *("-kernel", f"/boot/vmlinuz-{machine.release('from')}"),
             *("-initrd", f"{FOLDER}/initrd"),
             # Without ACPI it boots in two thirds of the time, and needs none.
-            *("-append", f"console=ttyS0 tsc=reliable quiet nokaslr acpi=off mib={mib}"),
+            *("-append", f"console=ttyS0 tsc=reliable loglevel=0 rcupdate.rcu_cpu_stall_timeout=300 nokaslr acpi=off mib={mib}"),
             *("-chardev", f"file,id=console,path={self.console},append=on"),
             *("-serial", "chardev:console"),
             *devices,
@@ -63,7 +63,7 @@ class Guest:
         return json.loads(self.machine.sh(f"handover-vmm status {self.name} --json"))
 
     def log(self):
-        return self.machine.sh(f"journalctl -b -u handover-vmm@{self.name} --no-pager -o cat -n 20")
+        return self.machine.sh(f"journalctl --sync; journalctl -b -u handover-vmm@{self.name} --no-pager -o cat -n 20")
 
     def ticks(self):
         """All that it has said, as (number, boot id, sum, gap in ms)."""
@@ -75,7 +75,7 @@ class Guest:
         """The number of its latest tick."""
         return self.ticks()[-1][0]
 
-    def wait_tick(self, after, timeout=240):
+    def wait_tick(self, after, timeout=900):
         """Waits for a tick above that number, and returns it."""
         for _ in range(int(timeout / 2)):
             ticks = self.ticks()

@@ -34,7 +34,7 @@ class Ticker:
         units = " ".join(f"handover-memfd@{name}" for name in names)
         machine.sh(f"systemctl enable --now {units}", timeout=120)
         for name in names:
-            machine.until(f"test -e /run/ticker/{name}")
+            machine.until(f"test -e /run/ticker/{name}", timeout=300)
         return [cls(machine, name) for name in names]
 
     def status(self):
@@ -88,6 +88,16 @@ def start_scripted(machine, count, descriptors=1, kib=64, first=None):
     return name
 
 
+def configure(machine, **fields):
+    """Changes fields of the daemon's configuration, for a daemon that is started anew."""
+    path = "/etc/handover/handoverd.json"
+    before = machine.sh(f"cat {path}")
+    machine.put(path, json.dumps(json.loads(before) | fields, indent=2))
+    machine.sh("systemctl restart handoverd", timeout=90)
+    wait_normal(machine)
+    return before
+
+
 def cgroup_of(machine, unit):
     """The unit's cgroup as a directory, for a shell: systemd escapes names with backslashes."""
     return "'/sys/fs/cgroup" + machine.sh(f"systemctl show -P ControlGroup {unit}") + "'"
@@ -100,7 +110,7 @@ def memory_of(machine, unit):
 
 def events(machine, message_id):
     """The journal's entries of this boot with that MESSAGE_ID (docs/journal.md)."""
-    text = machine.sh(f"journalctl -b --no-pager -o json MESSAGE_ID={message_id}")
+    text = machine.sh(f"journalctl --sync; journalctl -b --no-pager -o json MESSAGE_ID={message_id}")
     return [json.loads(line) for line in text.splitlines()]
 
 

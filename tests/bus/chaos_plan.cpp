@@ -48,7 +48,7 @@ Round round_of(std::uint64_t seed, std::size_t number, std::size_t clients) {
   const auto first_call = harsh ? below(random, 3) : 0;
   const bool hopeless = in_percent(random, 5);
   // For who does not come back the claim time is the last word, and that is long.
-  const bool patient = in_percent(random, 15);
+  const bool patient = in_percent(random, 5);
   while (round.culprits.size() < std::max<std::size_t>(clients / share, 1)) {
     Deed deed;
     deed.kind = static_cast<Kind>(below(random, kinds.size() - (hopeless ? 0 : 1)));

@@ -43,7 +43,7 @@ std::size_t from_environment(const char* name, std::size_t usual) {
 nlohmann::json configuration() {
   auto config = roomy_configuration();
   config["thaw_timeout"] = "500ms";
-  config["claim_timeout"] = "5s";
+  config["claim_timeout"] = "15s";
   config["history_entries"] = 3;
   return config;
 }
@@ -348,11 +348,13 @@ class Chaos : public testing::Test {
     constexpr std::size_t much = 64U << 20U;
     EXPECT_TRUE(
         host.loop().run_until([&] { return footprint().descriptors <= before.descriptors + few; },
-                              std::chrono::seconds(5)));
+                              std::chrono::seconds(60)));
     const auto after = footprint();
     EXPECT_LE(after.descriptors, before.descriptors + few);
     EXPECT_EQ(after.stored, before.stored);
-    EXPECT_LE(after.resident, before.resident + before.resident / 2 + much);
+    if (!sanitized) {
+      EXPECT_LE(after.resident, before.resident + before.resident / 2 + much);
+    }
     EXPECT_TRUE(host.manager().crashes().empty());
   }
 

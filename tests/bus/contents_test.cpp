@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t bytes = 300'000;
 
 /// Long enough for whoever means to claim, also under a sanitizer on a busy machine.
-constexpr const char* short_claim = "5s";
+constexpr const char* short_claim = "10s";
 
 TEST(Contents, SurviveThreeUpdatesInARow) {
   Host host;

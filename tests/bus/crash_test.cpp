@@ -227,7 +227,7 @@ TEST_F(Crash, AgainAndAgainWhileThawing) {
 
 class CrashWithAClient : public Crash {
  protected:
-  CrashWithAClient() : Crash("3s") {}
+  CrashWithAClient() : Crash("6s") {}
 };
 
 /// A client that died with the daemon does not hold the others up for longer than its time.

@@ -25,7 +25,9 @@ std::set<std::string> completions(Host& host, const std::string& words) {
   setup.argv = {"/bin/bash", "-c",
                 "cd '" + host.directory().path() + "'; PATH=" + bin +
                     ":$PATH; . " HANDOVER_SOURCE_DIR
+                    // A tabulator does not wait for long, but this machine may be slow.
                     "/client/ctl/handoverctl.bash; "
+                    "handoverctl() { command handoverctl --json --timeout 60 \"${@:4}\"; }; "
                     "COMP_WORDS=(handoverctl " +
                     words +
                     "); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); "

@@ -16,7 +16,7 @@ using Behaviour = ScriptedClient::Behaviour;
 /// For those who never answer; long enough for whoever means to, also under a sanitizer on a busy
 /// machine.
 constexpr std::uint64_t short_limit_usec = 3'000'000;
-constexpr const char* short_thaw = "3s";
+constexpr const char* short_thaw = "6s";
 
 /// "base" needs nobody, "middle" misbehaves, "top" needs both: so that in either direction somebody
 /// has been called before the culprit.

@@ -24,8 +24,8 @@ constexpr std::uint64_t usec_per_msec = 1000;
 /// A required client that "other" needs.
 class LateLoop : public testing::Test {
  protected:
-  static constexpr milliseconds limit{1000};
-  static constexpr milliseconds longer{1300};
+  static constexpr milliseconds limit{5000};
+  static constexpr milliseconds longer{5500};
 
   void SetUp() override {
     host.boot();
@@ -58,7 +58,7 @@ class LateLoop : public testing::Test {
     host.expect_calm();
   }
 
-  Host host{{{"claim_timeout", "5s"}}};
+  Host host;
   ScriptedClient* client = nullptr;
 };
 
@@ -92,7 +92,7 @@ TEST_F(LateLoop, TakesTheAnswerToRestoreThatCameLate) {
 /// The bus stands still after it has brought a call whose sender the daemon may want to know more
 /// of.
 TEST_F(LateLoop, ServesThePrivateSocketWithoutTheBus) {
-  constexpr milliseconds at_once{5000};
+  constexpr milliseconds at_once{20'000};
   Connection peer(host.loop(), host.private_address());
   ASSERT_TRUE(peer.get_property(manager_path, manager_interface, "State", "s").ok());
   host.manager().signal_daemon(SIGSTOP);

@@ -28,7 +28,7 @@ void PrintTo(const Case& tested, std::ostream* out) {
 /// "base" ← "middle" ← "top"; the middle one is optional and does not freeze.
 class LeftOut : public testing::TestWithParam<Case> {
  protected:
-  static constexpr std::uint64_t short_limit_usec = 1'000'000;
+  static constexpr std::uint64_t short_limit_usec = 5'000'000;
 
   void start(const nlohmann::json& config = {}) {
     const auto [call, behaviour, reason] = GetParam();

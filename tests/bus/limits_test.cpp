@@ -166,7 +166,7 @@ TEST(Limits, OfATimeThatAClientAsksFor) {
 /// However long single clients may take.
 TEST(Limits, OfTheWholeFreeze) {
   using Clock = std::chrono::steady_clock;
-  Host host{{{"freeze_budget", "500ms"}}};
+  Host host{{{"freeze_budget", "5s"}}};
   host.boot();
   auto& base = host.add({.name = "base"});
   auto& top = host.add({.name = "top", .needs = {"base"}});
@@ -175,7 +175,7 @@ TEST(Limits, OfTheWholeFreeze) {
   ASSERT_TRUE(top.frozen());
   const auto begin = Clock::now();
   const auto finished = host.finished();
-  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(10));
+  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(25));
   EXPECT_EQ(finished.outcome, "failed");
   EXPECT_NE(finished.reason.find("'base'"), std::string::npos) << finished.reason;
   EXPECT_NE(finished.reason.find("freeze_budget"), std::string::npos) << finished.reason;

@@ -12,7 +12,7 @@ namespace {
 
 using Behaviour = ScriptedClient::Behaviour;
 
-constexpr std::uint64_t second_usec = 1'000'000;
+constexpr std::uint64_t limit_usec = 5'000'000;
 
 struct Case {
   const char* name;
@@ -25,7 +25,7 @@ class StoppedDaemon : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     host.boot();
-    client = &host.add({.name = "client", .freeze_timeout_usec = second_usec},
+    client = &host.add({.name = "client", .freeze_timeout_usec = limit_usec},
                        GetParam().direct ? host.private_address() : host.bus_address());
     client->keep("client", 1, 1, 10'000);
     ASSERT_TRUE(host.start_clients());
@@ -34,7 +34,7 @@ class StoppedDaemon : public testing::TestWithParam<Case> {
   }
   /// Longer than the client's limit.
   void wait_and_go_on() {
-    EXPECT_FALSE(host.loop().run_until([] { return false; }, std::chrono::milliseconds(1500)));
+    EXPECT_FALSE(host.loop().run_until([] { return false; }, std::chrono::milliseconds(5500)));
     host.manager().signal_daemon(SIGCONT);
   }
 

@@ -68,7 +68,7 @@ class VmmClient : public testing::Test {
   /// An update, after which it goes on in another QEMU.
   void expect_carried();
 
-  static constexpr int command_of_hanging = 4;
+  static constexpr int command_of_hanging = 15;
   std::string qemu;
   Host host;
   std::optional<ChildProcess> vmm;

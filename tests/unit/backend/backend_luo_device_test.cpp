@@ -27,7 +27,7 @@ TEST(Retry, EndsWithThePatienceForThatErrno) {
   Retry impatient({{EBUSY, milliseconds(0)}});
   EXPECT_FALSE(impatient.again(EBUSY)) << "and it has not waited";
 
-  Retry short_lived({{EBUSY, milliseconds(200)}});
+  Retry short_lived({{EBUSY, milliseconds(2000)}});
   int calls = 0;
   while (short_lived.again(EBUSY)) ++calls;
   EXPECT_GT(calls, 1);

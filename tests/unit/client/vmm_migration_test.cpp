@@ -16,7 +16,7 @@ namespace {
 using nlohmann::json;
 using test::FakeQemu;
 
-// Of a command that is never answered; the others take microseconds.
+// Of a command that is never answered.
 constexpr std::uint64_t command_usec = 100'000;
 constexpr std::uint64_t patience_usec = 20'000'000;
 
@@ -25,19 +25,22 @@ Deadline in_time() { return common::now_usec() + patience_usec; }
 class Connected {
  public:
   explicit Connected(const FakeQemu::Behaviour& behaviour)
-      : qemu(behaviour), monitor(qemu.take_socket()) {
+      : qemu(behaviour),
+        monitor(qemu.take_socket()),
+        limit(behaviour.fault == FakeQemu::Fault::is_silent ? command_usec : patience_usec) {
     signal(SIGPIPE, SIG_IGN);
   }
   client::Result<void> greet() {
-    auto found = monitor.greet(common::now_usec() + command_usec);
+    auto found = monitor.greet(common::now_usec() + limit);
     if (!found) return found.error();
     version = *found;
     return {};
   }
-  Peer peer() { return {monitor, version, command_usec}; }
+  Peer peer() { return {monitor, version, limit}; }
 
   FakeQemu qemu;
   Monitor monitor;
+  std::uint64_t limit;
   Version version;
 };
 

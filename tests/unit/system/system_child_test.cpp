@@ -5,6 +5,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -55,6 +57,23 @@ int is_in(const char* name) {
   ::close(fd);
   return got > 0 && ::memmem(text, static_cast<std::size_t>(got), name, ::strlen(name)) != nullptr;
 }
+
+/// From this process to the one in the cgroup, which shares its descriptors.
+class Signal {
+ public:
+  void give() const {
+    const std::uint64_t one = 1;
+    EXPECT_EQ(::write(fd_.get(), &one, sizeof one), static_cast<ssize_t>(sizeof one));
+  }
+  void wait() const {
+    std::uint64_t got = 0;
+    while (::read(fd_.get(), &got, sizeof got) < 0 && errno == EINTR) {
+    }
+  }
+
+ private:
+  UniqueFd fd_{::eventfd(0, EFD_CLOEXEC)};
+};
 
 /// A cgroup of the test's own.
 class Cgroup : public testing::Test {
@@ -137,14 +156,19 @@ TEST_F(Cgroup, ALimitEndsTheCall) {
 }
 
 TEST_F(Cgroup, OthersWorkMeanwhile) {
+  const Signal go;
   int meanwhile = 0;
   EXPECT_EQ(run_in_cgroup_for(
                 path,
-                [] {
-                  ::usleep(300'000);
+                [&] {
+                  go.wait();
                   return 3;
                 },
-                patience, [&] { ++meanwhile; }),
+                patience,
+                [&] {
+                  ++meanwhile;
+                  go.give();
+                }),
             3);
   EXPECT_GE(meanwhile, 1);
 }
@@ -157,17 +181,19 @@ TEST_F(Cgroup, AFrozenOneIsNotWaitedFor) {
 }
 
 TEST_F(Cgroup, OneThatIsFrozenMeanwhileGivesTheResultAllTheSame) {
+  const Signal go;
   int looks = 0;
   bool frozen = true;
   const int result = run_in_cgroup_for(
       path,
-      [] {
-        for (int i = 0; i < 10; ++i) ::usleep(50'000);
+      [&] {
+        go.wait();
         return 9;
       },
       patience,
       [&] {
         if (++looks == 1) frozen = write_to(directory + "/cgroup.freeze", "1");
+        if (looks == 2 || !frozen) go.give();
       });
   EXPECT_TRUE(write_to(directory + "/cgroup.freeze", "0"));
   if (!frozen) GTEST_SKIP() << "cgroups cannot be frozen here";

@@ -108,6 +108,10 @@ std::string value_of(const OptionList& list, std::string_view name) {
   return found != list.rend() && found->second != without_value ? found->second : "";
 }
 
+bool is_patient(const OptionList& list) {
+  return !value_of(list, "reconnect").empty() || !value_of(list, "reconnect-ms").empty();
+}
+
 bool is_on(const OptionList& list, std::string_view name) {
   for (auto entry = list.rbegin(); entry != list.rend(); ++entry) {
     if (entry->first.empty() && entry->second == name) return true;

@@ -28,6 +28,9 @@ OptionList split_value(std::string_view value);
 /// The last value of that name, as it counts for QEMU; "" if there is none.
 std::string value_of(const OptionList& list, std::string_view name);
 
+/// Does QEMU start without the peer of this connection, and look for it again and again?
+bool is_patient(const OptionList& list);
+
 /// Is it switched on, as QEMU reads a boolean? Its name alone does so, too.
 bool is_on(const OptionList& list, std::string_view name);
 

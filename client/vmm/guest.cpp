@@ -17,6 +17,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "counter.h"
+#include "left_socket.h"
 #include "requirements.h"
 #include "survey.h"
 
@@ -196,7 +197,11 @@ client::Result<void> Guest::start_qemu(Qemu::Begin begin) {
   const auto* identity = *user && (*user)->from_start ? &(*user)->identity : nullptr;
   if (!description_.helpers.empty()) {
     auto helpers =
-        start_helpers(description_.helpers, sockets_of(description_.arguments, own_directory()),
+    const auto directory = own_directory();
+    // Those of helpers that were killed: the new ones could not bind to them.
+    auto cleared = remove_left_sockets(sockets_of(description_.arguments, directory, Sockets::all));
+    if (!cleared) return cleared;
+        start_helpers(description_.helpers, sockets_of(description_.arguments, directory),
                       now_usec() + config_.limits.start, identity);
     if (!helpers) return helpers.error();
     helpers_ = std::move(*helpers);

@@ -14,6 +14,7 @@
 
 #include "common/loop.h"
 #include "common/process.h"
+#include "left_socket.h"
 
 namespace handover::vmm {
 namespace {
@@ -35,9 +36,11 @@ bool has_ended(pid_t pid) {
          ended.si_pid == pid;
 }
 
+/// A socket only counts while its owner does.
 bool is_there(const std::string& path) {
   struct stat status = {};
-  return stat(path.c_str(), &status) == 0;
+  if (stat(path.c_str(), &status) < 0) return false;
+  return !S_ISSOCK(status.st_mode) || has_owner(path);
 }
 
 void end_process(pid_t pid) {

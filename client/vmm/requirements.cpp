@@ -157,15 +157,13 @@ std::string own_directory() {
 }
 
 std::vector<std::string> sockets_of(const std::vector<std::string>& arguments,
-                                    const std::string& directory) {
+                                    const std::string& directory, Sockets which) {
   const Collector collector(directory);
   std::vector<std::string> sockets;
   const auto add = [&](const OptionList& list, const char* name) {
     const auto path = value_of(list, name);
-    // With "reconnect" QEMU starts without it, too.
-    const bool patient =
-        !value_of(list, "reconnect").empty() || !value_of(list, "reconnect-ms").empty();
-    if (!path.empty() && !patient && !is_on(list, "server")) {
+    const bool counts = which == Sockets::all || !is_patient(list);
+    if (!path.empty() && counts && !is_on(list, "server")) {
       sockets.push_back(collector.absolute(path));
     }
   };

@@ -17,9 +17,14 @@ std::vector<common::WaitFor> requirements_of(const std::vector<std::string>& arg
 /// Where QEMU begins its relative paths: our working directory.
 std::string own_directory();
 
-/// Sockets to which QEMU connects at its start: those of its helpers.
+enum class Sockets {
+  awaited,  ///< that must be there when QEMU starts
+  all,      ///< those that it looks for again and again, too
+};
+
+/// Sockets to which QEMU connects: those of its helpers.
 std::vector<std::string> sockets_of(const std::vector<std::string>& arguments,
-                                    const std::string& directory);
+                                    const std::string& directory, Sockets which = Sockets::awaited);
 
 /// Those of them that are there.
 std::vector<common::WaitFor> present(std::vector<common::WaitFor> wanted);

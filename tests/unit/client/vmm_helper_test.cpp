@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <iterator>
 
 #include "common/loop.h"
 #include "support/temporary_directory.h"
 #include "vmm/guest_clock.h"
 #include "vmm/helper.h"
+#include "vmm/left_socket.h"
 
 namespace handover::vmm {
 namespace {
@@ -68,6 +72,67 @@ TEST(VmmHelper, WaitsForTheSockets) {
   EXPECT_EQ(access(socket.c_str(), F_OK), 0);
   EXPECT_TRUE(helpers->front().runs());
   EXPECT_EQ(helpers->front().name(), "sh");
+}
+
+/// A socket that listens until the descriptor is closed, and is then left.
+client::Fd listen_at(const std::string& path, int type = SOCK_STREAM) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  path.copy(std::begin(address.sun_path), sizeof(address.sun_path) - 1);
+  client::Fd listener(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+  EXPECT_EQ(bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  EXPECT_TRUE(type == SOCK_DGRAM || listen(listener.get(), 1) == 0);
+  return listener;
+}
+
+TEST(VmmLeftSocket, IsRemovedOnceItsOwnerHasEnded) {
+  const test::TemporaryDirectory directory;
+  const auto path = directory.path("fs.sock");
+  for (const int type : {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM}) {
+    auto owner = listen_at(path, type);
+    EXPECT_TRUE(has_owner(path));
+    EXPECT_TRUE(remove_left_sockets({path}));
+    EXPECT_EQ(access(path.c_str(), F_OK), 0) << "somebody has it";
+    owner.reset();
+    EXPECT_FALSE(has_owner(path));
+    EXPECT_TRUE(remove_left_sockets({path, directory.path("nothing")}));
+    EXPECT_NE(access(path.c_str(), F_OK), 0);
+  }
+}
+
+/// virtiofsd takes one connection, and ends when that does.
+TEST(VmmLeftSocket, OwnerHearsNothing) {
+  const test::TemporaryDirectory directory;
+  const auto path = directory.path("fs.sock");
+  const auto owner = listen_at(path);
+  EXPECT_TRUE(has_owner(path));
+  pollfd waited = {owner.get(), POLLIN, 0};
+  EXPECT_EQ(poll(&waited, 1, 50), 0);
+}
+
+TEST(VmmLeftSocket, OtherFilesStay) {
+  const test::TemporaryDirectory directory;
+  const auto file = directory.write("file", "x");
+  const auto socket = directory.path("fs.sock");
+  listen_at(socket);
+  const auto link = directory.path("link");
+  ASSERT_EQ(symlink(socket.c_str(), link.c_str()), 0);
+  EXPECT_TRUE(remove_left_sockets({file, link, directory.path()}));
+  EXPECT_EQ(access(file.c_str(), F_OK), 0);
+  EXPECT_EQ(access(link.c_str(), F_OK), 0);
+}
+
+/// One that was killed has left it: QEMU would find nobody there.
+TEST(VmmHelper, LeftSocketIsNotTheOneThatIsWaitedFor) {
+  const test::TemporaryDirectory directory;
+  const auto path = directory.path("fs.sock");
+  listen_at(path);
+  auto helpers = start_helpers({{"sleep", "1000"}}, {path}, common::now_usec() + 100'000);
+  ASSERT_FALSE(helpers);
+  EXPECT_NE(helpers.error().message.find(path), std::string::npos);
+  ASSERT_TRUE(remove_left_sockets({path}));
+  const auto alive = listen_at(path);
+  EXPECT_TRUE(start_helpers({{"sleep", "1000"}}, {path}, common::now_usec() + patience_usec));
 }
 
 TEST(VmmHelper, NamesTheOneThatEnds) {

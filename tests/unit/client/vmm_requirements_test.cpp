@@ -72,6 +72,8 @@ TEST(VmmRequirements, SocketsOfHelpers) {
       "-chardev", "file,id=f,path=/log",
       "-netdev",  "stream,id=n,server=off,addr.type=unix,addr.path=/passt"};
   EXPECT_EQ(sockets_of(arguments, "/here"), (Arguments{"/run/tpm", "/here/fs.sock", "/passt"}));
+  EXPECT_EQ(sockets_of(arguments, "/here", Sockets::all),
+            (Arguments{"/run/tpm", "/here/fs.sock", "/later", "/passt"}));
 }
 
 TEST(VmmRequirements, WhatIsNotThereNowIsNotWaitedFor) {

@@ -90,7 +90,9 @@ handover_client::handover_client(handover_connection* connection, std::string na
 handover_client::~handover_client() {
   *alive_ = false;
   connection_->remove(this);
-  registration_.reset();
+  // Without a word to the daemon about one that was registered.
+  if (registration_ && was_registered_) registration_->client = nullptr;
+  if (!was_registered_) withdraw_registration();
   looking_.reset();
   object_.reset();
   retry_.reset();
@@ -140,6 +142,7 @@ int handover_client::register_first(handover_error** error) {
   if (r < 0) return r;
   r = read_state(reply.get());
   if (r < 0) return report_errno(error, r, "Reading the daemon's answer");
+  was_registered_ = true;
   connection_->add(this);
   return 0;
 }
@@ -203,11 +206,26 @@ int handover_client::send_registration(handover_error** error) {
   sd::Message call;
   int r = make_registration(&call, error);
   if (r < 0) return r;
-  sd_bus_slot* slot = nullptr;
-  r = sd_bus_call_async(connection_->bus(), &slot, call.get(), on_registered, this, 0);
-  if (r < 0) return report_errno(error, r, "Registering the client");
-  registration_.reset(slot);
-  return 0;
+  if (registration_) registration_->client = nullptr;
+  registration_ = std::make_shared<Registration>(Registration{this});
+  const auto done = [connection = connection_, registration = registration_, name = name_](
+                        int result, sd_bus_message* reply, handover_error* failure) {
+    if (registration->client) {
+      registration->client->registration_answered(result, reply, failure);
+    } else if (registration->withdrawn && result >= 0) {
+      connection->unregister_abandoned(name);
+    }
+  };
+  r = connection_->send(call.get(), done, nullptr, error);
+  if (r < 0) registration_.reset();
+  return r;
+}
+
+void handover_client::withdraw_registration() {
+  if (!registration_) return;
+  registration_->client = nullptr;
+  registration_->withdrawn = true;
+  registration_.reset();
 }
 
 void handover_client::register_again() {
@@ -215,25 +233,24 @@ void handover_client::register_again() {
   if (send_registration(error.get()) < 0) registration_failed(*error.value());
 }
 
-int handover_client::on_registered(sd_bus_message* message, void* userdata, sd_bus_error*) {
-  auto* self = static_cast<handover_client*>(userdata);
+void handover_client::registration_answered(int result, sd_bus_message* reply,
+                                            handover_error* failure) {
+  registration_.reset();
+  name_taken_ = handover_error_is(failure, "NameTaken") > 0;
+  if (result < 0) {
+    registration_failed(*failure);
+    return;
+  }
   OwnError error;
-  int r = 0;
-  if (const sd_bus_error* refused = sd_bus_message_get_error(message)) {
-    r = report_bus(error.get(), -sd_bus_message_get_errno(message), *refused);
-  } else {
-    r = self->read_state(message);
-    if (r < 0) report_errno(error.get(), r, "Reading the daemon's answer");
+  if (const int r = read_state(reply); r < 0) {
+    report_errno(error.get(), r, "Reading the daemon's answer");
+    registration_failed(*error.value());
+    return;
   }
-  self->name_taken_ = handover_error_is(error.value(), "NameTaken") > 0;
-  if (r < 0) {
-    self->registration_failed(*error.value());
-    return 0;
-  }
-  self->retry_usec_ = 0;
-  self->look_for_sessions();
-  if (self->callbacks_.registered) self->callbacks_.registered(self, self->state_, self->userdata_);
-  return 0;
+  was_registered_ = true;
+  retry_usec_ = 0;
+  look_for_sessions();
+  if (callbacks_.registered) callbacks_.registered(this, state_, userdata_);
 }
 
 void handover_client::session_made(const std::string& session, const std::string& client) {

@@ -34,6 +34,7 @@ struct handover_client final : handover::client::Follower {
   void daemon_went(const handover_error& error) override { tell_disconnected(error); }
   void session_made(const std::string& session, const std::string& client) override;
   void session_ended(const std::string& session) override;
+  [[nodiscard]] bool is_client(const std::string& name) const override { return name == name_; }
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] handover_client_state state() const { return state_; }
@@ -47,6 +48,10 @@ struct handover_client final : handover::client::Follower {
   void register_again();
   /// Whatever the daemon says: this client is not registered any more.
   void stop_registering();
+  /// A registration that polkit thinks about comes after what is said meanwhile: it is undone when
+  /// it is answered.
+  void withdraw_registration();
+  void registration_answered(int result, sd_bus_message* reply, handover_error* error);
   /// The call that tells the daemon; *ret stays empty if there is nothing to tell it.
   int make_unregistration(handover::client::sd::Message* ret, handover_error** error);
   int read_state(sd_bus_message* reply);
@@ -56,8 +61,13 @@ struct handover_client final : handover::client::Follower {
   void look_for_sessions();
   void tell_lost(const std::set<std::string>& there);
 
-  static int on_registered(sd_bus_message* message, void* userdata, sd_bus_error* error);
   static int on_sessions(sd_bus_message* message, void* userdata, sd_bus_error* error);
+
+  /// On its way to the daemon, or on the way back.
+  struct Registration {
+    handover_client* client;  ///< NULL: nobody waits for it
+    bool withdrawn = false;
+  };
 
   handover_connection* connection_;  // a reference of ours
   std::string name_;
@@ -72,6 +82,8 @@ struct handover_client final : handover::client::Follower {
   std::set<std::string> sessions_;  ///< that the daemon holds, as far as this process knows
   std::set<std::string> doubted_;   ///< that it held before it was away; it is being asked
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< a callback may free us
-  handover::client::sd::Slot object_, registration_, looking_;
+  std::shared_ptr<Registration> registration_;                  ///< empty: none is on its way
+  bool was_registered_ = false;
+  handover::client::sd::Slot object_, looking_;
   handover::client::sd::Source retry_;
 };

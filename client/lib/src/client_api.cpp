@@ -15,7 +15,7 @@ namespace sd = handover::client::sd;
 
 void handover_client::stop_registering() {
   connection_->remove(this);
-  registration_.reset();
+  withdraw_registration();
   looking_.reset();
   if (retry_) sd_event_source_set_enabled(retry_.get(), SD_EVENT_OFF);
 }

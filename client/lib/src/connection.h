@@ -53,6 +53,8 @@ struct handover_connection {
   /// A session was made for the client of that name, or ended, over this connection.
   void session_made(const std::string& session, const std::string& client);
   void session_ended(const std::string& session);
+  /// Tells the daemon that the client of that name is no more, unless there is another one.
+  void unregister_abandoned(const std::string& client);
   /// How many watches are on this connection: what only they want is subscribed for them.
   int watches = 0;
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Calls to the daemon, with and without waiting.
+#include <algorithm>
 #include <cerrno>
 
 #include "connection.h"
 #include "error.h"
 
+using handover::client::Follower;
+using handover::client::manager_interface;
+using handover::client::manager_path;
 using handover::client::report;
 using handover::client::report_bus;
 using handover::client::report_errno;
@@ -55,4 +59,16 @@ int handover_connection::send(sd_bus_message* message, handover_operation::Done 
     static_cast<void>(operation.release());  // its own, until it is over
   }
   return 0;
+}
+
+void handover_connection::unregister_abandoned(const std::string& client) {
+  const auto is_it = [&](const Follower* follower) { return follower->is_client(client); };
+  if (std::any_of(followers_.begin(), followers_.end(), is_it)) return;
+  sd::Message call;
+  int r = new_call(manager_path, manager_interface, "UnregisterClient", &call, nullptr);
+  if (r >= 0) r = sd_bus_message_append(call.get(), "s", client.c_str());
+  // Without a connection the daemon knows that the client is gone.
+  if (r >= 0)
+    send(
+        call.get(), [](int, sd_bus_message*, handover_error*) {}, nullptr, nullptr);
 }

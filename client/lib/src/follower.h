@@ -21,6 +21,8 @@ class Follower {
   /// A session was made for the client of that name, or ended, by this process.
   virtual void session_made(const std::string& /*session*/, const std::string& /*client*/) {}
   virtual void session_ended(const std::string& /*session*/) {}
+  /// Is it the client of that name?
+  [[nodiscard]] virtual bool is_client(const std::string& /*name*/) const { return false; }
 
  protected:
   Follower() = default;

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -43,10 +44,13 @@ struct FakeDaemon::Connection {
   std::string state;
   sd_bus* bus = nullptr;
   std::string client_path;
+  std::set<std::string> clients;
+  std::vector<std::pair<std::string, sd_bus_message*>> held;  ///< names, and their registrations
   std::map<std::string, std::map<std::uint64_t, int>> sessions;
   std::map<std::uint64_t, std::string> backends;  ///< asked for, by token
 
   ~Connection() {
+    for (auto& [name, message] : held) sd_bus_message_unref(message);
     for (auto& [name, tokens] : sessions) {
       for (auto& [token, fd] : tokens) close(fd);
     }
@@ -67,14 +71,37 @@ struct FakeDaemon::Connection {
       return sd_bus_reply_method_errorf(message, ("org.handover1.Error." + refusal).c_str(),
                                         "Refused.");
     }
-    return sd_bus_reply_method_return(message, "s", self->state.c_str());
+    if (self->daemon->holds_) {
+      self->held.emplace_back(name, sd_bus_message_ref(message));
+      return 1;
+    }
+    return self->add_client(name, message);
+  }
+
+  int add_client(const std::string& name, sd_bus_message* message) {
+    clients.insert(name);
+    daemon->clients_ = static_cast<int>(clients.size());
+    return sd_bus_reply_method_return(message, "s", state.c_str());
+  }
+
+  void let_go() {
+    for (auto& [name, message] : held) {
+      add_client(name, message);
+      sd_bus_message_unref(message);
+    }
+    held.clear();
   }
 
   /// It knows those that were not refused.
   static int on_unregister(sd_bus_message* message, void* userdata, sd_bus_error*) {
     auto* self = static_cast<Connection*>(userdata);
+    const char* name = nullptr;
+    const int r = sd_bus_message_read(message, "s", &name);
+    if (r < 0) return r;
+    const bool known = self->clients.erase(name) > 0;
+    self->daemon->clients_ = static_cast<int>(self->clients.size());
     ++self->daemon->unregistrations_;
-    if (self->daemon->refusal_.empty()) return sd_bus_reply_method_return(message, nullptr);
+    if (known) return sd_bus_reply_method_return(message, nullptr);
     return sd_bus_reply_method_errorf(message, "org.handover1.Error.NoSuchClient", "Unknown.");
   }
 
@@ -261,6 +288,11 @@ void FakeDaemon::stop() {
   unlink(path_.c_str());
 }
 
+void FakeDaemon::let_registrations_go() {
+  holds_ = false;
+  eventfd_write(wake_, 1);
+}
+
 void FakeDaemon::call_client(const std::string& method) {
   {
     const std::lock_guard lock(mutex_);
@@ -296,6 +328,7 @@ void FakeDaemon::run(int listener, std::string state) {
                   "a-new-field", "as", 1, "of a newer daemon"),
               "sd_bus_call_method_async");
       }
+      if (!holds_) connection->let_go();
       while (sd_bus_process(connection->bus, nullptr) > 0) {
       }
       const int events = sd_bus_get_events(connection->bus);

@@ -37,6 +37,14 @@ class FakeDaemon {
   void refuse_registrations(const std::string& error) { refusal_ = error; }
   [[nodiscard]] int unregistrations() const { return unregistrations_; }
 
+  /// Between starts: registrations wait for polkit, and what comes meanwhile is answered before
+  /// them.
+  void hold_registrations() { holds_ = true; }
+  /// polkit allows them.
+  void let_registrations_go();
+  /// How many clients it knows.
+  [[nodiscard]] int clients() const { return clients_; }
+
   /// Calls a method of the registered client. The answer is waited for by wait_for_answer().
   void call_client(const std::string& method);
   std::optional<Answer> wait_for_answer();
@@ -50,6 +58,8 @@ class FakeDaemon {
   int wake_ = -1;
   std::atomic<int> registrations_ = 0;
   std::atomic<int> unregistrations_ = 0;
+  std::atomic<int> clients_ = 0;
+  std::atomic<bool> holds_ = false;
   std::string refusal_;
 
   std::mutex mutex_;

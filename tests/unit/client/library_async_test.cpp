@@ -286,5 +286,86 @@ TEST_F(LibraryAsync, ARefusedRegistrationIsTriedAgain) {
   EXPECT_TRUE(*ended);
 }
 
+/// A registration that waits for polkit, and is given up before polkit has answered.
+class LibraryHeldRegistration : public LibraryAsync {
+ protected:
+  void SetUp() override {
+    LibraryAsync::SetUp();
+    daemon_->stop();
+    daemon_->hold_registrations();
+    daemon_->start("new");
+    auto made = connect();
+    ASSERT_TRUE(made);
+    connection.emplace(std::move(*made));
+  }
+
+  std::optional<Client> register_held(bool must_be_silent = true) {
+    const int before = daemon_->registrations();
+    Client::Callbacks callbacks;
+    callbacks.registered = [this, must_be_silent](Client::State) {
+      ++told;
+      EXPECT_FALSE(must_be_silent) << "it was given up";
+    };
+    callbacks.disconnected = [](const Error& error) { ADD_FAILURE() << error.message; };
+    auto client = Client::register_async(*connection, "db", {}, std::move(callbacks));
+    EXPECT_TRUE(client);
+    EXPECT_TRUE(run(*connection, [&] { return daemon_->registrations() > before; }));
+    return std::optional<Client>(std::move(*client));
+  }
+
+  void expect_undone(int unregistrations) {
+    daemon_->let_registrations_go();
+    EXPECT_TRUE(run(*connection, [&] { return daemon_->unregistrations() == unregistrations; }));
+    EXPECT_EQ(daemon_->clients(), 0);
+  }
+
+  std::optional<Connection> connection;
+  int told = 0;
+};
+
+TEST_F(LibraryHeldRegistration, IsUndoneWhenUnregistered) {
+  auto client = register_held();
+  EXPECT_TRUE(client->unregister());
+  EXPECT_EQ(daemon_->unregistrations(), 1);
+  expect_undone(2);
+}
+
+TEST_F(LibraryHeldRegistration, IsUndoneWhenUnregisteredAndGivenBack) {
+  auto client = register_held();
+  std::optional<Result<void>> ended;
+  auto unregister = client->unregister_async([&](const Result<void>& done) { ended = done; });
+  ASSERT_TRUE(unregister);
+  client.reset();
+  ASSERT_TRUE(run(*connection, [&] { return ended.has_value(); }));
+  EXPECT_TRUE(*ended);
+  expect_undone(2);
+}
+
+TEST_F(LibraryHeldRegistration, IsUndoneWhenGivenBack) {
+  auto client = register_held();
+  client.reset();
+  expect_undone(1);
+}
+
+TEST_F(LibraryHeldRegistration, GoesWithTheConnection) {
+  auto client = register_held();
+  client.reset();
+  connection.reset();
+  daemon_->let_registrations_go();
+}
+
+/// What is undone is not the one that came after it.
+TEST_F(LibraryHeldRegistration, IsNotUndoneForTheNextOne) {
+  auto client = register_held();
+  EXPECT_TRUE(client->unregister());
+  client.reset();
+  client = register_held(false);
+  daemon_->let_registrations_go();
+  EXPECT_TRUE(run(*connection, [&] { return told == 1; }));
+  EXPECT_FALSE(connection->wait(50'000) < 0);
+  EXPECT_EQ(daemon_->unregistrations(), 1);
+  EXPECT_EQ(daemon_->clients(), 1);
+}
+
 }  // namespace
 }  // namespace handover::client

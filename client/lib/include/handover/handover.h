@@ -281,13 +281,14 @@ HANDOVER_API const char* handover_client_get_name(const handover_client* client)
 HANDOVER_API handover_client_state handover_client_get_state(const handover_client* client);
 /* Tells the daemon that the client is no more; its sessions stay. It is not registered again, even
  * if this fails: then the daemon may know it still, and it can be tried again. 0 also if the daemon
- * does not know it. The object is still to be freed. */
+ * does not know it. A registration that still waits for polkit is undone when it is answered, as
+ * long as the connection's loop runs. The object is still to be freed. */
 HANDOVER_API int handover_client_unregister(handover_client* client, handover_error** error);
 HANDOVER_API int handover_client_unregister_async(handover_client* client,
                                                   handover_done_callback callback, void* userdata,
                                                   handover_operation** ret, handover_error** error);
-/* Frees the client without a word to the daemon. Calls not yet answered can still be. Returns NULL.
- */
+/* Frees the client without a word to the daemon; only a first registration that is not answered is
+ * undone, as by handover_client_unregister(). Calls not yet answered can still be. Returns NULL. */
 HANDOVER_API handover_client* handover_client_unref(handover_client* client);
 
 /* ---- session --------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include <locale.h>  // newlocale()
 #include <wchar.h>   // wcwidth()
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -55,8 +56,29 @@ std::string format_bar(std::uint64_t value, std::uint64_t most, std::size_t widt
 
 namespace {
 
+/// Shows nothing itself, and changes how what is round it looks: direction, breaks, joins.
+bool is_invisible(char32_t character) {
+  struct Range {
+    char32_t first, last;
+  };
+  constexpr std::array invisible{
+      Range{0x61c, 0x61c},      // Arabic letter mark
+      Range{0x180e, 0x180e},    // Mongolian vowel separator
+      Range{0x200b, 0x200f},    // of no width; marks of direction
+      Range{0x2028, 0x202e},    // line and paragraph separators; embeddings and overrides
+      Range{0x2060, 0x206f},    // joiners, isolates
+      Range{0xfeff, 0xfeff},    // byte order mark
+      Range{0xfff9, 0xfffb},    // annotations
+      Range{0xe0000, 0xe007f},  // tags
+  };
+  return std::any_of(invisible.begin(), invisible.end(), [&](const Range& range) {
+    return character >= range.first && character <= range.last;
+  });
+}
+
 /// How many columns of a terminal a character takes; -1: it is none that a terminal shows.
 int columns_of(char32_t character) {
+  if (is_invisible(character)) return -1;
   // The process's own locale may be "C", where nothing beyond ASCII has a width.
   static const locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
   if (utf8 == nullptr) return 1;

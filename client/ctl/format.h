@@ -21,7 +21,8 @@ std::string format_bar(std::uint64_t value, std::uint64_t most, std::size_t widt
 /// Characters of a UTF-8 text. Each counts as one column.
 std::size_t text_width(std::string_view text);
 /// At most `width` characters, the last of them "…" if any were cut. Control characters, which
-/// could drive the terminal, come out as "?".
+/// could drive the terminal, come out as "?"; so do those that show nothing and change how the rest
+/// reads, such as an override of the direction.
 std::string fit_text(std::string_view text, std::size_t width);
 
 /// The whole text on one line: for a sentence of somebody else's.

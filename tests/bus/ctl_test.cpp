@@ -403,7 +403,7 @@ TEST_F(Ctl, AClientsSentenceIsShownAsText) {
   ASSERT_TRUE(client.started());
   client.on(Call::prepare, ScriptedClient::Behaviour::veto);
   const std::string letters(200, 'x');
-  client.set_veto_sentence("a\n\033[31m" + letters);
+  client.set_veto_sentence("a\n\033[31m\u202e\u200b" + letters);
   const auto end = ctl({"update"});
   EXPECT_EQ(end.code, update_failed);
   expect_plain(end.err);
@@ -478,6 +478,7 @@ class CtlRetrieve : public Ctl {
 
   [[nodiscard]] std::string file(const std::string& name) const {
     return host.directory().path("files/" + name);
+  EXPECT_EQ(end.err.find("\u202e"), std::string::npos);
   }
   [[nodiscard]] std::vector<std::string> retrieve_to(const std::string& path) const {
     return {"session", "retrieve", "here", "1", "--output", path};

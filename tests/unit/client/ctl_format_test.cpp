@@ -50,14 +50,34 @@ TEST(Format, TextIsCutByCharacters) {
 
 TEST(Format, WidthIsThatOfATerminal) {
   EXPECT_EQ(text_width("日本語"), 6U);
-  EXPECT_EQ(text_width("e\u0301"), 1U);   // with a combining accent
-  EXPECT_EQ(text_width("a\u200bb"), 2U);  // with a space of no width
+  EXPECT_EQ(text_width("e\u0301"), 1U);  // with a combining accent
   EXPECT_EQ(fit_text("日本語", 6), "日本語");
   EXPECT_EQ(fit_text("日本語", 5), "日本…");
   EXPECT_EQ(fit_text("日本語", 4), "日…");
   EXPECT_EQ(fit_text("a\u009b31m", 10), "a?31m");
   EXPECT_EQ(text_width("\xff\xfe"), 2U);
   EXPECT_EQ(wrap_text("日本 語", 5), (std::vector<std::string>{"日本", "語"}));
+}
+
+/// What shows nothing, and makes the rest read otherwise than it is.
+TEST(Format, InvisibleCharactersAreShown) {
+  for (const char* invisible :
+       {"\u061c", "\u180e", "\u200b", "\u200c", "\u200d", "\u200e",    "\u200f", "\u2028",
+        "\u2029", "\u202a", "\u202b", "\u202c", "\u202d", "\u202e",    "\u2060", "\u2066",
+        "\u2067", "\u2068", "\u2069", "\ufeff", "\ufff9", "\U000e0041"}) {
+    EXPECT_EQ(one_line(std::string("a") + invisible + "b"), "a?b");
+    EXPECT_EQ(text_width(std::string("a") + invisible + "b"), 3U);
+  }
+  EXPECT_EQ(one_line("\u0627\u0644 \u05d0 e\u0301 \U0001f600"),
+            "\u0627\u0644 \u05d0 e\u0301 \U0001f600");
+}
+
+/// A sentence that clears the screen, has colours and a title in C1 controls, and turns round.
+TEST(Format, HostileSentenceIsOneTameLine) {
+  EXPECT_EQ(one_line("no: \033[2J\033[31mFAKE: update done\033[0m \u009b31m8-bit CSI "
+                     "\u009d0;title\u009c \u202ertl\nsecond line\r\toverwritten"),
+            "no: ?[2J?[31mFAKE: update done?[0m ?31m8-bit CSI ?0;title? ?rtl?second "
+            "line??overwritten");
 }
 
 TEST(Format, ProgressFitsItsLine) {

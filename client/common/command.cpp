@@ -51,7 +51,7 @@ bool set_environment(const Start& start) {
   setenv("HANDOVER_QUIESCED", start.quiesced ? "1" : "0", 1);
   for (const auto& [name, value] : start.environment) setenv(name.c_str(), value.c_str(), 1);
   if (start.identity && !set_environment_of(*start.identity)) return false;
-  if (!forget_parent()) return false;
+  if (!forget_parent() || signal(SIGXFSZ, SIG_DFL) == SIG_ERR) return false;
   return start.notify_socket.empty() ||
          setenv("NOTIFY_SOCKET", start.notify_socket.c_str(), 1) == 0;
 }

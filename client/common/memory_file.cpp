@@ -28,9 +28,10 @@ class WithoutSizeSignal {
 
 }  // namespace
 
-client::Result<client::Fd> make_memory(const std::string& name, std::uint64_t size) {
+client::Result<client::Fd> make_memory(const std::string& name, std::uint64_t size,
+                                       unsigned flags) {
   const WithoutSizeSignal quiet;
-  client::Fd memory(memfd_create(name.c_str(), MFD_CLOEXEC));
+  client::Fd memory(memfd_create(name.c_str(), MFD_CLOEXEC | flags));
   if (!memory) return errno_error("Cannot make a memfd");
   if (ftruncate(memory.get(), static_cast<off_t>(size)) < 0) {
     if (errno == EFBIG) {

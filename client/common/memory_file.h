@@ -9,7 +9,9 @@
 namespace handover::common {
 
 /// A memfd of that size, all zero.
-client::Result<client::Fd> make_memory(const std::string& name, std::uint64_t size);
+/// `flags`: more of memfd_create(2).
+client::Result<client::Fd> make_memory(const std::string& name, std::uint64_t size,
+                                       unsigned flags = 0);
 
 /// An error unless both are the same file.
 client::Result<void> check_same_file(int one, int other);

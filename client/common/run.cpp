@@ -31,6 +31,8 @@ int run(KeeperOptions options, std::unique_ptr<Kept> kept) {
     sigaddset(&watched, signal);
   }
   sigprocmask(SIG_BLOCK, &watched, nullptr);
+  // A log file that grows too large ('ulimit -f') is no reason to end COMMAND.
+  signal(SIGXFSZ, SIG_IGN);
 
   Keeper keeper(std::move(options), event, std::move(*connection), std::move(kept));
   int exit_code = 0;

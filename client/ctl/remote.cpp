@@ -137,11 +137,15 @@ void set_variable(const char* name, const std::optional<std::string>& value) {
 
 }  // namespace
 
-Environment::Environment() : socket_(variable(socket_variable)), bus_(variable(bus_variable)) {}
+Environment::Environment()
+    : socket_(variable(socket_variable)),
+      bus_(variable(bus_variable)),
+      size_signal_(signal(SIGXFSZ, SIG_IGN)) {}
 
 void Environment::put_back() const {
   set_variable(socket_variable, socket_);
   set_variable(bus_variable, bus_);
+  signal(SIGXFSZ, size_signal_);
 }
 
 client::Result<void> go_to(const Remote& remote) {

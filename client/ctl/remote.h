@@ -2,6 +2,7 @@
 // Another host by ssh, or a machine of this host, whose handoverd is asked.
 #pragma once
 
+#include <csignal>
 #include <handover/handover.hpp>
 #include <optional>
 #include <string>
@@ -16,15 +17,17 @@ struct Remote {
   explicit operator bool() const { return kind != Kind::none; }
 };
 
-/// What go_to() changes for this process, and nobody else is to inherit.
+/// What is changed for this process, and nobody else is to inherit: by go_to(), and that a file
+/// which grows too large (`ulimit -f`) is an error, and no signal that ends it.
 class Environment {
  public:
-  /// As it is now.
+  /// Keeps what there is now.
   Environment();
   void put_back() const;
 
  private:
   std::optional<std::string> socket_, bus_;
+  sighandler_t size_signal_;
 };
 
 /// The address of its system bus, as sd_bus_set_address(3) takes it and as

@@ -2,7 +2,6 @@
 #include "guest.h"
 
 #include <linux/memfd.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
@@ -16,6 +15,7 @@
 #include "advice.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/memory_file.h"
 #include "counter.h"
 #include "left_socket.h"
 #include "requirements.h"
@@ -131,13 +131,10 @@ client::Result<void> Guest::register_client() {
 
 /// The first start: new memory, preserved before anybody uses it.
 client::Result<void> Guest::make_memory() {
-  ram_.reset(memfd_create((options_.name + "-ram").c_str(),
-                          MFD_CLOEXEC | hugepage_flags(config_.hugepages)));
-  if (!ram_) return errno_error("Cannot make the guest's memory");
-  if (ftruncate(ram_.get(), static_cast<off_t>(config_.memory)) < 0) {
-    return errno_error("Cannot give the guest " + std::to_string(config_.memory >> 20) +
-                       " MiB of memory");
-  }
+  auto ram = common::make_memory(options_.name + "-ram", config_.memory,
+                                 hugepage_flags(config_.hugepages));
+  if (!ram) return ram.error();
+  ram_ = std::move(*ram);
   auto state = StateMemory::make(options_.name + "-state", config_.state);
   if (!state) return state.error();
   state_.emplace(std::move(*state));

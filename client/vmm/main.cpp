@@ -46,6 +46,9 @@ void block_signals() {
   sigprocmask(SIG_BLOCK, &watched, nullptr);
   // A QEMU that ends while its state is given to it is an error, not our end.
   signal(SIGPIPE, SIG_IGN);
+  // Nor is a log, a status file or an image that grows too large ('ulimit -f'), for QEMU either:
+  // it has an error of its own for it.
+  signal(SIGXFSZ, SIG_IGN);
 }
 
 int act(RunOptions options) {

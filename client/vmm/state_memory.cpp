@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "common/file.h"
+#include "common/memory_file.h"
 #include "wait.h"
 
 namespace handover::vmm {
@@ -29,11 +30,9 @@ client::Error late() {
 }  // namespace
 
 client::Result<StateMemory> StateMemory::make(const std::string& name, std::uint64_t bytes) {
-  StateMemory memory(client::Fd(memfd_create(name.c_str(), MFD_CLOEXEC)));
-  if (!memory.fd_) return common::errno_error("Cannot make a memfd");
-  if (ftruncate(memory.fd_.get(), static_cast<off_t>(bytes)) < 0) {
-    return common::errno_error("Cannot give the memfd " + std::to_string(bytes) + " bytes");
-  }
+  auto fd = common::make_memory(name, bytes);
+  if (!fd) return fd.error();
+  StateMemory memory(std::move(*fd));
   if (auto mapped = memory.map(); !mapped) return mapped.error();
   return memory;
 }

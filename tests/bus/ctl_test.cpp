@@ -5,15 +5,21 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <filesystem>
 #include <set>
 #include <sstream>
@@ -541,16 +547,65 @@ TEST_F(CtlRetrieve, ReplacesAFileAsAWhole) {
   EXPECT_EQ(old.st_mode & 07777U, 0640U);
 }
 
-/// No program can clean up after SIGKILL; this signal ends it as suddenly, and in the middle.
+/// `ulimit -f`: SIGXFSZ, whose default is the end of the process.
+void limit_files_to(rlim_t bytes) {
+  const rlimit limit = {bytes, bytes};
+  setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+TEST_F(CtlRetrieve, AFileThatMayNotBecomeSoLarge) {
+  update();
+  for (const auto* name : {"old", "new"}) {
+    const auto end = ctl(retrieve_to(file(name)), [] { limit_files_to(100'000); });
+    EXPECT_EQ(end.code, failed) << end.err;
+    EXPECT_NE(end.err.find("File too large"), std::string::npos) << end.err;
+    expect_files_unchanged();
+    EXPECT_FALSE(retrieved());
+  }
+}
+
+TEST_F(CtlRetrieve, StandardInputThatIsLongerThanAFileMayBe) {
+  const auto input = host.directory().write("input", std::string(300'000, 'x'));
+  const auto end = ctl({"session", "preserve", "here", "7", "--stdin"}, [&] {
+    const UniqueFd opened(open(input.c_str(), O_RDONLY | O_CLOEXEC));
+    dup2(opened.get(), STDIN_FILENO);
+    limit_files_to(100'000);
+  });
+  EXPECT_EQ(end.code, failed) << end.err;
+  EXPECT_NE(end.err.find("Cannot write to the memfd: File too large"), std::string::npos)
+      << end.err;
+  EXPECT_EQ(ctl({"--json", "sessions", "here"}).out_json().size(), 1U);
+}
+
+/// The command has the signal as it was.
+TEST_F(CtlRetrieve, CommandsAreEndedByTheLimit) {
+  update();
+  const auto end = ctl({"session", "retrieve", "here", "1", "--", "/bin/sh", "-c",
+                        "ulimit -c 0; ulimit -f 1; head -c 100000 /dev/zero > big"},
+                       [&] { EXPECT_EQ(chdir(host.directory().path().c_str()), 0); });
+  EXPECT_EQ(end.code, 128 + SIGXFSZ) << end.err;
+}
+
+/// No program can clean up after SIGKILL; this ends it as suddenly, and in the middle.
+void be_killed_at_ftruncate() {
+  constexpr std::array filter{
+      sock_filter{BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+      sock_filter{BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_ftruncate},
+      sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS},
+      sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  };
+  auto copy = filter;
+  const sock_fprog program{copy.size(), copy.data()};
+  const rlimit no_core = {0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
 TEST_F(CtlRetrieve, LeavesNothingWhenItIsKilled) {
   update();
   for (const auto* name : {"old", "new"}) {
-    const auto end = ctl(retrieve_to(file(name)), [] {
-      const rlimit no_core = {0, 0};
-      setrlimit(RLIMIT_CORE, &no_core);
-      const rlimit part = {100'000, 100'000};  // beyond it: SIGXFSZ
-      setrlimit(RLIMIT_FSIZE, &part);
-    });
+    const auto end = ctl(retrieve_to(file(name)), be_killed_at_ftruncate);
     EXPECT_EQ(end.code, -1) << "was not killed: " << end.err;
     expect_files_unchanged();
   }

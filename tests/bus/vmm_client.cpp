@@ -105,8 +105,9 @@ void VmmClient::launch(json config) {
   setup.environment = {"HANDOVER_PRIVATE_SOCKET=" + host.directory().path("run/private"),
                        "DBUS_SYSTEM_BUS_ADDRESS=" + host.bus().address()};
   setup.log = log();
-  setup.in_child = [directory = host.directory().path()] {
-    if (chdir(directory.c_str()) < 0) _exit(124);
+  setup.in_child = [directory = host.directory().path(), most = most_file_bytes] {
+    const rlimit limit = {most, most};
+    if (chdir(directory.c_str()) < 0 || setrlimit(RLIMIT_FSIZE, &limit) < 0) _exit(124);
   };
   status.reset();
   vmm.emplace(host.loop(), setup, [this](int ended) { status = ended; });

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -73,6 +74,7 @@ class VmmClient : public testing::Test {
   Host host;
   std::optional<ChildProcess> vmm;
   std::optional<int> status;
+  rlim_t most_file_bytes = RLIM_INFINITY;  ///< `ulimit -f`
 
  private:
   ScriptedClient* below_ = nullptr;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // handover-vmm through updates with a real QEMU, whose guest is its firmware and nothing else.
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 
 #include <csignal>
 
@@ -76,6 +77,14 @@ TEST_F(VmmClient, EndsWithItsQemu) {
   ASSERT_TRUE(host.run_until([&] { return status.has_value(); }));
   EXPECT_EQ(told()["state"], "ended");
   EXPECT_TRUE(host.run_until([&] { return host.list_sessions().empty(); }));
+}
+
+TEST_F(VmmClient, MemoryOfMoreThanAFileMayHave) {
+  most_file_bytes = 8 << 20;
+  launch({{"memory", "64M"}});
+  ASSERT_TRUE(host.run_until([&] { return status.has_value(); }));
+  EXPECT_TRUE(WIFEXITED(*status) && WEXITSTATUS(*status) == 125) << *status;
+  EXPECT_TRUE(says("ulimit -f"));
 }
 
 }  // namespace

@@ -40,6 +40,8 @@ Outcome monitor(Context context);
 
 /// Update or Prepare, followed to its end.
 Outcome update(Context context, const UpdateRequest& request);
+/// The same, only begun: prints its number.
+Outcome begin_update(Context context, const UpdateRequest& request);
 /// `block`: until everybody runs.
 Outcome cancel(Context context, bool block);
 /// What `wait` waits for.

@@ -115,7 +115,7 @@ _handoverctl() {
       options+=' --version'
       ;;
     update | prepare)
-      options+=' --initrd --cmdline --immediate --orderly'
+      options+=' --initrd --cmdline --immediate --orderly --no-block'
       if [[ $current != -* && $position -eq 0 ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "${current:-/boot/vmlinuz-}")

@@ -114,6 +114,7 @@ complete -c handoverctl -n '__handoverctl_at update prepare' -l initrd -r -F -d 
 complete -c handoverctl -n '__handoverctl_at update prepare' -l cmdline -x -d 'Its command line'
 complete -c handoverctl -n '__handoverctl_at update prepare' -l immediate -d 'Reboot at once: the shortest blackout'
 complete -c handoverctl -n '__handoverctl_at update prepare' -l orderly -d 'Stop all units in order first'
+complete -c handoverctl -n '__handoverctl_at update prepare' -l no-block -d 'Print its number, and do not wait for its end'
 complete -c handoverctl -n '__handoverctl_at cancel' -l no-block -d 'Do not wait until everybody runs'
 complete -c handoverctl -n '__handoverctl_at wait' -l for -x -a 'normal preparing prepared freezing frozen rebooting restoring cancelling thawing withdrawing' -d 'The daemon\'s state, or a client\'s phase'
 complete -c handoverctl -n '__handoverctl_at history' -s n -l most -x -d 'How many to list'

@@ -2,7 +2,6 @@
 // handoverctl: handoverd on the command line.
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <nlohmann/json.hpp>
@@ -42,7 +41,9 @@ struct Runner {
   Outcome operator()(const StatusCommand& c) const { return show_status(context, c.verbose); }
   Outcome operator()(const ClientsCommand&) const { return show_clients(context); }
   Outcome operator()(const SessionsCommand& c) const { return show_sessions(context, c.name); }
-  Outcome operator()(const UpdateCommand& c) const { return update(context, c.request); }
+  Outcome operator()(const UpdateCommand& c) const {
+    return c.block ? update(context, c.request) : begin_update(context, c.request);
+  }
   Outcome operator()(const CancelCommand& c) const { return cancel(context, c.block); }
   Outcome operator()(const WaitCommand& c) const {
     return wait_for(context, c.awaited, timeout_usec);
@@ -68,23 +69,6 @@ struct Runner {
   Outcome operator()(const DiscardCommand& c) const { return session_discard(context, c.name); }
   Outcome operator()(const InformationCommand&) const { return ExitCode::ok; }
 };
-
-/// The time limit of one call: whoever only looks waits as long as D-Bus does; preserving much
-/// memory takes its time.
-std::optional<std::uint64_t> call_limit_usec(const Options& options) {
-  constexpr std::uint64_t look_usec = 25'000'000;
-  if (std::holds_alternative<WaitCommand>(options.command)) {
-    return std::min(look_usec, options.timeout_usec.value_or(look_usec));
-  }
-  if (options.timeout_usec) return options.timeout_usec;
-  const bool looks = std::holds_alternative<OverviewCommand>(options.command) ||
-                     std::holds_alternative<StatusCommand>(options.command) ||
-                     std::holds_alternative<ClientsCommand>(options.command) ||
-                     std::holds_alternative<SessionsCommand>(options.command) ||
-                     std::holds_alternative<HistoryCommand>(options.command) ||
-                     std::holds_alternative<CancelCommand>(options.command);
-  return looks ? std::optional(look_usec) : std::nullopt;
-}
 
 int run(const Options& options) {
   if (options.json) Notice::silence();
@@ -116,7 +100,8 @@ int run(const Options& options) {
     return complain({SD_BUS_ERROR_DISCONNECTED, "Cannot set up the connection to the bus.", 0},
                     ExitCode::unreachable, options.json);
   }
-  if (const auto limit = call_limit_usec(options)) connection->set_call_timeout(*limit);
+  if (const auto limit = call_limit_usec(options, geteuid() == 0))
+    connection->set_call_timeout(*limit);
   const Context context{*connection,   environment,    options.json,
                         options.quiet, options.legend, remote.kind == Remote::Kind::host};
   const auto outcome = std::visit(Runner{context, options.timeout_usec}, options.command);

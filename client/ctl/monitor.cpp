@@ -67,6 +67,15 @@ json read_signal(sd_bus_message* message, const Known& known) {
   return arguments;
 }
 
+/// A property's value on one line of JSON: plain, so that the line is flat.
+json plain_value_of(const Value& value) {
+  const auto* list = std::get_if<std::vector<std::string>>(&value);
+  if (!list) return value_of(value);
+  std::string words;
+  for (const auto& word : *list) words += (words.empty() ? "" : ",") + word;
+  return words;
+}
+
 /// The name in "/org/handover1/session/NAME"; the path itself if it is no such path.
 std::string session_name(const char* path) {
   char* name = nullptr;
@@ -125,10 +134,17 @@ void print_message(bool as_json, sd_bus_message* message) {
   if (sd_bus_message_read(message, "s", &changed_interface) < 0) return;
   if (read_properties(message, &changed) < 0 || changed.empty()) return;
   json arguments = json::object();
-  for (const auto& [name, value] : changed) arguments[name] = value_of(value);
+  for (const auto& [name, value] : changed) arguments[name] = plain_value_of(value);
   const std::string_view full = changed_interface;
   const std::string object(full.substr(full.rfind('.') + 1));
-  if (as_json) arguments["path"] = sd_bus_message_get_path(message);
+  if (as_json) {
+    const std::string path = sd_bus_message_get_path(message);
+    arguments["path"] = path;
+    if (object == "Session") arguments["session"] = session_name(path.c_str());
+    if (object == "Job") {
+      arguments["id"] = std::strtoull(path.substr(path.rfind('/') + 1).c_str(), nullptr, 10);
+    }
+  }
   print_event(as_json, object + "Changed", arguments);
 }
 

@@ -157,6 +157,7 @@ void Parser::add_update_options(CLI::App* command) {
   command->add_option("--initrd", initrd_, "Its initial RAM disk; '' for none")->type_name("FILE");
   command->add_option("--cmdline", cmdline_, "Its command line; else the configured or running one")
       ->type_name("TEXT");
+  command->add_flag("--no-block", no_block_, "Print its number, and do not wait for its end");
   auto* immediate =
       command->add_flag("--immediate", immediate_, "Reboot at once: the shortest blackout");
   command->add_flag("--orderly", orderly_, "Stop all units in order first")->excludes(immediate);
@@ -356,7 +357,7 @@ client::Result<Command> Parser::command() const {
     if (request.initrd && !request.initrd->empty()) request.initrd = absolute(*request.initrd);
     if (immediate_) request.mode = "immediate";
     if (orderly_) request.mode = "orderly";
-    return Command(UpdateCommand{std::move(request)});
+    return Command(UpdateCommand{std::move(request), !no_block_});
   }
   if (cancel_->parsed()) return Command(CancelCommand{!no_block_});
   if (wait_->parsed()) {
@@ -407,6 +408,21 @@ std::vector<std::string> with_empty_values(std::vector<std::string> arguments) {
 }
 
 }  // namespace
+
+std::optional<std::uint64_t> call_limit_usec(const Options& options, bool is_root) {
+  constexpr std::uint64_t look_usec = 25'000'000;
+  if (std::holds_alternative<WaitCommand>(options.command)) {
+    return std::min(look_usec, options.timeout_usec.value_or(look_usec));
+  }
+  if (options.timeout_usec) return options.timeout_usec;
+  const bool looks = std::holds_alternative<OverviewCommand>(options.command) ||
+                     std::holds_alternative<StatusCommand>(options.command) ||
+                     std::holds_alternative<ClientsCommand>(options.command) ||
+                     std::holds_alternative<SessionsCommand>(options.command) ||
+                     std::holds_alternative<HistoryCommand>(options.command) ||
+                     (is_root && std::holds_alternative<CancelCommand>(options.command));
+  return looks ? std::optional(look_usec) : std::nullopt;
+}
 
 bool asks_for_json(const std::vector<std::string>& arguments) {
   const auto separator = std::find(arguments.begin(), arguments.end(), "--");

@@ -23,6 +23,7 @@ struct SessionsCommand {
 };
 struct UpdateCommand {
   UpdateRequest request;
+  bool block = true;  ///< until it has ended
 };
 /// Without a command.
 struct OverviewCommand {};
@@ -82,6 +83,11 @@ struct Options {
   std::optional<std::uint64_t> timeout_usec;  ///< of one call, or of all of `wait`
   Remote remote;                              ///< whose handoverd
 };
+
+/// The time limit of one call; none: the library's, minutes. Whoever only looks waits as long as
+/// D-Bus does; preserving much memory takes its time, and so does a person whom polkit asks, as it
+/// asks about all users but root.
+std::optional<std::uint64_t> call_limit_usec(const Options& options, bool is_root);
 
 /// Whether a mistake in the arguments is to be told as JSON, though they cannot be parsed.
 bool asks_for_json(const std::vector<std::string>& arguments);

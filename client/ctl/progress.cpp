@@ -31,6 +31,15 @@ std::string Progress::bar_line(const std::string& phase, std::uint64_t percent,
   return fit_text(line, width);
 }
 
+std::string Progress::waiting_for(const std::vector<std::string>& clients) {
+  if (clients.empty()) return "";
+  std::string text = " Waiting for '" + clients.front() + "'";
+  const auto others = clients.size() - 1;
+  if (others == 1) text += " and '" + clients.back() + "'";
+  if (others > 1) text += " and " + std::to_string(others) + " others";
+  return text + ".";
+}
+
 void Progress::show(const std::string& phase, std::uint64_t percent, const std::string& detail) {
   if (quiet_) return;
   if (terminal_) {

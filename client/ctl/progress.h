@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace handover::ctl {
 
@@ -22,6 +23,8 @@ class Progress {
   /// Takes the bar away.
   void clear();
 
+  /// " Waiting for 'a' and 2 others.", to stand behind a sentence; "" for nobody.
+  static std::string waiting_for(const std::vector<std::string>& clients);
   /// The bar's line, without the escape codes around it.
   static std::string bar_line(const std::string& phase, std::uint64_t percent,
                               const std::string& detail, std::size_t width);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // update, prepare: a job followed to its end, over a restart of the daemon's.
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <set>
 #include <string_view>
 
 #include "commands.h"
@@ -37,6 +40,8 @@ class Follower {
  private:
   void on_signal(sd_bus_message* message);
   void on_job_changed(sd_bus_message* message);
+  void on_client_changed(sd_bus_message* message);
+  void show();
   client::Result<void> look_again();
   void pass_on_interrupts();
 
@@ -48,6 +53,7 @@ class Follower {
   std::uint64_t last_id_ = 0;
   std::string job_;  ///< path, once the daemon has answered
   JobStatus shown_;
+  std::set<std::string> awaited_;  ///< clients that are at something
   std::optional<End> end_;
   std::optional<client::Error> refused_;
   int interrupts_passed_on_ = 0;
@@ -56,6 +62,8 @@ class Follower {
 void Follower::on_signal(sd_bus_message* message) {
   if (sd_bus_message_is_signal(message, "org.freedesktop.DBus.Properties", "PropertiesChanged")) {
     on_job_changed(message);
+  } else if (sd_bus_message_is_signal(message, "org.handover1.Manager", "ClientChanged")) {
+    on_client_changed(message);
   } else if (sd_bus_message_is_signal(message, "org.handover1.Manager", "JobRemoved")) {
     std::uint32_t id = 0;
     const char* job = nullptr;
@@ -83,7 +91,23 @@ void Follower::on_job_changed(sd_bus_message* message) {
   if (changed.count("Detail") != 0) shown_.detail = property<std::string>(changed, "Detail");
   if (changed.count("Progress") != 0)
     shown_.progress = property<std::uint64_t>(changed, "Progress");
-  progress_.show(shown_.phase, shown_.progress, shown_.detail);
+  show();
+}
+
+void Follower::on_client_changed(sd_bus_message* message) {
+  const char* name = nullptr;
+  const char* phase = nullptr;
+  if (sd_bus_message_read(message, "ss", &name, &phase) < 0) return;
+  const std::string_view now = phase;
+  const bool busy =
+      now == "preparing" || now == "freezing" || now == "thawing" || now == "restoring";
+  if (busy ? awaited_.insert(name).second : awaited_.erase(name) > 0) show();
+}
+
+void Follower::show() {
+  if (shown_.phase.empty()) return;
+  progress_.show(shown_.phase, shown_.progress,
+                 shown_.detail + Progress::waiting_for({awaited_.begin(), awaited_.end()}));
 }
 
 /// The daemon is another one: did the update end while nobody listened?
@@ -224,6 +248,27 @@ Outcome update(Context context, const UpdateRequest& request) {
   }
   complain(what + " failed");
   return ExitCode::update_failed;
+}
+
+Outcome begin_update(Context context, const UpdateRequest& request) {
+  std::optional<client::Result<std::string>> job;
+  std::function<void(client::Result<std::string>)> on_answer =
+      [&](client::Result<std::string> answer) { job.emplace(std::move(answer)); };
+  auto slot = Manager(context.connection).request(request, &on_answer);
+  if (!slot) return slot.error();
+  while (!job) {
+    const int r = context.connection.wait(Signals::poll_usec);
+    if (r < 0 && r != -EINTR) return bus_error(r, nullptr);
+  }
+  if (!*job) return job->error();
+  const auto& path = job->value();
+  const auto id = path.substr(path.rfind('/') + 1);
+  if (context.json) {
+    print_json({{"id", std::strtoull(id.c_str(), nullptr, 10)}, {"job", path}});
+  } else {
+    puts(id.c_str());
+  }
+  return ExitCode::ok;
 }
 
 }  // namespace handover::ctl

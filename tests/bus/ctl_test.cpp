@@ -21,6 +21,7 @@
 #include <csignal>
 #include <cstddef>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -226,6 +227,41 @@ TEST_F(Ctl, StatusShowsWhatTheDaemonCounts) {
   }
 }
 
+/// A line of `monitor --json` is flat, and has the fields of handoverctl(1).
+void expect_documented(const nlohmann::json& line) {
+  const std::map<std::string, std::set<std::string>> fields = {
+      {"JobNew", {"id", "job"}},
+      {"JobRemoved", {"id", "job", "result", "reason"}},
+      {"JobChanged", {"id", "path", "Phase", "Progress", "Detail"}},
+      {"ClientAdded", {"name"}},
+      {"ClientRemoved", {"name"}},
+      {"ClientChanged", {"name", "phase"}},
+      {"SessionAdded", {"name", "session"}},
+      {"SessionRemoved", {"name", "session"}},
+      {"SessionChanged", {"session", "path", "Incoming"}},
+      {"TokenAdded", {"session", "token"}},
+      {"TokenRemoved", {"session", "token"}},
+      {"UpdateFinished", {"outcome", "reason", "generation"}},
+      {"StateLost", {"session", "client", "reason"}},
+      {"ManagerChanged", {"path", "State", "Generation", "CurrentJob"}},
+      {"DaemonGone", {}},
+      {"DaemonBack", {"State", "Generation"}},
+  };
+  const std::string event = line["event"];
+  ASSERT_TRUE(fields.contains(event)) << line;
+  const auto& known = fields.at(event);
+  const bool changes = event.ends_with("Changed") && event != "ClientChanged";
+  std::size_t count = 0;
+  for (const auto& [name, value] : line.items()) {
+    EXPECT_TRUE(value.is_primitive()) << line;
+    if (name == "event" || name == "realtime_usec") continue;
+    EXPECT_TRUE(known.contains(name)) << line;
+    ++count;
+  }
+  const bool some = changes || event == "DaemonBack";
+  EXPECT_TRUE(some || count == known.size()) << line;
+}
+
 /// It subscribes, on either way to the daemon, and to each daemon anew.
 TEST_F(Ctl, MonitorSeesWhatHappensOften) {
   auto& client = host.add({.name = "client"});
@@ -258,6 +294,7 @@ TEST_F(Ctl, MonitorSeesWhatHappensOften) {
   for (const auto& line : lines_of(end.out)) {
     const auto event = nlohmann::json::parse(line);
     events.insert(event["event"]);
+    expect_documented(event);
     if (event["event"] == "TokenAdded") {
       EXPECT_EQ(event["session"], "here");
       EXPECT_EQ(event["token"], 7);
@@ -347,6 +384,30 @@ TEST_F(Ctl, CancelEndsWhenEverybodyRuns) {
   EXPECT_EQ(host.state(), "normal");
 }
 
+TEST_F(Ctl, AnUpdateThatIsOnlyBegun) {
+  auto& client = host.add({.name = "slow"});
+  client.start();
+  ASSERT_TRUE(client.started());
+  client.on(Call::prepare, ScriptedClient::Behaviour::hold);
+  const auto prepared = ctl({"prepare", "--no-block", "--json"});
+  EXPECT_EQ(prepared.code, 0) << prepared.err;
+  ASSERT_TRUE(host.run_until([&] { return client.holds(); }));
+  const auto job = prepared.out_json();
+  EXPECT_EQ(job["job"], "/org/handover1/job/" + std::to_string(job["id"].get<int>()));
+  client.let_go();
+  ASSERT_TRUE(host.reaches("prepared"));
+  ASSERT_TRUE(host.cancel().ok());
+  ASSERT_TRUE(host.reaches("normal"));
+  client.on(Call::prepare, ScriptedClient::Behaviour::answer);
+
+  EXPECT_EQ(ctl({"update", "--no-block", host.directory().path("missing")}).code, not_found);
+  host.observer().clear();
+  const auto begun = ctl({"update", "--no-block"});
+  EXPECT_EQ(begun.code, 0) << begun.err;
+  EXPECT_EQ(host.finished().outcome, "done");
+  EXPECT_EQ(begun.out, std::to_string(host.history()[0]["id"].get<int>()) + "\n");
+}
+
 TEST_F(Ctl, WaitsForStatesAndPhases) {
   EXPECT_EQ(ctl({"wait", "--for", "normal"}).code, 0);
   const auto late = ctl({"wait", "--for", "prepared", "--timeout", "5"});
@@ -417,6 +478,7 @@ TEST_F(Ctl, AClientsSentenceIsShownAsText) {
   ASSERT_FALSE(lines.empty());
   EXPECT_TRUE(lines.back().starts_with("handoverctl: The update failed: ")) << end.err;
   EXPECT_NE(lines.back().find(letters), std::string::npos) << end.err;
+  EXPECT_EQ(end.err.find("\u202e"), std::string::npos);
 
   const auto id = std::to_string(host.history()[0]["id"].get<int>());
   const auto history = ctl({"history", id});
@@ -484,7 +546,6 @@ class CtlRetrieve : public Ctl {
 
   [[nodiscard]] std::string file(const std::string& name) const {
     return host.directory().path("files/" + name);
-  EXPECT_EQ(end.err.find("\u202e"), std::string::npos);
   }
   [[nodiscard]] std::vector<std::string> retrieve_to(const std::string& path) const {
     return {"session", "retrieve", "here", "1", "--output", path};

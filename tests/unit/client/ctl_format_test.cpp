@@ -87,6 +87,13 @@ TEST(Format, ProgressFitsItsLine) {
   EXPECT_NE(Progress::bar_line("", 1000, "", 79).find("100%"), std::string::npos);
 }
 
+TEST(Format, ProgressNamesWhomItWaitsFor) {
+  EXPECT_EQ(Progress::waiting_for({}), "");
+  EXPECT_EQ(Progress::waiting_for({"a"}), " Waiting for 'a'.");
+  EXPECT_EQ(Progress::waiting_for({"a", "b"}), " Waiting for 'a' and 'b'.");
+  EXPECT_EQ(Progress::waiting_for({"a", "b", "c"}), " Waiting for 'a' and 2 others.");
+}
+
 TEST(Format, WrapsText) {
   using Lines = std::vector<std::string>;
   EXPECT_EQ(wrap_text("", 5), Lines{""});

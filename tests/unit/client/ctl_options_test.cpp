@@ -36,6 +36,31 @@ TEST(CtlOptions, WithoutACommandShowsAll) {
   (void)parsed<OverviewCommand>({"--json"});
 }
 
+TEST(CtlOptions, UpdatesCanBeOnlyBegun) {
+  for (const char* command : {"update", "prepare"}) {
+    EXPECT_TRUE(parsed<UpdateCommand>({command}).block);
+    EXPECT_FALSE(parsed<UpdateCommand>({command, "--no-block"}).block);
+  }
+  EXPECT_FALSE(parsed<CancelCommand>({"cancel", "--no-block"}).block);
+}
+
+/// A person takes longer to answer polkit than D-Bus waits by itself.
+TEST(CtlOptions, LimitsOfCalls) {
+  const auto limit = [](const std::vector<std::string>& arguments, bool is_root) {
+    auto options = parse_options(arguments);
+    EXPECT_TRUE(options);
+    return call_limit_usec(*options, is_root);
+  };
+  for (const bool is_root : {true, false}) {
+    EXPECT_EQ(limit({"status"}, is_root), 25'000'000U);
+    EXPECT_EQ(limit({"cancel", "--timeout", "3"}, is_root), 3'000'000U);
+    EXPECT_EQ(limit({"wait", "--for", "normal", "--timeout", "90"}, is_root), 25'000'000U);
+    EXPECT_FALSE(limit({"update"}, is_root));
+  }
+  EXPECT_EQ(limit({"cancel"}, true), 25'000'000U);
+  EXPECT_FALSE(limit({"cancel"}, false));
+}
+
 TEST(CtlOptions, CommonOnesStandAnywhere) {
   for (const auto& arguments : std::vector<std::vector<std::string>>{
            {"-o", "json", "-q", "--no-legend", "--timeout", "3", "clients"},

@@ -4,7 +4,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -19,7 +18,6 @@
 namespace handover::common {
 namespace {
 
-constexpr time_t longest_answer_seconds = 120;
 constexpr std::string_view done_answer = "done";
 
 client::Result<sockaddr_un> address_of(const std::string& path) {
@@ -108,12 +106,11 @@ client::Result<void> request_restart(const std::string& directory, const std::st
   if (!address) return address.error();
   const client::Fd connection(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!connection) return errno_error("Cannot make a socket");
-  const timeval limit = {longest_answer_seconds, 0};
-  setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
   if (connect(connection.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(sockaddr_un)) <
       0) {
     return errno_error("Cannot reach '" + name + "' at " + path + " (does it run?)");
   }
+  // However long: the limits are the client's own, and its end is the connection's.
   std::array<char, 1024> answer = {};
   const ssize_t n = recv(connection.get(), answer.data(), answer.size(), 0);
   if (n < 0) return errno_error("'" + name + "' gives no answer");

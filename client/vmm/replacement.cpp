@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "argument_list.h"
@@ -17,6 +18,7 @@
 #include "common/loop.h"
 #include "common/process.h"
 #include "guard.h"
+#include "left_socket.h"
 #include "requirements.h"
 
 namespace handover::vmm {
@@ -27,6 +29,69 @@ constexpr int look_ms = 5;
 constexpr int first_program_number = 3;
 // Above those that a QEMU is started with.
 constexpr int first_kept_number = 16;
+
+using nlohmann::json;
+
+bool begins_with(std::string_view text, std::string_view begin) {
+  return text.substr(0, begin.size()) == begin;
+}
+
+bool is_nbd(std::string_view file) {
+  return begins_with(file, "nbd:") || begins_with(file, "nbd+");
+}
+
+/// In a node of `-blockdev`, or below it.
+bool has_nbd(const json& node) {
+  if (node.is_string()) return is_nbd(node.get<std::string>());
+  if (!node.is_object()) return false;
+  if (const auto driver = node.find("driver"); driver != node.end() && *driver == "nbd") {
+    return true;
+  }
+  return std::any_of(node.begin(), node.end(), has_nbd);
+}
+
+bool is_nbd_disk(const Argument& argument) {
+  constexpr std::array<std::string_view, 8> disks{"",    "drive", "blockdev", "hda",
+                                                  "hdb", "hdc",   "hdd",      "cdrom"};
+  const auto& [option, value] = argument;
+  if (std::find(disks.begin(), disks.end(), option) == disks.end()) return false;
+  if (is_nbd(value)) return true;
+  if (const auto node = json::parse(value, nullptr, false); node.is_object()) return has_nbd(node);
+  const auto list = split_value(value);
+  return std::any_of(list.begin(), list.end(), [](const auto& entry) {
+    const auto& [name, text] = entry;
+    const bool driver = name == "driver" || begins_with(name, "file.driver");
+    constexpr std::string_view pseudo = "json:";
+    return is_nbd(text) || (driver && text == "nbd") ||
+           (begins_with(text, pseudo) &&
+            has_nbd(json::parse(text.substr(pseudo.size()), nullptr, false)));
+  });
+}
+
+/// To another host's port, or a local one: whoever is there may take one connection, and none
+/// again.
+bool calls_port(const Argument& argument) {
+  const auto& [option, value] = argument;
+  const auto list = split_value(value);
+  if (is_patient(list) || is_on(list, "server")) return false;
+  const auto kind = value_of(list, "");
+  if (option == "chardev") return kind == "socket" && !value_of(list, "port").empty();
+  if (option == "netdev" && kind == "stream") return value_of(list, "addr.type") == "inet";
+  if (option == "netdev" && kind == "socket") return !value_of(list, "connect").empty();
+  constexpr std::array<std::string_view, 5> lines{"serial", "parallel", "monitor", "qmp",
+                                                  "debugcon"};
+  return std::find(lines.begin(), lines.end(), option) != lines.end() && begins_with(kind, "tcp:");
+}
+
+/// Its file is made empty by each QEMU that opens it.
+bool begins_file_anew(const Argument& argument) {
+  const auto list = split_value(argument.value);
+  if (argument.option == "chardev") {
+    return value_of(list, "") == "file" && !is_on(list, "append");
+  }
+  return begins_with(argument.value, "file:") && argument.option != "drive" &&
+         argument.option != "blockdev" && !argument.option.empty();
+}
 
 bool is_alone(const Argument& argument) {
   constexpr std::array<std::string_view, 5> options{"vnc", "spice", "gdb", "s", "pidfile"};
@@ -43,6 +108,7 @@ bool is_alone(const Argument& argument) {
     return kind.find("vhost") != std::string::npos || kind.find("usb-host") != std::string::npos;
   }
   if (std::find(options.begin(), options.end(), option) != options.end()) return true;
+  if (begins_file_anew(argument)) return true;
   const bool listens = is_on(list, "server") || value.find("telnet:") != std::string::npos;
   return listens || value.find("websocket") != std::string::npos;
 }
@@ -56,6 +122,29 @@ bool prepare_trial(const common::Identity* identity) {
 }
 
 }  // namespace
+
+std::string only_one_can_have(const std::vector<std::string>& arguments,
+                              const std::string& directory, bool own_helpers) {
+  for (const auto& argument : split_arguments(arguments)) {
+    const auto named = "'-" + argument.option + " " + argument.value + "'";
+    if (is_nbd_disk(argument)) {
+      return named +
+             " is an NBD server's disk, which may be served to one QEMU only: restart the guest.";
+    }
+    if (calls_port(argument)) {
+      return named +
+             " is a connection that another QEMU might not get: say 'reconnect=', or restart the "
+             "guest.";
+    }
+  }
+  if (own_helpers) return "";
+  for (const auto& socket : sockets_of(arguments, directory)) {
+    if (has_owner(socket)) continue;
+    return "nobody listens at " + socket +
+           " any more, so that another QEMU could not connect to it: restart the guest.";
+  }
+  return "";
+}
 
 bool can_stand_beside(const std::vector<std::string>& arguments) {
   const auto list = split_arguments(arguments);

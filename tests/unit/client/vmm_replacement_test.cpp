@@ -12,7 +12,8 @@ TEST(VmmReplacement, StandsBesideTheOldOne) {
       {},
       {"-display", "none", "-nodefaults", "-drive", "file=db.img,if=virtio"},
       {"-nic", "user", "-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n"},
-      {"-chardev", "file,id=s,path=log", "-serial", "chardev:s"},
+      {"-chardev", "file,id=s,path=log,append=on", "-serial", "chardev:s"},
+      {"-drive", "file:db.img", "file:db.img"},
       {"-nic", "none", "-chardev", "socket,id=c,path=x,server=off,reconnect=1"}};
   for (const auto& arguments : cases) {
     EXPECT_TRUE(can_stand_beside(arguments)) << testing::PrintToString(arguments);
@@ -36,11 +37,51 @@ TEST(VmmReplacement, EndsTheOldOneFirst) {
       {"-gdb", "tcp::1234"},
       {"-s"},
       {"-pidfile", "x"},
+      {"-chardev", "file,id=s,path=log"},
+      {"-serial", "file:log"},
       {"-device", "vhost-vsock-pci,guest-cid=3"},
       {"-device", "usb-host,vendorid=1"}};
   for (const auto& arguments : cases) {
     EXPECT_FALSE(can_stand_beside(arguments)) << testing::PrintToString(arguments);
   }
+}
+
+TEST(VmmReplacement, NamesWhatAnotherOneMightNotGet) {
+  const std::vector<std::vector<std::string>> cases = {
+      {"-drive", "file=nbd://host/export,if=virtio"},
+      {"-drive", "driver=raw,file.driver=nbd,file.host=h"},
+      {"-drive", R"(file=json:{"driver":"nbd"})"},
+      {"-blockdev", "driver=nbd,node-name=n,server.type=unix"},
+      {"-blockdev", R"({"driver":"raw","file":{"driver":"nbd"}})"},
+      {"-hda", "nbd:host:10809"},
+      {"-chardev", "socket,id=c,host=logger,port=4444"},
+      {"-serial", "tcp:logger:4444"},
+      {"-netdev", "socket,id=n,connect=host:1234"},
+      {"-netdev", "stream,id=n,server=off,addr.type=inet,addr.host=h,addr.port=1"},
+      {"-chardev", "socket,id=c,path=/no/such/socket"}};
+  for (const auto& arguments : cases) {
+    const auto named = only_one_can_have(arguments, "/", false);
+    const bool socket = arguments[1].find("/no/such") != std::string::npos;
+    EXPECT_NE(named.find(socket ? "/no/such/socket" : arguments[0] + " " + arguments[1]),
+              std::string::npos)
+        << named << testing::PrintToString(arguments);
+  }
+}
+
+TEST(VmmReplacement, NamesNothingThatAnotherOneGets) {
+  const std::vector<std::vector<std::string>> cases = {
+      {},
+      {"-drive", "file=db.img,if=virtio", "-hda", "nbd.img"},
+      {"-chardev", "socket,id=c,host=logger,port=4444,reconnect=1"},
+      {"-chardev", "socket,id=c,host=localhost,port=4444,server=on,wait=off"},
+      {"-serial", "tcp::4444,server,nowait"},
+      {"-chardev", "socket,id=c,path=/no/such/socket,reconnect=1"},
+      {"-netdev", "tap,id=n,ifname=tap0,script=no"}};
+  for (const auto& arguments : cases) {
+    EXPECT_EQ(only_one_can_have(arguments, "/", false), "") << testing::PrintToString(arguments);
+  }
+  // Those of our own helpers come back with them.
+  EXPECT_EQ(only_one_can_have({"-chardev", "socket,id=c,path=/no/such/socket"}, "/", true), "");
 }
 
 TEST(VmmReplacement, TriesAProgram) {

@@ -180,6 +180,10 @@ void Guest::try_again() {
     try_to_restore();
     return;
   }
+  if (stands_) {
+    if (auto on = thaw_if_left_standing(); !on && !qemu_) leave(own_failure);
+    return;
+  }
   if (qemu_ || awaits_restore_) return;
   auto begun = begin();
   if (begun) return;
@@ -193,16 +197,18 @@ client::Result<void> Guest::start_qemu(Qemu::Begin begin) {
   if (!user) return user.error();
   const auto* identity = *user && (*user)->from_start ? &(*user)->identity : nullptr;
   if (!description_.helpers.empty()) {
-    auto helpers =
     const auto directory = own_directory();
     // Those of helpers that were killed: the new ones could not bind to them.
     auto cleared = remove_left_sockets(sockets_of(description_.arguments, directory, Sockets::all));
     if (!cleared) return cleared;
+    auto helpers =
         start_helpers(description_.helpers, sockets_of(description_.arguments, directory),
                       now_usec() + config_.limits.start, identity);
     if (!helpers) return helpers.error();
     helpers_ = std::move(*helpers);
   }
+  inventory_.reset();
+  resumed_ = false;
   auto qemu = Qemu::start(description_, ram_.get(), begin, config_.limits, identity);
   if (!qemu) {
     helpers_.clear();
@@ -264,6 +270,7 @@ void Guest::on_prepare(client::Call call) {
 }
 
 client::Result<void> Guest::check(Deadline deadline) {
+  if (auto on = thaw_if_left_standing(); !on) return what_became(on.error());
   if (!qemu_) return client::Error{"", "The guest '" + options_.name + "' does not run.", ESRCH};
   preservation_.attempt();
   if (!preservation_.complete()) {
@@ -313,6 +320,10 @@ client::Result<void> Guest::check_surroundings() {
 }
 
 void Guest::on_freeze(client::Call call) {
+  if (auto on = thaw_if_left_standing(); !on) {
+    call.fail(what_became(on.error()).message);
+    return;
+  }
   if (motion_ == Motion::frozen) {
     call.done();
     return;
@@ -340,6 +351,7 @@ client::Result<void> Guest::freeze(Deadline deadline) {
   if (ran) {
     if (auto stopped = stop_guest(qemu_->peer(), deadline); !stopped) return stopped;
   }
+  resumed_ = false;
   if (auto saved = save_state(qemu_->peer(), *state_, deadline); !saved) {
     cancel_saving(qemu_->peer(), now_usec() + config_.limits.command);
     return saved;
@@ -368,13 +380,54 @@ client::Result<void> Guest::thaw() {
   }
   if (stood_as_ != "running") return stand_as_before();
   auto continued = continue_guest(qemu_->peer(), now_usec() + config_.limits.command);
-  // One that hangs was told nevertheless, and goes on as soon as it hears it.
-  if (!continued && continued.error().code == ETIMEDOUT) motion_ = Motion::running;
-  if (!continued) return continued;
+  if (!continued) return not_thawed(continued.error());
   put_back();
   const auto header = state_->header();
   runs_again({false, usec_since(stopped_at_), header ? header.value().state_bytes : 0});
   return {};
+}
+
+client::Result<void> Guest::not_thawed(const client::Error& why) {
+  if (why.code == ETIMEDOUT) {
+    // One that hangs was told nevertheless, and goes on as soon as it hears it.
+    motion_ = Motion::running;
+  } else if (why.code == EREMOTEIO) {
+    stand();
+  } else if (motion_ == Motion::frozen && !resumed_) {
+    say(SD_NOTICE, "QEMU has ended while nobody looked: a new one takes the guest over.");
+    return take_over();
+  }
+  return why;
+}
+
+/// QEMU refuses, since somebody else uses an image, say. The guest is whole, and whoever froze it
+/// need not ask a second time.
+void Guest::stand() {
+  stands_ = true;
+  again_timer_.start(start_again_usec);
+}
+
+client::Result<void> Guest::thaw_if_left_standing() {
+  if (!stands_) return {};
+  stands_ = false;
+  auto on = thaw();
+  if (on) return on;
+  const auto became = what_became(on.error()).message;
+  if (became != missing_) say(SD_ERR, became);
+  missing_ = became;
+  return on;
+}
+
+/// A guest that did not go on, for that reason.
+client::Error Guest::what_became(const client::Error& why) const {
+  const std::string guest = "The guest '" + options_.name + "' ";
+  if (!qemu_) return {"", guest + "has ended: no QEMU has it any more: " + why.message, why.code};
+  const auto process = "QEMU, process " + std::to_string(qemu_->pid());
+  const std::string what =
+      stands_
+          ? "stands still in " + process + ", which is told to go on each second until it does: "
+          : "was told to go on in " + process + "; restart it if it does not: ";
+  return {"", guest + what + why.message, why.code};
 }
 
 /// A guest that did not run. QEMU knows no way back from a state that is written to a guest that is
@@ -405,12 +458,17 @@ client::Result<void> Guest::take_over() {
   if (!header) outcome = header.error();
   drop_qemu();
   if (outcome) outcome = start_qemu(Qemu::Begin::incoming);
-  if (outcome) outcome = load(*header, Place::same_kernel, deadline);
-  if (!outcome) {
-    // There is nothing left to thaw.
-    motion_ = Motion::running;
-    drop_qemu();
+  if (outcome) outcome = read_in(*header, deadline);
+  const bool read = static_cast<bool>(outcome);
+  if (outcome) outcome = go_on(*header, Place::same_kernel, deadline);
+  if (outcome || (read && outcome.error().code == ETIMEDOUT)) return outcome;
+  if (read && outcome.error().code == EREMOTEIO) {
+    stand();
+    return outcome;
   }
+  // There is nothing left to thaw.
+  motion_ = Motion::running;
+  drop_qemu();
   return outcome;
 }
 
@@ -421,8 +479,13 @@ void Guest::put_back() {
 
 void Guest::runs_again(const Carried& carried) {
   motion_ = Motion::running;
+  stands_ = false;
   carried_ = carried;
   missing_.clear();
+  if (!inventory_) {
+    auto looked = look_around(now_usec() + config_.limits.command);
+    if (!looked) say(SD_WARNING, looked.error().message);
+  }
   const bool ran = stood_as_ == "running";
   say(SD_INFO, (ran ? "The guest goes on " : "The guest is '" + stood_as_ + "' as before ") +
                    (carried.restored ? "in the new kernel" : "without an update") +
@@ -561,16 +624,24 @@ client::Result<void> Guest::read_in(const StateHeader& header, Deadline deadline
 }
 
 client::Result<void> Guest::go_on(const StateHeader& header, Place place, Deadline deadline) {
-  const auto& peer = qemu_->peer();
-  if (header.ran) {
-    if (auto runs = continue_guest(peer, deadline); !runs) return runs;
-  }
+  if (auto goes = set_going(header, deadline); !goes) return goes;
+  return note_going(header, place, deadline);
+}
+
+/// If it may run from here on, that was what it was frozen for: also where no answer came.
+client::Result<void> Guest::set_going(const StateHeader& header, Deadline deadline) {
+  client::Result<void> goes;
+  if (header.ran) goes = continue_guest(qemu_->peer(), deadline);
+  if (goes || resumed_ || goes.error().code == ETIMEDOUT) motion_ = Motion::running;
+  return goes;
+}
+
+client::Result<void> Guest::note_going(const StateHeader& header, Place place, Deadline deadline) {
   const auto stopped = usec_since(header.stopped_at);
-  auto state = run_state(peer, deadline);
+  auto state = run_state(qemu_->peer(), deadline);
   if (!state) return state.error();
   stood_as_ = *state;
   put_back();
-  if (auto looked = look_around(deadline); !looked) say(SD_WARNING, looked.error().message);
   runs_again({place == Place::next_kernel, stopped, header.state_bytes});
   return {};
 }
@@ -600,12 +671,14 @@ void Guest::on_disconnected(const client::Error& error) {
   say(SD_NOTICE, error.message);
   restore_call_.reset();  // asked again by whoever comes
   again_timer_.stop();
-  if (!qemu_ && !awaits_restore_) again_timer_.start(look_again_usec);
+  if (stands_ || (!qemu_ && !awaits_restore_)) again_timer_.start(look_again_usec);
   preservation_.doubt();
   if (motion_ != Motion::running) orphan_timer_.start(orphan_usec);
 }
 
 void Guest::on_event(const Event& event) {
+  // Said before any of its processors runs (QEMU's vm_prepare_start()).
+  if (event.name == "RESUME") resumed_ = true;
   for (const char* told : {"GUEST_PANICKED", "BLOCK_IO_ERROR", "MEMORY_FAILURE", "RESET"}) {
     if (event.name == told) say(SD_NOTICE, "QEMU says " + event.name + " " + event.data.dump());
   }
@@ -656,6 +729,7 @@ void Guest::on_qemu_ended(const siginfo_t& info) {
   if (motion_ == Motion::frozen) {
     say(SD_WARNING, "QEMU has ended, but the guest's state is complete.");
     tell("frozen");
+    if (stands_) again_timer_.start(0);  // to be taken over
     return;
   }
   const bool exited = info.si_code == CLD_EXITED;

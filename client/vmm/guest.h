@@ -72,6 +72,10 @@ class Guest {
   client::Result<void> check_surroundings();
   client::Result<void> freeze(Deadline deadline);
   client::Result<void> thaw();
+  client::Result<void> thaw_if_left_standing();
+  client::Result<void> not_thawed(const client::Error& why);
+  void stand();
+  [[nodiscard]] client::Error what_became(const client::Error& why) const;
   client::Result<void> stand_as_before();
   client::Result<void> take_over();
   void try_to_restore();
@@ -83,6 +87,8 @@ class Guest {
   client::Result<void> load(const StateHeader& header, Place place, Deadline deadline);
   client::Result<void> read_in(const StateHeader& header, Deadline deadline);
   client::Result<void> go_on(const StateHeader& header, Place place, Deadline deadline);
+  client::Result<void> set_going(const StateHeader& header, Deadline deadline);
+  client::Result<void> note_going(const StateHeader& header, Place place, Deadline deadline);
   client::Result<void> renew_state_room();
   void runs_again(const Carried& carried);
   void put_back();
@@ -94,6 +100,9 @@ class Guest {
                                      Deadline deadline);
   client::Result<void> change_in_turn(const StateHeader& header, const std::string& program,
                                       Deadline deadline);
+  client::Result<void> start_with(const StateHeader& header, Deadline deadline);
+  client::Result<void> go_back(const client::Error& why);
+  [[nodiscard]] client::Error keeps_its_qemu(const client::Error& why) const;
 
   void on_event(const Event& event);
   void on_monitor_readable();
@@ -124,6 +133,8 @@ class Guest {
   Motion motion_ = Motion::running;
   std::string stood_as_ = "running";          ///< the run state before it was stopped
   std::uint64_t stopped_at_ = 0;              ///< read_counter()
+  bool resumed_ = false;                      ///< QEMU has said since that the guest runs
+  bool stands_ = false;                       ///< QEMU refuses to go on, and is asked again
   int shutdown_step_ = 0;                     ///< how hard the guest was asked to end
   bool awaits_restore_ = false;               ///< nothing is started unless Restore comes
   std::optional<client::Call> restore_call_;  ///< waits for what QEMU needs

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // `handover-vmm restart`: another QEMU under a guest that goes on, and one that fails.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -71,6 +72,27 @@ class VmmRestart : public VmmClient {
                     fs::perms::owner_all | fs::perms::others_exec | fs::perms::others_read);
     return program;
   }
+
+  /// A QEMU that cannot go on with what it has read: an image must not be written to.
+  std::string locked_qemu() {
+    const auto program = host.directory().write(
+        "locked",
+        "#!/usr/bin/python3\n"
+        "import fcntl, os, struct, sys\n"
+        "if '-incoming' in sys.argv:\n"
+        "    image = os.open('count.raw', os.O_RDWR)\n"
+        "    os.set_inheritable(image, True)\n"
+        "    fcntl.fcntl(image, 37, struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, " +
+            std::to_string(unshared_write) +
+            ", 1, 0))\n"
+            "os.execv('" +
+            qemu + "', ['" + qemu + "'] + sys.argv[1:])\n");
+    fs::permissions(program, fs::perms::owner_all);
+    return program;
+  }
+
+  /// The byte that QEMU locks in an image which nobody else is to write to (its file-posix.c).
+  static constexpr int unshared_write = 201;
 
   void expect_goes_on() {
     expect_disk_good();
@@ -185,6 +207,60 @@ TEST_F(VmmRestart, ProgramThatCannotReadTheState) {
   configure(qemu);
   EXPECT_EQ(restart(), 0) << said;
   expect_goes_on();
+}
+
+TEST_F(VmmRestart, NewQemuThatRefusesToGoOn) {
+  for (const bool beside : {true, false}) {
+    run(beside ? guest_beside() : configuration("own-monitor"));
+    const auto before = qemu_process();
+    configure(locked_qemu());
+    EXPECT_EQ(restart(), 1);
+    EXPECT_NE(said.find("The guest 'guest' keeps its QEMU: QEMU refuses 'cont': "),
+              std::string::npos)
+        << said;
+    EXPECT_EQ(qemu_process() == before, beside);
+    EXPECT_TRUE(beside || run_state() == "running");
+    expect_goes_on();
+    configure(qemu);
+    EXPECT_EQ(restart(), 0) << said;
+    expect_goes_on();
+    expect_carried();
+    expect_disk_good();
+    VmmClient::TearDown();
+  }
+}
+
+/// Neither of them may write to the image, while a backup reads it.
+TEST_F(VmmRestart, GuestThatNoQemuMayGoOnWith) {
+  for (const bool beside : {true, false}) {
+    run(beside ? guest_beside() : configuration("own-monitor"));
+    const UniqueFd image(::open(path("count.raw").c_str(), O_RDWR | O_CLOEXEC));
+    struct flock lock = {};
+    lock.l_type = F_RDLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = unshared_write;
+    lock.l_len = 1;
+    ASSERT_EQ(fcntl(image.get(), F_OFD_SETLK, &lock), 0);
+    EXPECT_EQ(restart(), 1);
+    const auto stands = "The guest 'guest' stands still in QEMU, process " +
+                        std::to_string(qemu_process()) +
+                        ", which is told to go on each second until it does: QEMU refuses 'cont'";
+    EXPECT_NE(said.find(stands), std::string::npos) << said;
+    EXPECT_EQ(told()["state"], "frozen");
+    EXPECT_TRUE(alive(qemu_process()));
+    EXPECT_EQ(restart(), 1);
+    EXPECT_EQ(said.find("handover-vmm: " + stands), 0U) << said;
+    expect_refused("stands still in QEMU");
+    lock.l_type = F_UNLCK;
+    ASSERT_EQ(fcntl(image.get(), F_OFD_SETLK, &lock), 0);
+    EXPECT_TRUE(host.run_until([&] { return runs(); }));
+    expect_goes_on();
+    EXPECT_EQ(restart(), 0) << said;
+    expect_goes_on();
+    expect_carried();
+    expect_disk_good();
+    VmmClient::TearDown();
+  }
 }
 
 /// An upgrade has put a broken program in place of the one that runs.

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "guest.h"
 #include "replacement.h"
+#include "requirements.h"
 
 namespace handover::vmm {
 
@@ -48,6 +49,11 @@ client::Result<void> Guest::restart() {
   if (!user) return keeps_its_qemu(user.error());
   const auto* identity = *user && (*user)->from_start ? &(*user)->identity : nullptr;
   if (auto runs = try_program(config->qemu, identity); !runs) return keeps_its_qemu(runs.error());
+  if (const auto held =
+          only_one_can_have(description_.arguments, own_directory(), !description_.helpers.empty());
+      !held.empty()) {
+    return keeps_its_qemu({"", held, EBUSY});
+  }
   const Deadline deadline = now_usec() + config_.limits.restore;
   auto state = run_state(qemu_->peer(), deadline);
   if (!state) return keeps_its_qemu(state.error());

@@ -2,6 +2,8 @@
 // `handover-vmm restart`: another QEMU under a guest that goes on, and one that fails.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -305,6 +307,47 @@ TEST_F(VmmRestart, RefusesWhatItCannotDo) {
   EXPECT_EQ(restart(), 1);
   EXPECT_NE(said.find("snap.qcow2"), std::string::npos) << said;
   expect_disk_good();
+}
+
+/// `ulimit -f`: nothing that it writes is worth the guest.
+TEST_F(VmmRestart, LogThatMayNotGrow) {
+  constexpr std::uintmax_t most = 100 << 20;
+  most_file_bytes = most;
+  run(guest_beside());
+  fs::resize_file(log(), most);
+  configure(broken_qemu());
+  EXPECT_EQ(restart(), 1);
+  EXPECT_NE(said.find("keeps its QEMU"), std::string::npos) << said;
+  expect_goes_on();
+  configure(qemu);
+  EXPECT_EQ(restart(), 0) << said;
+  expect_goes_on();
+  EXPECT_EQ(fs::file_size(log()), most);
+  fs::resize_file(log(), 0);
+}
+
+/// A console server that takes one connection, and ends with it.
+TEST_F(VmmRestart, RefusesWhatOnlyOneCanHave) {
+  auto config = guest_beside();
+  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto* const any = reinterpret_cast<sockaddr*>(&address);
+  ASSERT_EQ(bind(listener.get(), any, size), 0);
+  ASSERT_EQ(listen(listener.get(), 1), 0);
+  ASSERT_EQ(getsockname(listener.get(), any, &size), 0);
+  const auto line = "socket,id=c,host=127.0.0.1,port=" + std::to_string(ntohs(address.sin_port));
+  config["arguments"].push_back("-chardev");
+  config["arguments"].push_back(line);
+  run(config);
+  const auto before = qemu_process();
+  EXPECT_EQ(restart(), 1);
+  EXPECT_NE(said.find("keeps its QEMU: '-chardev " + line + "' is a connection"), std::string::npos)
+      << said;
+  EXPECT_EQ(qemu_process(), before);
+  EXPECT_FALSE(says("without an update")) << "the guest was stopped";
 }
 
 TEST_F(VmmRestart, RefusesInAnUpdate) {

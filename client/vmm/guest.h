@@ -48,6 +48,11 @@ class Guest {
                                                                const std::string&,
                                                                const client::Client::Options&);
 
+  static constexpr std::uint64_t ram_token = 1;
+  static constexpr std::uint64_t state_token = 2;
+  /// Until a QEMU that did not start, or go on, is asked again.
+  static constexpr std::uint64_t again_usec = 1'000'000;
+
   client::Result<void> register_client();
   client::Result<void> make_memory();
   client::Result<void> begin();
@@ -60,6 +65,7 @@ class Guest {
   void drop_qemu();
   [[nodiscard]] std::vector<common::Preservation::Item> items() const;
 
+  static Deadline deadline_of(const client::Call& call, std::uint64_t limit_usec);
   void on_prepare(client::Call call);
   void on_freeze(client::Call call);
   void on_thaw(client::Call call);

@@ -36,7 +36,8 @@ struct Adopted {
   bool incoming = false;           ///< as recorded; Session::incoming() says what the kernel says
   std::vector<Descriptor> tokens;  ///< what the manifest says it holds
   std::vector<Part> parts;
-  Limits limits;  ///< of kernel sessions that are made for it from now on
+  bool luo_opened = false;  ///< its owner has had open_luo()'s descriptor
+  Limits limits;            ///< of kernel sessions that are made for it from now on
 };
 
 struct Adoption {

@@ -34,6 +34,7 @@ Split split(Adopted& adopted) {
     half->name = adopted.name;
     half->incoming = adopted.incoming;
     half->limits = adopted.limits;
+    half->luo_opened = adopted.luo_opened;
   }
   halves.luo.keeper = Keeper::luo;
   halves.tracker.keeper = Keeper::tracker;
@@ -297,6 +298,16 @@ Result<UniqueFd> CompositeSession::open_tracker() {
   }
   if (auto made = make(Keeper::tracker); !made) return fail(made.error());
   return tracker_.session->open_tracker();
+}
+
+Result<UniqueFd> CompositeSession::open_luo() {
+  // Of a half that LUO would not be asked for after the next live update.
+  if (main_ != Keeper::luo) return Session::open_luo();
+  if (auto reached = reach(Keeper::luo); !reached) return fail(reached.error());
+  if (!luo_.session) {
+    return fail(ErrorCode::no_such_session, "LUO holds nothing of session \"" + name_ + "\"");
+  }
+  return luo_.session->open_luo();
 }
 
 std::optional<UniqueFd> CompositeSession::duplicate(std::uint64_t token) const {

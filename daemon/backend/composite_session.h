@@ -43,6 +43,7 @@ class CompositeSession final : public Session {
   [[nodiscard]] bool holds(std::uint64_t token) const override { return holder(token) != nullptr; }
   [[nodiscard]] std::vector<Descriptor> describe() const override;
   Result<UniqueFd> open_tracker() override;
+  Result<UniqueFd> open_luo() override;
   [[nodiscard]] std::optional<UniqueFd> duplicate(std::uint64_t token) const override;
   Result<void> preserve_again(const std::function<Result<void>()>& between) override;
   [[nodiscard]] std::vector<StoredFd> stored_fds() const override;

@@ -43,6 +43,7 @@ Result<Adoption> LuoSession::adopt(std::shared_ptr<LuoDevice> device, Adopted& a
   }
   std::unique_ptr<LuoSession> session(
       new LuoSession(std::move(device), adopted.name, incoming, patience, std::move(charge)));
+  session->opened_ = adopted.luo_opened;
   if (incoming) {
     if (own != nullptr) {
       session->session_ = std::move(own->fd);
@@ -57,7 +58,7 @@ Result<Adoption> LuoSession::adopt(std::shared_ptr<LuoDevice> device, Adopted& a
       std::any_of(adopted.tokens.begin(), adopted.tokens.end(), [&](const Descriptor& one) {
         return find_part(adopted.parts, token_part(one.token)) != nullptr;
       });
-  if (own == nullptr && !anything) {
+  if (own == nullptr && (!anything || session->opened_)) {
     return fail(ErrorCode::io, "session \"" + adopted.name +
                                    "\" did not come back, nor anything that it preserved");
   }
@@ -172,7 +173,7 @@ Result<void> LuoSession::unpreserve(std::uint64_t token) {
     held_.erase(found);
     return {};
   }
-  if (auto checked = check_duplicates(token); !checked) return checked;
+  if (auto can = can_make_anew(token); !can) return can;
   // No other process can open the device between closing the session and making it anew.
   const auto device = hold_device();
   if (!device) return fail(device.error());
@@ -188,8 +189,8 @@ Result<void> LuoSession::unpreserve(std::uint64_t token) {
 
 Result<void> LuoSession::preserve_again(const std::function<Result<void>()>& between) {
   if (incoming_) return fail(is_incoming_error(name_, "preserving again"));
-  if (held_.empty() && between) return between();
-  if (auto checked = check_duplicates(std::nullopt); !checked) return checked;
+  if (held_.empty() && between && !opened_) return between();
+  if (auto can = can_make_anew(std::nullopt); !can) return can;
   const auto device = hold_device();
   if (!device) return fail(device.error());
   let_go();
@@ -259,6 +260,17 @@ std::vector<Descriptor> LuoSession::describe() const {
   descriptors.reserve(held_.size());
   for (const auto& [token, held] : held_) descriptors.push_back(held.descriptor);
   return descriptors;
+}
+
+Result<UniqueFd> LuoSession::open_luo() {
+  if (!session_) {
+    return fail(passing(
+        Error{ErrorCode::busy,
+              "the kernel does not hold session \"" + name_ + "\" now; that is tried again", 0}));
+  }
+  auto opened = duplicate_fd(session_.get());
+  if (opened) opened_ = true;
+  return opened;
 }
 
 std::optional<UniqueFd> LuoSession::duplicate(std::uint64_t token) const {
@@ -353,7 +365,13 @@ Result<std::shared_ptr<void>> LuoSession::hold_device() {
   return held;
 }
 
-Result<void> LuoSession::check_duplicates(std::optional<std::uint64_t> except) const {
+Result<void> LuoSession::can_make_anew(std::optional<std::uint64_t> except) const {
+  if (opened_) {
+    return fail(ErrorCode::not_supported,
+                "session \"" + name_ +
+                    "\" is its owner's since OpenLUO, and LUO takes nothing out of a session: "
+                    "discard it and make another one");
+  }
   for (const auto& [token, held] : held_) {
     if (held.fd || token == except) continue;
     return fail(ErrorCode::not_supported,

@@ -8,6 +8,9 @@
 //
 // The new session can fail for want of memory. Then this one is degraded: it still has the
 // duplicates, and mend() tries again.
+//
+// A session whose owner has its descriptor (open_luo()) is never made anew: nobody could preserve
+// again what he has put there, and his descriptor would keep the name.
 #pragma once
 
 #include <chrono>
@@ -49,6 +52,7 @@ class LuoSession final : public Session {
   std::vector<Loss> take_losses() override { return std::exchange(losses_, {}); }
   [[nodiscard]] bool holds(std::uint64_t token) const override { return held_.contains(token); }
   [[nodiscard]] std::vector<Descriptor> describe() const override;
+  Result<UniqueFd> open_luo() override;
   [[nodiscard]] std::optional<UniqueFd> duplicate(std::uint64_t token) const override;
   Result<void> preserve_again(const std::function<Result<void>()>& between) override;
   [[nodiscard]] std::vector<StoredFd> stored_fds() const override;
@@ -87,13 +91,15 @@ class LuoSession final : public Session {
   std::map<std::uint64_t, int> preserve_missing();
   /// Keeps /dev/liveupdate open while the result lives. passing if it cannot be opened.
   Result<std::shared_ptr<void>> hold_device();
-  /// not_supported if there is no duplicate of a descriptor other than that of `except`.
-  [[nodiscard]] Result<void> check_duplicates(std::optional<std::uint64_t> except) const;
+  /// Whether the session can be made anew with all but `except`. not_supported: its owner has the
+  /// session's descriptor, or there is no duplicate of a descriptor.
+  [[nodiscard]] Result<void> can_make_anew(std::optional<std::uint64_t> except) const;
 
   std::shared_ptr<LuoDevice> device_;
   std::string name_;
   bool incoming_ = false;
   bool discarded_ = false;
+  bool opened_ = false;  ///< by its owner, who may have preserved in it what is not in held_
   LuoPatience patience_;
   Charge charge_;
   UniqueFd session_;  ///< empty if it is finished or discarded, or could not be made

@@ -9,4 +9,6 @@ Result<UniqueFd> Session::open_tracker() {
   return fail(other_backend(name(), keeper(), Keeper::tracker));
 }
 
+Result<UniqueFd> Session::open_luo() { return fail(other_backend(name(), keeper(), Keeper::luo)); }
+
 }  // namespace handover::backend

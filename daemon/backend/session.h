@@ -117,6 +117,11 @@ class Session {
   /// ioctls, and describe() shows the result. Errors: no_such_backend: the module is not there, or
   /// not for this session; no_such_session: incoming, and the module has no session of this name.
   virtual Result<UniqueFd> open_tracker();
+  /// A duplicate of the descriptor of LUO's session. Its owner can preserve and retrieve with the
+  /// ioctls of <linux/liveupdate.h>, and LUO tells nobody what. From now on the session is never
+  /// made anew: unpreserve() and preserve_again() answer not_supported. It ends when he has closed
+  /// his descriptor, too. Errors: no_such_backend: LUO does not keep this session.
+  virtual Result<UniqueFd> open_luo();
   /// A duplicate of the descriptor preserved under `token`, if this process still has it.
   [[nodiscard]] virtual std::optional<UniqueFd> duplicate(std::uint64_t token) const = 0;
   /// Makes the kernel drop everything, calls `between`, and preserves everything again. While

@@ -196,6 +196,14 @@ int open_tracker(sd_bus_message* message, void* userdata, sd_bus_error* error) {
       });
 }
 
+int open_luo(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+  return handle_for_session(
+      message, userdata, error, no_arguments(),
+      [](engine::Engine& engine, const std::string& session, NoArguments, const HeldCallPtr& call) {
+        engine.open_luo(session, call->caller(), descriptor_reply(call));
+      });
+}
+
 int finish(sd_bus_message* message, void* userdata, sd_bus_error* error) {
   return handle_for_session(
       message, userdata, error, no_arguments(),
@@ -232,6 +240,8 @@ const sd_bus_vtable session_vtable[] = {
                             safe<retrieve>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("OpenTracker", SD_BUS_NO_ARGS, SD_BUS_RESULT("h", descriptor),
                             safe<open_tracker>, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("OpenLUO", SD_BUS_NO_ARGS, SD_BUS_RESULT("h", descriptor),
+                            safe<open_luo>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Finish", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, safe<finish>,
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Discard", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, safe<discard>,

@@ -56,6 +56,11 @@ struct SessionRecord {   // NOLINT(bugprone-exception-escape): of json, whose mo
   bool degraded = false;
   /// Its owner has a descriptor of the module's session, and can change its tokens without us.
   bool opened = false;
+  /// Its owner has had the descriptor of LUO's session, and may have preserved in it what LUO tells
+  /// nobody of. Incoming: the owner of the earlier kernel had it.
+  bool luo_opened = false;
+  /// Incoming, and its owner has the descriptor again: what is in it is not unclaimed.
+  bool luo_claimed = false;
   std::vector<TokenRecord> tokens;
   nlohmann::json extra = no_extra;
   bool operator==(const SessionRecord&) const = default;

@@ -295,6 +295,8 @@ SessionChange change_of(const SessionRecord& session) {
   copy.ending = session.ending;
   copy.degraded = session.degraded;
   copy.opened = session.opened;
+  copy.luo_opened = session.luo_opened;
+  copy.luo_claimed = session.luo_claimed;
   copy.extra = session.extra;
   return change;
 }

@@ -32,6 +32,8 @@ void own_fields(Io& io, Record& session) {
   io.optional("ending", session.ending);
   io.optional("degraded", session.degraded);
   io.optional("opened", session.opened);
+  io.optional("luo_opened", session.luo_opened);
+  io.optional("luo_claimed", session.luo_claimed);
 }
 
 template <typename Io, Of<SessionRecord> Record>

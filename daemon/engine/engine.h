@@ -110,6 +110,7 @@ class Engine final : private Model, private Sessions::Watch {
   void unpreserve(const std::string& session, std::uint64_t token, const Caller& caller,
                   const Reply<void>& reply);
   void open_tracker(const std::string& session, const Caller& caller, const Reply<UniqueFd>& reply);
+  void open_luo(const std::string& session, const Caller& caller, const Reply<UniqueFd>& reply);
   void retrieve(const std::string& session, std::uint64_t token, const Caller& caller,
                 const Reply<UniqueFd>& reply);
   void finish(const std::string& session, const Caller& caller, const Reply<void>& reply);
@@ -172,6 +173,9 @@ class Engine final : private Model, private Sessions::Watch {
   void sessions_idle() override;
 
   // registry.cpp: clients and sessions, as their owners ask for them
+  void open_kernel_session(const std::string& session, const Caller& caller,
+                           void (Sessions::*open)(Sessions::Held&, Reply<UniqueFd>),
+                           const Reply<UniqueFd>& reply);
   [[nodiscard]] Result<void> may_change_sessions() const;
   [[nodiscard]] std::string next_step_for(const ClientRecord& client) const;
   void apply_limits(ClientRecord& client) const;

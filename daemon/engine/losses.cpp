@@ -118,12 +118,17 @@ void Engine::finish_session(const std::string& session, const std::string& why) 
     if (!(*held)->to_end) (*held)->to_end = why;
     return;
   }
-  sessions_.finish(**held,
-                   [this, record, why](const Result<std::vector<std::uint64_t>>& unclaimed) {
-                     if (!unclaimed) return not_finished(record, why, unclaimed.error());
-                     if (why.empty()) return;
-                     for (const auto token : *unclaimed) report_unclaimed(record, token, why);
-                   });
+  sessions_.finish(
+      **held, [this, record, why](const Result<std::vector<std::uint64_t>>& unclaimed) {
+        if (!unclaimed) return not_finished(record, why, unclaimed.error());
+        if (why.empty()) return;
+        if (record.luo_opened && !record.luo_claimed) {
+          report_loss(record.name, record.client,
+                      "Session '" + record.name + "': what its owner preserved in it by OpenLUO " +
+                          why + " and is freed.");
+        }
+        for (const auto token : *unclaimed) report_unclaimed(record, token, why);
+      });
 }
 
 void Engine::not_finished(const SessionRecord& record, const std::string& why, const Error& error) {

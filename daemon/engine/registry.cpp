@@ -342,6 +342,17 @@ void Engine::unpreserve(const std::string& session, std::uint64_t token, const C
 
 void Engine::open_tracker(const std::string& session, const Caller& caller,
                           const Reply<UniqueFd>& reply) {
+  open_kernel_session(session, caller, &Sessions::open_tracker, reply);
+}
+
+void Engine::open_luo(const std::string& session, const Caller& caller,
+                      const Reply<UniqueFd>& reply) {
+  open_kernel_session(session, caller, &Sessions::open_luo, reply);
+}
+
+void Engine::open_kernel_session(const std::string& session, const Caller& caller,
+                                 void (Sessions::*open)(Sessions::Held&, Reply<UniqueFd>),
+                                 const Reply<UniqueFd>& reply) {
   if (auto may = may_change_sessions(); !may) return reply(fail(may.error()));
   const auto opened = [this, session, reply](Result<UniqueFd> fd) {
     if (!fd) return reply(std::move(fd));
@@ -356,7 +367,7 @@ void Engine::open_tracker(const std::string& session, const Caller& caller,
   };
   with_session(
       session, caller,
-      [this, opened](Sessions::Held& held) { sessions_.open_tracker(held, opened); },
+      [this, open, opened](Sessions::Held& held) { (sessions_.*open)(held, opened); },
       refusal(reply));
 }
 

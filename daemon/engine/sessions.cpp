@@ -416,7 +416,8 @@ void Sessions::preserve(Held& held, std::uint64_t token, UniqueFd fd, bool blob,
   auto shared_fd = std::make_shared<UniqueFd>(std::move(fd));
   work<Done>(
       held,
-      [this, kernel = held.kernel, token, shared_fd, keeper, cgroup, opened = record.opened,
+      [this, kernel = held.kernel, token, shared_fd, keeper, cgroup,
+       opened = record.opened || record.luo_opened, luo_opened = record.luo_opened,
        prefix = prefix_of(held)]() -> Done {
         auto preserved = kernel->preserve(token, shared_fd->get(), keeper, cgroup);
         std::vector<backend::Loss> losses = {};
@@ -437,6 +438,11 @@ void Sessions::preserve(Held& held, std::uint64_t token, UniqueFd fd, bool blob,
         for (const auto& stored : preserved->stored) {
           auto kept = fd_store_.keep(prefix, stored.part, stored.fd);
           if (kept) continue;
+          if (luo_opened) {
+            // It cannot be taken out again, and is safe as long as this process lives.
+            log::warning(kept.error().message);
+            continue;
+          }
           Done undone{fail(kept.error()), {}, true};
           // The kernel's session may have to be made anew under its name.
           (void)fd_store_.forget(prefix, session_part);
@@ -495,7 +501,9 @@ void Sessions::unpreserve(Held& held, std::uint64_t token, Reply<void> done) {
   };
   work<Done>(
       held,
-      [this, kernel = held.kernel, token, prefix = prefix_of(held)]() -> Done {
+      [this, kernel = held.kernel, token, luo_opened = record.luo_opened,
+       prefix = prefix_of(held)]() -> Done {
+        if (luo_opened) return {kernel->unpreserve(token), {}, kernel->whole()};
         // The backend may have to make the kernel session anew under its name.
         Result<void> gone = fd_store_.forget(prefix, session_part);
         if (gone) gone = fd_store_.barrier();
@@ -541,7 +549,7 @@ void Sessions::retrieve(Held& held, std::uint64_t token, const std::string& cgro
                         Reply<UniqueFd> done) {
   auto& record = held.record;
   if (!record.incoming) return give_back(held, token, std::move(done));
-  if (find_token(record, token) == nullptr && !record.opened) {
+  if (find_token(record, token) == nullptr && !record.opened && !record.luo_opened) {
     return done(fail(ErrorCode::no_such_token, "Session '" + record.name + "' holds no token " +
                                                    std::to_string(token) + "."));
   }
@@ -578,6 +586,9 @@ void Sessions::retrieve(Held& held, std::uint64_t token, const std::string& cgro
         if (auto* const known = find_token(there->record, token)) {
           known->retrieved = true;
           watch_.token_noted(*there, token);
+        } else if (there->record.luo_opened) {
+          there->record.luo_claimed = true;
+          watch_.session_noted(there->record.id);
         }
         auto& given = there->given[token] = std::move(retrieved->fd);
         for (const auto& reply : replies) reply(backend::duplicate_fd(given.get()));
@@ -622,6 +633,24 @@ void Sessions::open_tracker(Held& held, Reply<UniqueFd> done) {
         if (there != nullptr && fd) {
           there->record.opened = true;
           watch_.session_noted(there->record.id);
+        }
+        done(std::move(fd));
+      });
+}
+
+void Sessions::open_luo(Held& held, Reply<UniqueFd> done) {
+  if (!held.kernel) return done(fail(not_here(held)));
+  if (held.record.ending) {
+    return done(fail(ErrorCode::busy, "Session '" + held.record.name + "' is being ended."));
+  }
+  work<Result<UniqueFd>>(
+      held, [kernel = held.kernel]() -> Result<UniqueFd> { return kernel->open_luo(); },
+      [this, done = std::move(done)](Held* there, Result<UniqueFd> fd) {
+        if (there != nullptr && fd) {
+          auto& record = there->record;
+          record.luo_opened = true;
+          record.luo_claimed = record.incoming;
+          watch_.session_noted(record.id);
         }
         done(std::move(fd));
       });
@@ -779,6 +808,7 @@ void Sessions::discard(Held& held, Reply<void> done) {
 
 std::uint64_t Sessions::bytes_to_collapse(const SessionRecord& record) {
   std::uint64_t bytes = 0;
+  if (record.luo_opened) return bytes;  // it is never made anew
   for (const auto& token : record.tokens) {
     if (to_collapse(record, token)) bytes += token.bytes;
   }
@@ -788,6 +818,7 @@ std::uint64_t Sessions::bytes_to_collapse(const SessionRecord& record) {
 void Sessions::collapse(Held& held, std::function<void(std::uint64_t)> progress,
                         const std::atomic<bool>& cancel, Reply<Collapse> done) {
   if (!held.kernel) return done(fail(not_here(held)));
+  if (held.record.luo_opened) return done(Collapse{});
   std::vector<std::uint64_t> tokens;
   std::uint64_t before = 0;
   for (const auto& token : held.record.tokens) {
@@ -927,6 +958,7 @@ void Sessions::adopt_one(Held& held) {
   adopted->keeper = held.record.keeper;
   adopted->incoming = held.record.incoming;
   adopted->parts = std::exchange(held.parts, {});
+  adopted->luo_opened = held.record.luo_opened;
   adopted->limits = kernel_limits(held.record.owner);
   for (const auto& token : held.record.tokens) {
     backend::Descriptor descriptor;

@@ -150,6 +150,9 @@ class Sessions {
   void retrieve(Held& held, std::uint64_t token, const std::string& cgroup, Reply<UniqueFd> done);
   /// A descriptor of the tracker's session for its owner; from now on refresh() looks there.
   void open_tracker(Held& held, Reply<UniqueFd> done);
+  /// A descriptor of LUO's session for its owner. From now on the session is never made anew, so
+  /// that nothing can be unpreserved; and it can have tokens that no record names.
+  void open_luo(Held& held, Reply<UniqueFd> done);
   /// Ends an incoming session: the tokens that nobody retrieved are freed, and named.
   void finish(Held& held, Reply<std::vector<std::uint64_t>> done);
   /// Ends an outgoing session.

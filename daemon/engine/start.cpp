@@ -320,6 +320,7 @@ void Engine::start_booted(const Manifest& manifest) {
     session.incoming = true;
     session.degraded = false;
     session.opened = false;  // the owner's descriptor went with the earlier kernel
+    session.luo_claimed = false;
   }
   const auto count = records.size();
   log::event(log::Id::generation_restored, log::Level::info, {{log::Field::update, record.id}},

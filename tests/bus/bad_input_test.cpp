@@ -195,6 +195,7 @@ TEST_F(BadInput, Descriptors) {
   expect(session("here", "Preserve", with("tha{sv}", 2UL, other.get(), 1, "backend", "t", 1UL)),
          "InvalidArgument");
   expect(session("here", "OpenTracker"), "NoSuchBackend");
+  expect(session("here", "OpenLUO"), "NoSuchBackend");
   const std::string large((1U << 20U) + 1, 'x');
   expect(session("here", "PreserveBlob",
                  [&](sd_bus_message* message) {

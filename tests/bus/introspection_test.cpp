@@ -188,7 +188,7 @@ TEST_F(Introspection, OfASession) {
   ASSERT_TRUE(host.create_session("a session").ok());
   const auto section = section_of(document, session_interface);
   const auto found = introspected(introspect(session_path("a session")), session_interface);
-  EXPECT_EQ(found.methods.size(), 7U);
+  EXPECT_EQ(found.methods.size(), 8U);
   EXPECT_EQ(found.methods, documented_methods(section, true));
   EXPECT_EQ(found.signals, documented_signals(section));
   EXPECT_EQ(found.properties, documented_properties(section));

@@ -110,6 +110,9 @@ TEST_P(LibraryOnTheDaemon, EveryCallHasAFormThatDoesNotWait) {
                 .error()
                 .code,
             ENODEV);
+  EXPECT_EQ(
+      result_of<client::Fd>([&](auto then) { return session.open_luo_async(then); }).error().code,
+      ENODEV);
   done = result_of<void>([&](auto then) { return session.unpreserve_async(1, then); });
   EXPECT_TRUE(done) << done.error().message;
   EXPECT_EQ(

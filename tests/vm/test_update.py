@@ -175,6 +175,13 @@ def test_third_in_a_row_with_scripted_session(machine):
     machine.sh(f"busctl call org.handover1 {path} org.handover1.Session PreserveBlob tay 1 3 1 2 3")
     machine.sh("head -c 3000000 /dev/urandom > /root/data; handoverctl session create script")
     machine.sh("handoverctl session preserve script 7 --stdin < /root/data")
+    # And one whose owner preserves in LUO's session by himself: the daemon never makes it anew.
+    machine.sh("/usr/lib/handover-test/luo-owner keep 'by ioctl' 3 'of its owner'; "
+               "handoverctl session preserve 'by ioctl' 4 --stdin < /root/data")
+    refused(machine, "session unpreserve 'by ioctl' 4", "NotSupported")
+    machine.sh("systemctl restart handoverd")
+    wait_normal(machine)
+    refused(machine, "session unpreserve 'by ioctl' 4", "NotSupported")
     before = ticker.status()
     count = len(ctl(machine, "history"))
     update(machine)
@@ -182,6 +189,8 @@ def test_third_in_a_row_with_scripted_session(machine):
     machine.sh("handoverctl session retrieve script 7 > /root/back; cmp /root/data /root/back")
     machine.sh("handoverctl session retrieve script 7 > /root/again; cmp /root/data /root/again")
     machine.sh("handoverctl session finish script")
+    machine.sh("handoverctl session retrieve 'by ioctl' 4 > /root/back; cmp /root/data /root/back")
+    assert machine.sh("/usr/lib/handover-test/luo-owner take 'by ioctl' 3") == "of its owner"
     blob = machine.sh("handoverctl session retrieve 'by busctl' 1 | od -An -tu1")
     assert blob.split() == ["1", "2", "3"], blob
     # What is not finished is in the next update's way, and named.

@@ -112,6 +112,13 @@ int handover_session_open_tracker(handover_session* session, int* ret_fd, handov
   return r < 0 ? r : call_for_fd(*session, call, ret_fd, error);
 }
 
+int handover_session_open_luo(handover_session* session, int* ret_fd, handover_error** error) {
+  if (!session || !ret_fd) return report_invalid(error, "handover_session_open_luo");
+  sd::Message call;
+  const int r = session->make_plain("OpenLUO", &call, error);
+  return r < 0 ? r : call_for_fd(*session, call, ret_fd, error);
+}
+
 int handover_session_finish(handover_session* session, handover_error** error) {
   return session ? end(session, "Finish", error) : report_invalid(error, "handover_session_finish");
 }

@@ -146,6 +146,15 @@ int handover_session_open_tracker_async(handover_session* session, handover_fd_c
   return send_for_fd(r, *session, call, callback, userdata, ret, error);
 }
 
+int handover_session_open_luo_async(handover_session* session, handover_fd_callback callback,
+                                    void* userdata, handover_operation** ret,
+                                    handover_error** error) {
+  if (!session || !callback) return report_invalid(error, "handover_session_open_luo_async");
+  sd::Message call;
+  const int r = session->make_plain("OpenLUO", &call, error);
+  return send_for_fd(r, *session, call, callback, userdata, ret, error);
+}
+
 int handover_session_finish_async(handover_session* session, handover_done_callback callback,
                                   void* userdata, handover_operation** ret,
                                   handover_error** error) {

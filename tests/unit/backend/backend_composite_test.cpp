@@ -497,6 +497,26 @@ TEST_F(Composite, OpensTheModulesSessionForItsOwner) {
   EXPECT_TRUE(session->open_tracker());
 }
 
+TEST_F(Composite, OpensLuosSessionForItsOwner) {
+  auto session = world.create("s");
+  const auto own = session->open_luo();
+  ASSERT_TRUE(own) << own.error().message;
+  ASSERT_EQ(world.kernel().preserve_fd(own->get(), 9, memfd("own").get()), 0);
+  ASSERT_TRUE(session->preserve(1, memfd("1").get(), Keeper::tracker));
+  EXPECT_TRUE(session->unpreserve(1)) << "the module's half is the daemon's";
+
+  session = world.update_one(std::move(session));
+  const auto memory = session->retrieve(9);
+  ASSERT_TRUE(memory) << memory.error().message;
+  EXPECT_EQ(contents(memory->fd.get()), "own");
+}
+
+TEST(CompositeOfTheModule, HasNoSessionOfLuosToOpen) {
+  CompositeWorld world(Keeper::tracker);
+  const auto session = world.create("s");
+  EXPECT_EQ(session->open_luo().error().code, ErrorCode::no_such_backend);
+}
+
 TEST_F(Composite, HasNothingToOpenInASessionOfLuoAlone) {
   auto session = world.create("s");
   ASSERT_TRUE(session->preserve(1, memfd().get()));

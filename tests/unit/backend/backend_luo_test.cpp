@@ -368,6 +368,78 @@ TEST_F(Luo, MakesASessionAnewThatACrashTookWithItsDescriptorsLeft) {
   EXPECT_FALSE(world.kernel().outgoing("s"));
 }
 
+// ---- what owners do by themselves with LUO's descriptor
+
+TEST_F(Luo, OpensItsSessionForItsOwner) {
+  auto session = session_with("s", {1});
+  {
+    const auto own = session->open_luo();
+    ASSERT_TRUE(own) << own.error().message;
+    ASSERT_EQ(world.kernel().preserve_fd(own->get(), 9, memfd("own").get()), 0);
+  }
+  EXPECT_EQ(world.kernel().outgoing("s"), (Tokens{1, 9}));
+  EXPECT_EQ(session->preserve(9, memfd("other").get()).error().code, ErrorCode::token_taken);
+  ASSERT_TRUE(session->preserve(2, memfd("2").get()));
+
+  session = world.update_one(std::move(session));
+  auto memory = session->retrieve(9);
+  ASSERT_TRUE(memory) << memory.error().message;
+  EXPECT_EQ(contents(memory->fd.get()), "own");
+  const auto again = session->open_luo();
+  ASSERT_TRUE(again);
+  const UniqueFd two(world.kernel().retrieve_fd(again->get(), 2));
+  EXPECT_EQ(contents(two.get()), "2");
+  EXPECT_TRUE(session->finish());
+  EXPECT_EQ(session->open_luo().error().code, ErrorCode::busy);
+}
+
+/// Nobody could preserve again what its owner has put there.
+TEST_F(Luo, NeverMakesASessionAnewThatItsOwnerHas) {
+  auto session = session_with("s", {1, 2});
+  auto own = session->open_luo();
+  ASSERT_TRUE(own);
+  ASSERT_EQ(world.kernel().preserve_fd(own->get(), 9, memfd("own").get()), 0);
+  const auto expect_kept = [&] {
+    EXPECT_EQ(session->unpreserve(1).error().code, ErrorCode::not_supported);
+    const auto again = session->preserve_again([]() -> Result<void> {
+      ADD_FAILURE() << "nothing was let go of";
+      return {};
+    });
+    ASSERT_FALSE(again);
+    EXPECT_EQ(again.error().code, ErrorCode::not_supported);
+    EXPECT_NE(again.error().message.find("OpenLUO"), std::string::npos) << again.error().message;
+    EXPECT_EQ(world.kernel().outgoing("s"), (Tokens{1, 2, 9}));
+    EXPECT_TRUE(session->whole());
+  };
+  expect_kept();
+
+  Adopted adopted = kept_session(*session, false);
+  adopted.luo_opened = true;
+  session.reset();
+  session = world.adopt(std::move(adopted)).value();
+  expect_kept();
+
+  // The fd store lost the session, and its owner still has it.
+  Adopted without = kept_session(*session, false);
+  without.luo_opened = true;
+  without.parts.erase(without.parts.begin());
+  session.reset();
+  const auto lost = world.backend().adopt(without);
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().code, ErrorCode::io);
+  EXPECT_EQ(world.kernel().outgoing("s"), (Tokens{1, 2, 9})) << "it is his";
+}
+
+TEST_F(Luo, WhatItsOwnerHasEndsWithHisDescriptor) {
+  auto session = session_with("s", {1});
+  auto own = session->open_luo();
+  ASSERT_TRUE(own);
+  ASSERT_TRUE(session->discard());
+  EXPECT_EQ(world.kernel().outgoing("s"), Tokens{1});
+  own->reset();
+  EXPECT_FALSE(world.kernel().outgoing("s"));
+}
+
 /// A daemon may die while one of its sessions is degraded.
 TEST_F(Luo, SeesWhatTheKernelLacksOfASessionThatItAdopts) {
   auto session = session_with("s", {1, 2, 3});

@@ -197,7 +197,7 @@ struct FakeDaemon::Connection {
     return sd_bus_reply_method_return(message, "h", found->second);
   }
 
-  /// Whatever is preserved first stands for the module's session.
+  /// Whatever is preserved first stands for the module's session, and for LUO's.
   static int on_open_tracker(sd_bus_message* message, void* userdata, sd_bus_error* error) {
     auto* tokens = static_cast<Connection*>(userdata)->tokens_at(sd_bus_message_get_path(message));
     if (tokens->empty()) {
@@ -242,6 +242,7 @@ struct FakeDaemon::Connection {
         SD_BUS_PROPERTY("Tokens", "a(tstbs)", get_tokens, 0, 0),
         SD_BUS_METHOD("Preserve", "tha{sv}", "", on_preserve, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("OpenTracker", "", "h", on_open_tracker, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("OpenLUO", "", "h", on_open_tracker, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Retrieve", "t", "h", on_retrieve, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Discard", "", "", on_discard, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END};

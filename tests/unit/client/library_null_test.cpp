@@ -104,6 +104,8 @@ TEST_F(Library, NullIsRefusedWithASentence) {
   REFUSED(handover_session_retrieve, nullptr, 1, &fd);
   REFUSED(handover_session_retrieve, session, 1, nullptr);
   REFUSED(handover_session_retrieve_async, nullptr, 1, done, nullptr, nullptr);
+  REFUSED(handover_session_open_luo, nullptr, &fd);
+  REFUSED(handover_session_open_luo_async, nullptr, done, nullptr, nullptr);
   REFUSED(handover_session_open_tracker, nullptr, &fd);
   REFUSED(handover_session_open_tracker_async, nullptr, done, nullptr, nullptr);
   REFUSED(handover_session_finish, nullptr);

@@ -400,6 +400,7 @@ TEST_F(Library, AsksForABackendAndForTheModulesSession) {
   ASSERT_EQ(fstat(own->get(), &received), 0);
   EXPECT_EQ(sent.st_ino, received.st_ino);
   EXPECT_NE(fcntl(own->get(), F_GETFD) & FD_CLOEXEC, 0);
+  EXPECT_TRUE(session->open_luo());
 }
 
 /// sd-bus would refuse to send them, with no more than EINVAL.

@@ -372,6 +372,19 @@ HANDOVER_API int handover_session_open_tracker_async(handover_session* session,
                                                      handover_fd_callback callback, void* userdata,
                                                      handover_operation** ret,
                                                      handover_error** error);
+/* A descriptor of LUO's own session, for the ioctls of <linux/liveupdate.h>: the caller preserves
+ * and retrieves by himself what the kernel's later handlers take (VFIO, iommufd, guest_memfd). LUO
+ * tells nobody what is in a session: handover_session_list_tokens() does not show it; keep the
+ * numbers, and use none that is preserved through the daemon. From then on the session is never
+ * made anew: Unpreserve answers NotSupported, and its memory is not collapsed. In the new kernel
+ * call this again, or handover_session_retrieve() with the same numbers, and then
+ * handover_session_finish(). The session ends when the caller has closed the descriptor, too.
+ * -ENODEV: NoSuchBackend, the session is not LUO's. */
+HANDOVER_API int handover_session_open_luo(handover_session* session, int* ret_fd,
+                                           handover_error** error);
+HANDOVER_API int handover_session_open_luo_async(handover_session* session,
+                                                 handover_fd_callback callback, void* userdata,
+                                                 handover_operation** ret, handover_error** error);
 /* Ends an incoming session: what was not retrieved is freed. -ENODATA: NotIncoming. */
 HANDOVER_API int handover_session_finish(handover_session* session, handover_error** error);
 HANDOVER_API int handover_session_finish_async(handover_session* session,

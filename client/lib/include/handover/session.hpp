@@ -112,6 +112,16 @@ class Session {
       return handover_session_open_tracker_async(get(), detail::on_fd, end...);
     });
   }
+  /// A descriptor of LUO's own session, for its ioctls.
+  Result<Fd> open_luo() {
+    return descriptor(
+        [&](int* fd, auto** error) { return handover_session_open_luo(get(), fd, error); });
+  }
+  Result<Operation> open_luo_async(std::function<void(Result<Fd>)> done) {
+    return detail::begin<Fd>(std::move(done), [&](auto... end) {
+      return handover_session_open_luo_async(get(), detail::on_fd, end...);
+    });
+  }
   Result<void> finish() {
     return plain([&](auto** error) { return handover_session_finish(get(), error); });
   }

@@ -33,6 +33,7 @@ class FakeHost final : public Host {
   /// While a queue is held, no job of it begins: its thread waits for the disk, or for the kernel.
   void hold(Queue queue) { held_.insert(queue); }
   void release(Queue queue) { held_.erase(queue); }
+  [[nodiscard]] bool is_hurried(Queue queue) const { return hurried_.contains(queue); }
   [[nodiscard]] const std::string& status_line() const { return status_; }
 
   // ---- Host

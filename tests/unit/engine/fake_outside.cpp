@@ -6,13 +6,6 @@
 
 namespace handover::engine::test {
 
-namespace {
-
-/// A time limit that is over while the daemon works for the client is looked at again.
-constexpr std::uint64_t stopped_pause_usec = 1'000;
-
-}  // namespace
-
 // ---- what was announced
 
 std::optional<std::size_t> Announced::at(const std::vector<std::string>& list,
@@ -51,7 +44,8 @@ void FakeOutside::call_client(const ClientRecord& client, ClientCall call,
   auto& made = calls_[number];
   made.connection = client.bus_name;
   made.answered = std::move(answered);
-  made.limit = host_.after(arguments.timeout_usec, [this, number] { limit_over(number); });
+  made.left_usec = arguments.timeout_usec;
+  run_clock(number);
   // Once it is sent, it comes: whether or not its sender lives on.
   machine_.clock.later(0, [this, alive = alive_, &clients = clients_, number, name = client.name,
                            call, arguments, connection = client.bus_name] {
@@ -83,10 +77,6 @@ void FakeOutside::limit_over(std::uint64_t number) {
   const auto it = calls_.find(number);
   if (it == calls_.end()) return;
   auto& call = it->second;
-  if (stopped_[call.connection] > 0) {
-    call.limit = host_.after(stopped_pause_usec, [this, number] { limit_over(number); });
-    return;
-  }
   call.timed_out = true;
   const auto answered = call.answered;
   answered(Answer{fail(ErrorCode::timed_out, "It did not answer in its time limit."), false});
@@ -105,7 +95,36 @@ void FakeOutside::connection_gone(const std::string& connection) {
   }
 }
 
-void FakeOutside::start_clock(const std::string& connection) { --stopped_[connection]; }
+/// As CallQueue does it.
+void FakeOutside::run_clock(std::uint64_t number) {
+  auto& call = calls_.at(number);
+  call.since_usec = machine_.clock.now_usec();
+  if (stopped_.contains(call.connection)) return;
+  call.limit = host_.after(call.left_usec, [this, number] { limit_over(number); });
+}
+
+void FakeOutside::stop_clock(const std::string& connection) {
+  if (++stopped_[connection] > 1) return;
+  for (auto& [number, call] : calls_) {
+    if (call.connection != connection || call.timed_out) continue;
+    const auto ran = machine_.clock.now_usec() - call.since_usec;
+    call.left_usec -= std::min(call.left_usec, ran);
+    call.limit.reset();
+  }
+}
+
+void FakeOutside::start_clock(const std::string& connection) {
+  const auto stopped = stopped_.find(connection);
+  if (stopped == stopped_.end()) {
+    started_too_often_ = true;
+    return;
+  }
+  if (--stopped->second > 0) return;
+  stopped_.erase(stopped);
+  for (auto& [number, call] : calls_) {
+    if (call.connection == connection && !call.timed_out) run_clock(number);
+  }
+}
 
 // ---- PID 1
 

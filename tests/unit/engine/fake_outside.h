@@ -3,6 +3,7 @@
 // limits, PID 1, and what is announced.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -65,11 +66,18 @@ class FakeOutside final : public Outside {
 
   /// The bus answers in place of a connection that is gone.
   void connection_gone(const std::string& connection);
+  [[nodiscard]] bool clock_is_stopped(const std::string& connection) const {
+    return stopped_.contains(connection);
+  }
+  /// Connections whose clock stands still.
+  [[nodiscard]] std::size_t stopped_clocks() const { return stopped_.size(); }
+  /// start_clock() was called for one that did not stand still.
+  [[nodiscard]] bool started_too_often() const { return started_too_often_; }
 
   void call_client(const ClientRecord& client, ClientCall call,
                    const ClientCallArguments& arguments,
                    std::function<void(const Answer&)> answered) override;
-  void stop_clock(const std::string& connection) override { ++stopped_[connection]; }
+  void stop_clock(const std::string& connection) override;
   void start_clock(const std::string& connection) override;
   void start_orderly_kexec(std::function<void(Error)> failed) override;
   void withdraw_orderly_kexec(std::function<void(Result<void>)> done) override;
@@ -97,12 +105,15 @@ class FakeOutside final : public Outside {
     std::string connection;
     std::function<void(const Answer&)> answered;
     Clock::Alarm limit;
+    std::uint64_t since_usec = 0;  ///< from when `left_usec` runs
+    std::uint64_t left_usec = 0;
     bool timed_out = false;
   };
 
   void told(const std::string& what) { announced_.signals.push_back(what); }
   /// As a message that comes in: in the loop, a moment later.
   void soon(std::function<void()> what);
+  void run_clock(std::uint64_t number);
   void limit_over(std::uint64_t number);
   void answer(std::uint64_t number, const Result<void>& result);
 
@@ -113,7 +124,8 @@ class FakeOutside final : public Outside {
   PidOne& pid_one_;
   std::map<std::uint64_t, Call> calls_;
   std::uint64_t numbers_ = 0;
-  std::map<std::string, int> stopped_;
+  std::map<std::string, unsigned> stopped_;  ///< without zeros
+  bool started_too_often_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

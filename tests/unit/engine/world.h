@@ -70,6 +70,7 @@ class World final : public Daemon {
   [[nodiscard]] bool ready() const { return ready_; }
   Engine& engine() { return *engine_; }
   FakeHost& host() { return *host_; }
+  FakeOutside& outside() { return *outside_; }
   /// The bus answers what is open at a connection that is gone.
   void answer_for(const std::string& connection);
   /// From now on the pool does not come to put the manifest into preserved memory: an update stays

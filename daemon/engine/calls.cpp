@@ -157,6 +157,7 @@ void Engine::call(ClientRecord& client) {
   }
   if (update_.failure()) arguments.reason = update_.failure()->message;
   pass_->called(client.name);
+  clocks_.call_sent(client.bus_name, arguments.timeout_usec);
   ++counters_.calls;
   outside_.call_client(client, sent_call, arguments,
                        [this, alive = alive_, pass = pass_->number(), name = client.name,

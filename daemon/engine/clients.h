@@ -39,6 +39,11 @@ class Clients {
     const auto there = connections_.find(client.bus_name);
     return there != connections_.end() && there->second.contains(client.name);
   }
+  /// Some client is registered there.
+  [[nodiscard]] bool any_at(const std::string& connection) const {
+    const auto there = connections_.find(connection);
+    return there != connections_.end() && !there->second.empty();
+  }
   /// Those that are open, by name.
   [[nodiscard]] std::vector<std::string> connections() const;
   /// The connection is open: its clients count as connected.

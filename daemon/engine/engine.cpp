@@ -16,6 +16,7 @@ Engine::Engine(Host& host, Outside& outside, const backend::Keepers& keepers, Se
       outside_(outside),
       setup_(std::move(setup)),
       ledger_(limits_of(setup_.config, host.memory_bytes())),
+      clocks_(host, outside),
       sessions_(host, keepers, ledger_, *this),
       journal_(host, keepers.manifest, *this),
       records_(host, setup_.config.history_entries) {

@@ -25,6 +25,7 @@
 #include "core/update_options.h"
 #include "engine/charges.h"
 #include "engine/clients.h"
+#include "engine/clocks.h"
 #include "engine/host.h"
 #include "engine/journal.h"
 #include "engine/outside.h"
@@ -183,6 +184,8 @@ class Engine final : private Model, private Sessions::Watch {
   void drop_absent_clients();
   void touched(const std::string& session);
   [[nodiscard]] const ClientRecord* client_of(const std::string& session) const;
+  template <typename T>
+  [[nodiscard]] Reply<T> on_our_time(const Caller& caller, Reply<T> reply);
   void with_session(const std::string& session, const Caller& caller,
                     const std::function<void(Sessions::Held&)>& act,
                     const std::function<void(const Error&)>& refuse);
@@ -286,6 +289,7 @@ class Engine final : private Model, private Sessions::Watch {
   Setup setup_;
   Ledger ledger_;
   Clients clients_;
+  Clocks clocks_;
   Sessions sessions_;
   Update update_;
   Journal journal_;

@@ -38,8 +38,8 @@ class Outside {
   virtual void call_client(const ClientRecord& client, ClientCall call,
                            const ClientCallArguments& arguments,
                            std::function<void(const Answer&)> answered) = 0;
-  /// While the daemon works for the client of this connection, the time limit of the running call
-  /// stands still. Each stop_clock() needs its start_clock().
+  /// Between the two the time limits of the calls to this connection stand still. By Clocks alone,
+  /// which starts what it has stopped.
   virtual void stop_clock(const std::string& connection) = 0;
   virtual void start_clock(const std::string& connection) = 0;
 

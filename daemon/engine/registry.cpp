@@ -172,6 +172,7 @@ void Engine::drop_absent_clients() {
 }
 
 void Engine::connection_gone(const std::string& connection) {
+  clocks_.connection_gone(connection);
   std::optional<Error> failure;
   Culprit culprit;
   for (const auto& name : clients_.disconnect(connection)) {
@@ -227,6 +228,19 @@ const ClientRecord* Engine::client_of(const std::string& session) const {
   return held == nullptr ? nullptr : clients_.find(held->record.client);
 }
 
+/// Until the caller has its answer, the time limit of the call that it works on stands still. By
+/// the connection that asks: whose session it is does not matter, since nobody is to stretch
+/// another's time.
+template <typename T>
+Reply<T> Engine::on_our_time(const Caller& caller, Reply<T> reply) {
+  if (!clients_.any_at(caller.connection)) return reply;
+  return
+      [work = clocks_.begin_work(caller.connection), reply = std::move(reply)](Result<T> result) {
+        work->end();
+        reply(std::move(result));
+      };
+}
+
 void Engine::create_session(const std::string& name, std::optional<Keeper> keeper,
                             const std::string& client, const Caller& caller, Reply<void> reply) {
   if (auto may = may_change_sessions(); !may) return reply(may);
@@ -248,21 +262,21 @@ void Engine::create_session(const std::string& name, std::optional<Keeper> keepe
   spec.cgroup = caller.cgroup;
   spec.keeper = keeper;
   spec.client = client;
-  sessions_.create(
-      std::move(spec), [this, name, reply = std::move(reply)](const Result<void>& made) {
-        if (!made) return reply(made);
-        journal_.note_head();
-        when_written([this, name, reply](const Result<void>& written) {
-          if (written) {
-            outside_.session_added(name);
-            return reply(written);
-          }
-          // Nobody would find it again: as if it had not been made.
-          auto held = sessions_.find(name, Owner{});
-          if (!held) return reply(written);
-          sessions_.discard(**held, [reply, written](const Result<void>&) { reply(written); });
-        });
-      });
+  sessions_.create(std::move(spec), [this, name, reply = on_our_time(caller, std::move(reply))](
+                                        const Result<void>& made) {
+    if (!made) return reply(made);
+    journal_.note_head();
+    when_written([this, name, reply](const Result<void>& written) {
+      if (written) {
+        outside_.session_added(name);
+        return reply(written);
+      }
+      // Nobody would find it again: as if it had not been made.
+      auto held = sessions_.find(name, Owner{});
+      if (!held) return reply(written);
+      sessions_.discard(**held, [reply, written](const Result<void>&) { reply(written); });
+    });
+  });
 }
 
 /// Acts on the session when it is here: its owner may call again before it has the answer to
@@ -292,8 +306,9 @@ std::function<void(const Error&)> refusal(const Reply<T>& reply) {
 
 void Engine::preserve(const std::string& session, std::uint64_t token, UniqueFd fd, bool blob,
                       std::optional<Keeper> keeper, const Caller& caller,
-                      const Reply<void>& reply) {
-  if (auto may = may_change_sessions(); !may) return reply(may);
+                      const Reply<void>& asked) {
+  if (auto may = may_change_sessions(); !may) return asked(may);
+  const auto reply = on_our_time(caller, asked);
   auto shared = std::make_shared<UniqueFd>(std::move(fd));
   const auto written = [this, session, token, reply](const Result<void>& done) {
     if (done) {
@@ -322,8 +337,9 @@ void Engine::preserve(const std::string& session, std::uint64_t token, UniqueFd 
 }
 
 void Engine::unpreserve(const std::string& session, std::uint64_t token, const Caller& caller,
-                        const Reply<void>& reply) {
-  if (auto may = may_change_sessions(); !may) return reply(may);
+                        const Reply<void>& asked) {
+  if (auto may = may_change_sessions(); !may) return asked(may);
+  const auto reply = on_our_time(caller, asked);
   const auto unpreserved = [this, session, token, reply](const Result<void>& done) {
     touched(session);
     if (done) outside_.token_removed(session, token);
@@ -352,8 +368,9 @@ void Engine::open_luo(const std::string& session, const Caller& caller,
 
 void Engine::open_kernel_session(const std::string& session, const Caller& caller,
                                  void (Sessions::*open)(Sessions::Held&, Reply<UniqueFd>),
-                                 const Reply<UniqueFd>& reply) {
-  if (auto may = may_change_sessions(); !may) return reply(fail(may.error()));
+                                 const Reply<UniqueFd>& asked) {
+  if (auto may = may_change_sessions(); !may) return asked(fail(may.error()));
+  const auto reply = on_our_time(caller, asked);
   const auto opened = [this, session, reply](Result<UniqueFd> fd) {
     if (!fd) return reply(std::move(fd));
     // Without this on record, what is preserved there would come back unnoticed.
@@ -372,14 +389,10 @@ void Engine::open_kernel_session(const std::string& session, const Caller& calle
 }
 
 void Engine::retrieve(const std::string& session, std::uint64_t token, const Caller& caller,
-                      const Reply<UniqueFd>& reply) {
-  // The client's time limit stands still while the kernel works for it.
-  const auto* client = client_of(session);
-  const auto connection = client != nullptr ? client->bus_name : std::string();
-  outside_.stop_clock(connection);
-  const auto asked = host_.now();
-  const auto retrieved = [this, session, token, connection, asked, reply](Result<UniqueFd> fd) {
-    outside_.start_clock(connection);
+                      const Reply<UniqueFd>& asked) {
+  const auto reply = on_our_time(caller, asked);
+  const auto began = host_.now();
+  const auto retrieved = [this, session, token, began, reply](Result<UniqueFd> fd) {
     const bool given = fd.has_value();
     // It is noted after the reply is on its way: a daemon that dies in between must give it once
     // more.
@@ -389,7 +402,7 @@ void Engine::retrieve(const std::string& session, std::uint64_t token, const Cal
       log::info("Session '", session, "', token ", token, " is given back to its owner.");
       return;
     }
-    const auto took = ticks_to_usec(host_.now() - asked, host_.ticks_per_second());
+    const auto took = ticks_to_usec(host_.now() - began, host_.ticks_per_second());
     log::event(
         log::Id::token_retrieved, log::Level::info,
         {{log::Field::session, session}, {log::Field::token, token}, {log::Field::usec, took}},
@@ -413,7 +426,8 @@ void Engine::retrieve(const std::string& session, std::uint64_t token, const Cal
       [retrieved](const Error& error) { retrieved(fail(error)); });
 }
 
-void Engine::finish(const std::string& session, const Caller& caller, const Reply<void>& reply) {
+void Engine::finish(const std::string& session, const Caller& caller, const Reply<void>& asked) {
+  const auto reply = on_our_time(caller, asked);
   const auto finished = [this, session,
                          reply](const Result<std::vector<std::uint64_t>>& unclaimed) {
     if (!unclaimed) return reply(fail(unclaimed.error()));
@@ -429,8 +443,9 @@ void Engine::finish(const std::string& session, const Caller& caller, const Repl
       refusal(reply));
 }
 
-void Engine::discard(const std::string& session, const Caller& caller, const Reply<void>& reply) {
-  if (auto may = may_change_sessions(); !may) return reply(may);
+void Engine::discard(const std::string& session, const Caller& caller, const Reply<void>& asked) {
+  if (auto may = may_change_sessions(); !may) return asked(may);
+  const auto reply = on_our_time(caller, asked);
   const auto discarded = [this, session, reply](const Result<void>& done) {
     if (!done) return reply(done);
     touched(session);

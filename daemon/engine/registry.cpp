@@ -287,7 +287,7 @@ void Engine::with_session(const std::string& session, const Caller& caller,
   const auto again = [this, alive = alive_, session, caller, act, refuse] {
     if (*alive) with_session(session, caller, act, refuse);
   };
-  if (sessions_.wait_for(session, again)) return;
+  if (sessions_.wait_for(session, caller.owner, again)) return;
   auto held = sessions_.find_usable(session, caller.owner);
   if (!held) return refuse(held.error());
   act(**held);

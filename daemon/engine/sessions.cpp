@@ -133,16 +133,18 @@ bool Sessions::will_be_gone(const Held& held) {
   return held.to_end && held.standing == Standing::adopting;
 }
 
-bool Sessions::wait_for(const std::string& name, std::function<void()> then) {
+bool Sessions::wait_for(const std::string& name, const Owner& caller, std::function<void()> then) {
   const auto it = sessions_.find(name);
   if (it == sessions_.end()) return false;
   auto& held = it->second;
+  const bool own = may_use(held.record.owner, caller);
   if (will_be_gone(held)) {
-    if (!held.kernel) host_.hurry(queue_of(held));
-    // Another one of its name may be waiting for it to go, and be meant.
+    if (own && !held.kernel) host_.hurry(queue_of(held));
+    // Another one of its name, of whatever owner, may be waiting for it to go, and be meant.
     held.when_gone.push_back(std::move(then));
     return true;
   }
+  if (!own) return false;  // it is refused
   if (held.standing != Standing::coming && held.standing != Standing::adopting) return false;
   host_.hurry(queue_of(held));
   held.when_here.push_back(std::move(then));

@@ -104,8 +104,9 @@ class Sessions {
   Result<Held*> find(const std::string& name, const Owner& caller);
   /// As find(), for its owner; busy where it only waits for its end.
   Result<Held*> find_usable(const std::string& name, const Owner& caller);
-  /// Whether it is being made, adopted or ended: then `then` runs when that is over.
-  bool wait_for(const std::string& name, std::function<void()> then);
+  /// Whether it is being made or adopted for `caller`, or ended: then `then` runs when that is
+  /// over. Its owner's calls have the kernel asked for it first.
+  bool wait_for(const std::string& name, const Owner& caller, std::function<void()> then);
   /// The names of a client's sessions.
   [[nodiscard]] const std::set<std::string>& of_client(const std::string& client) const;
   [[nodiscard]] std::vector<std::string> incoming() const;

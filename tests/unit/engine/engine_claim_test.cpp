@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 
 #include "world_test.h"
 
@@ -122,6 +123,33 @@ TEST_F(ClaimTest, SessionOfNobodyThatComesLaterIsFreed) {
   world.run_for(World::second);
   EXPECT_FALSE(world.kernel->incoming("script"));
   EXPECT_EQ(world.announced.losses.size(), 2U);  // one a token
+  expect_all_is_well(world);
+}
+
+/// Whose session is not its own has no say in whose turn it is.
+TEST_F(ClaimTest, AStrangerHurriesNothing) {
+  boot_two();
+  update([&] { world.host().hold(queue_of("guest")); });
+  auto stranger = guest().caller();
+  stranger.owner.uid = 4711;
+  std::optional<Result<UniqueFd>> answer;
+  const auto ask = [&](const Caller& caller) {
+    world.call([&](Engine& engine) {
+      engine.retrieve("guest", 1, caller, [&](Result<UniqueFd> fd) { answer = std::move(fd); });
+    });
+  };
+  ask(stranger);
+  ASSERT_TRUE(answer);
+  ASSERT_FALSE(*answer);
+  EXPECT_EQ(answer->error().code, ErrorCode::access_denied);
+  EXPECT_FALSE(world.host().is_hurried(queue_of("guest")));
+  answer.reset();
+  ask(guest().caller());
+  EXPECT_FALSE(answer);
+  EXPECT_TRUE(world.host().is_hurried(queue_of("guest")));
+  world.host().release(queue_of("guest"));
+  EXPECT_EQ(world.outcome(), "done");
+  EXPECT_TRUE(answer && *answer);
   expect_all_is_well(world);
 }
 

@@ -281,6 +281,8 @@ class Engine final : private Model, private Sessions::Watch {
   void end_when_here(Sessions::Held& held);
   [[nodiscard]] bool owes_thaw(const std::string& client) const;
   void report_unclaimed(const SessionRecord& record, std::uint64_t token, const std::string& why);
+  void tell_loss(const std::string& session, const std::string& client, const std::string& reason,
+                 std::optional<std::uint64_t> token);
   void report_loss(const std::string& session, const std::string& client, std::string reason,
                    std::optional<std::uint64_t> token = std::nullopt);
 

@@ -5,6 +5,7 @@
 #include <span>
 #include <utility>
 
+#include "core/error_name.h"
 #include "core/history_entry.h"
 #include "system/log.h"
 
@@ -47,17 +48,26 @@ void History::add(HistoryEntry entry) {
   if (entries_.size() > most_) entries_.resize(most_);
 }
 
-void History::add_loss(std::string sentence) {
-  if (entries_.empty()) {
-    early_losses_.push_back(std::move(sentence));
+/// Of those that have left a kernel: what this one has to claim came with it.
+HistoryEntry* History::newest_done() {
+  const auto it = std::find_if(entries_.begin(), entries_.end(), [](const HistoryEntry& entry) {
+    return entry.outcome == Outcome::done || entry.outcome == Outcome::done_with_losses;
+  });
+  return it == entries_.end() ? nullptr : &*it;
+}
+
+void History::add_loss(std::uint64_t generation, std::string sentence) {
+  auto* const entry = newest_done();
+  if (entry == nullptr || entry->generation != generation) {
+    if (!loaded_) early_losses_.push_back({generation, std::move(sentence)});
     return;
   }
-  auto& entry = entries_.front();
-  if (entry.outcome == Outcome::done) {
-    entry.outcome = Outcome::done_with_losses;
-    entry.reason = sentence;
+  if (entry->outcome == Outcome::done) {
+    entry->outcome = Outcome::done_with_losses;
+    entry->reason = sentence;
+    entry->error = dbus_name(ErrorCode::state_lost);
   }
-  entry.losses.push_back(std::move(sentence));
+  entry->losses.push_back(std::move(sentence));
 }
 
 Result<void> History::write(Host& host) {
@@ -66,8 +76,8 @@ Result<void> History::write(Host& host) {
     if (!loaded_) return loaded;
     log::error(loaded.error().message);
   }
-  if (!entries_.empty()) {
-    for (auto& sentence : std::exchange(early_losses_, {})) add_loss(std::move(sentence));
+  for (auto& [generation, sentence] : std::exchange(early_losses_, {})) {
+    add_loss(generation, std::move(sentence));
   }
   auto written = host.replace_state(StateFile::history, serialize(std::span(entries_)));
   if (written) loaded_ = true;

@@ -25,9 +25,10 @@ class History {
   Result<void> load(Host& host);
   /// Adds in memory, in place of the newest if that is of the same update; write() puts it on disk.
   void add(HistoryEntry entry);
-  /// State that turned out to be lost after its update was over: told in the newest entry, as soon
-  /// as that is read.
-  void add_loss(std::string sentence);
+  /// State that turned out to be lost after the update that carried it was over: told in the entry
+  /// of the update that led to that generation, as soon as it is read. Where the newest one that
+  /// was done has led to another, nowhere.
+  void add_loss(std::uint64_t generation, std::string sentence);
   /// With what load() has not read yet, if that is there by now. io while the file system is still
   /// read-only (early boot): try again later.
   Result<void> write(Host& host);
@@ -38,10 +39,16 @@ class History {
   [[nodiscard]] std::string to_json_text(std::size_t most) const;
 
  private:
+  [[nodiscard]] HistoryEntry* newest_done();
+
   std::uint64_t most_;
   std::vector<HistoryEntry> entries_;
-  std::vector<std::string> early_losses_;  ///< the entry that they belong to is not read yet
-  bool loaded_ = false;                    ///< nothing is on disk that is not in entries_
+  struct Loss {
+    std::uint64_t generation = 0;
+    std::string sentence;
+  };
+  std::vector<Loss> early_losses_;  ///< the entry that they belong to is not read yet
+  bool loaded_ = false;             ///< nothing is on disk that is not in entries_
 };
 
 /// A tenth of what a bus takes in one message, and 30 records of a thousand clients.

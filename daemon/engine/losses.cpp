@@ -72,6 +72,10 @@ void Engine::session_gone(const SessionRecord& record) {
 
 void Engine::lost(const SessionRecord& record, std::optional<std::uint64_t> token,
                   const std::string& sentence) {
+  // What was preserved for a later update, and no update runs or was to carry it: that is told, and
+  // no record.
+  const bool carried = record.incoming || (update_.record() && state_ != State::restoring);
+  if (!carried) return tell_loss(record.name, record.client, sentence, token);
   report_loss(record.name, record.client, sentence, token);
 }
 
@@ -157,8 +161,9 @@ void Engine::report_unclaimed(const SessionRecord& record, std::uint64_t token,
               token);
 }
 
-void Engine::report_loss(const std::string& session, const std::string& client, std::string reason,
-                         std::optional<std::uint64_t> token) {
+/// In the journal and on the bus.
+void Engine::tell_loss(const std::string& session, const std::string& client,
+                       const std::string& reason, std::optional<std::uint64_t> token) {
   ++counters_.losses;
   if (token) {
     log::event(
@@ -170,6 +175,12 @@ void Engine::report_loss(const std::string& session, const std::string& client, 
                {{log::Field::session, session}, {log::Field::client, client}}, reason);
   }
   outside_.state_lost(session, client, reason);
+}
+
+/// Of what an update carried, or was to carry: its record tells it, too.
+void Engine::report_loss(const std::string& session, const std::string& client, std::string reason,
+                         std::optional<std::uint64_t> token) {
+  tell_loss(session, client, reason, token);
   if (auto* const record = update_.edit()) {
     journal_.note_loss(reason);
     record->losses.push_back(std::move(reason));
@@ -177,7 +188,7 @@ void Engine::report_loss(const std::string& session, const std::string& client, 
     return;
   }
   // After the update was over (claim time): its record tells of it all the same.
-  records_.add_loss(std::move(reason));
+  records_.add_loss(generation_, std::move(reason));
 }
 
 }  // namespace handover::engine

@@ -95,13 +95,13 @@ void Records::add(HistoryEntry entry, std::function<void()> then) {
   write_history();
 }
 
-void Records::add_loss(std::string sentence) {
-  host_.run(
-      disk_queue,
-      [history = history_, sentence = std::move(sentence)]() mutable -> std::function<void()> {
-        history->add_loss(std::move(sentence));
-        return [] {};
-      });
+void Records::add_loss(std::uint64_t generation, std::string sentence) {
+  host_.run(disk_queue,
+            [history = history_, generation,
+             sentence = std::move(sentence)]() mutable -> std::function<void()> {
+              history->add_loss(generation, std::move(sentence));
+              return [] {};
+            });
   if (loss_alarm_) return;
   loss_alarm_ = host_.after(loss_pause_usec, [this] {
     loss_alarm_.reset();

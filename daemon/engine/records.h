@@ -33,9 +33,9 @@ class Records {
   /// Adds an entry, and writes the file. `then` runs when it is on disk and the pending record is
   /// gone, or when that has failed once (it is tried again).
   void add(HistoryEntry entry, std::function<void()> then);
-  /// State turned out to be lost after its update was over: told in the newest entry. Many of them
-  /// are written at once.
-  void add_loss(std::string sentence);
+  /// State that an update carried turned out to be lost after it was over: told in its entry, by
+  /// the generation that it led to. Many of them are written at once.
+  void add_loss(std::uint64_t generation, std::string sentence);
   /// The newest `most` entries as JSON, as far as they fit into a message.
   void read(std::uint32_t most, std::function<void(Result<std::string>)> then);
   /// Some entry's `then` has not run yet.

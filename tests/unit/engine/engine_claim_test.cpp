@@ -124,6 +124,23 @@ TEST_F(ClaimTest, SessionOfNobodyThatComesLaterIsFreed) {
   EXPECT_FALSE(world.kernel->incoming("script"));
   EXPECT_EQ(world.announced.losses.size(), 2U);  // one a token
   expect_all_is_well(world);
+  EXPECT_EQ(newest().outcome, Outcome::done_with_losses);
+  EXPECT_EQ(newest().losses.size(), 2U);
+}
+
+/// The update is over, and told as done; what it carried is not claimed.
+TEST_F(ClaimTest, LossAfterARestartOfTheDaemonIsToldInTheRecordToo) {
+  boot_two();
+  world.make_session("script", 1);
+  EXPECT_EQ(world.update(), "done");
+  EXPECT_EQ(newest().outcome, Outcome::done);
+  world.kill_daemon();
+  ASSERT_TRUE(world.run_until([&] { return world.lost_anything(); }));
+  world.run_for(5 * World::second);
+  EXPECT_EQ(newest().outcome, Outcome::done_with_losses);
+  ASSERT_EQ(newest().losses.size(), 1U);
+  EXPECT_NE(newest().losses.front().find("'script', token 1"), std::string::npos);
+  expect_all_is_well(world);
 }
 
 /// Whose session is not its own has no say in whose turn it is.

@@ -47,6 +47,23 @@ TEST_F(DegradedTest, IsToldAndMended) {
   expect_all_is_well(world);
 }
 
+/// No update carried it: the last one's record stays as it is.
+TEST_F(DegradedTest, LossOutsideAnUpdateIsToldAndChangesNoRecord) {
+  world.client("disk").preserves("disk", {1, 2, 3});
+  world.boot();
+  EXPECT_EQ(world.update(), "done");
+  expect_all_is_well(world);
+  world.kernel->refuse_preserve("disk", 1, EINVAL);
+  (void)unpreserve(disk(), "disk", 2);
+  world.kernel->refuse_preserve("disk", 1, 0);
+  EXPECT_TRUE(world.announced.told_loss("disk", "disk"));
+  EXPECT_EQ(world.statistic("losses"), 1U);
+  world.run_for(10 * World::second);
+  EXPECT_EQ(newest().outcome, Outcome::done);
+  EXPECT_EQ(lines(newest().losses), "");
+  EXPECT_EQ(newest().reason, "");
+}
+
 TEST_F(DegradedTest, NoUpdateFreezesMeanwhile) {
   boot_two();
   world.kernel->refuse_create("disk", ENOMEM);

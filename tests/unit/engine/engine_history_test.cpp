@@ -12,6 +12,7 @@ namespace {
 HistoryEntry update(std::uint64_t id, Ticks requested, Outcome outcome = Outcome::done) {
   HistoryEntry entry;
   entry.id = id;
+  entry.generation = id;
   entry.outcome = outcome;
   entry.finished_at = "2026-11-28T12:00:00Z";
   entry.timeline.marks[Mark::requested] = requested;
@@ -119,16 +120,17 @@ TEST_F(HistoryTest, LosesNothingToAFullDisk) {
   EXPECT_EQ(on_disk(), (std::vector{update(2, 200), update(1, 100)}));
 }
 
-TEST_F(HistoryTest, TellsALateLossInTheNewestEntry) {
+TEST_F(HistoryTest, TellsALateLossInTheEntryOfItsUpdate) {
   mount({update(1, 100)});
   history.add(update(2, 200));
-  history.add_loss("Session 'a' is lost.");
-  history.add_loss("Session 'b' is lost.");
+  history.add_loss(2, "Session 'a' is lost.");
+  history.add_loss(2, "Session 'b' is lost.");
   ASSERT_TRUE(history.write(host));
   const auto newest = on_disk().front();
   EXPECT_EQ(newest.id, 2U);
   EXPECT_EQ(newest.outcome, Outcome::done_with_losses);
   EXPECT_EQ(newest.reason, "Session 'a' is lost.");
+  EXPECT_EQ(newest.error, "org.handover1.Error.StateLost");
   EXPECT_EQ(newest.losses,
             (std::vector<std::string>{"Session 'a' is lost.", "Session 'b' is lost."}));
 }
@@ -136,11 +138,32 @@ TEST_F(HistoryTest, TellsALateLossInTheNewestEntry) {
 /// The daemon was restarted since: the entry is on disk, and was not read yet.
 TEST_F(HistoryTest, TellsALateLossInAnEntryOfAnEarlierProcess) {
   mount({update(1, 100)});
-  history.add_loss("Session 'a' is lost.");
+  history.add_loss(1, "Session 'a' is lost.");
   ASSERT_TRUE(history.write(host));
   const auto entries = on_disk();
   ASSERT_EQ(entries.size(), 1U);
   EXPECT_EQ(entries.front().losses, std::vector<std::string>{"Session 'a' is lost."});
+}
+
+/// It has not carried anything, though its record says how many updates led to its kernel.
+TEST_F(HistoryTest, TellsNoLossInAnUpdateThatFailedSince) {
+  mount({update(1, 100)});
+  auto failed = update(2, 200, Outcome::failed);
+  failed.generation = 1;
+  history.add(failed);
+  history.add_loss(1, "Session 'a' is lost.");
+  ASSERT_TRUE(history.write(host));
+  EXPECT_EQ(on_disk().front(), failed);
+  EXPECT_EQ(on_disk().back().losses, std::vector<std::string>{"Session 'a' is lost."});
+}
+
+TEST_F(HistoryTest, TellsNoLossInTheEntryOfAnotherGeneration) {
+  mount({update(3, 300), update(2, 200)});
+  history.add_loss(2, "Session 'a' is lost.");
+  ASSERT_TRUE(history.write(host));
+  history.add_loss(0, "Session 'b' is lost.");
+  ASSERT_TRUE(history.write(host));
+  EXPECT_EQ(on_disk(), (std::vector{update(3, 300), update(2, 200)}));
 }
 
 TEST_F(HistoryTest, WritesBytesThatAreNoText) {

@@ -19,6 +19,7 @@ constexpr std::uint64_t minute = 60'000'000;
 HistoryEntry update(std::uint64_t id) {
   HistoryEntry entry;
   entry.id = id;
+  entry.generation = id;
   entry.outcome = Outcome::done;
   entry.timeline.marks[Mark::requested] = 100 * id;
   return entry;
@@ -105,7 +106,7 @@ TEST_F(RecordsTest, WritesManyLossesAtOnce) {
   records.add(update(1), [] {});
   run_for(minute);
   const auto before = machine.effects();
-  for (int i = 0; i < 100; ++i) records.add_loss("Session " + std::to_string(i) + " is lost.");
+  for (int i = 0; i < 100; ++i) records.add_loss(1, "Session " + std::to_string(i) + " is lost.");
   run_for(minute);
   EXPECT_EQ(machine.effects(), before + 1);
   const auto json = nlohmann::json::parse(*machine.state.read(StateFile::history));

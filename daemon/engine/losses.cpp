@@ -34,8 +34,8 @@ void Engine::session_whole(const Sessions::Held& held) {
   log::event(log::Id::session_whole, log::Level::info,
              {{log::Field::session, held.record.name}, {log::Field::client, held.record.client}},
              "Session '", held.record.name, "' is whole again.");
-  // Its client may have waited for that.
-  if (!held.record.client.empty()) take_turn(held.record.client);
+  // Its client may have waited for that, to be restored.
+  if (held.record.incoming && !held.record.client.empty()) take_turn(held.record.client);
 }
 
 void Engine::session_degraded(const Sessions::Held& held, const std::string& why) {

@@ -64,6 +64,35 @@ TEST_F(DegradedTest, LossOutsideAnUpdateIsToldAndChangesNoRecord) {
   EXPECT_EQ(newest().reason, "");
 }
 
+/// It has failed its Restore, and is called again when it registers again, not before.
+TEST_F(DegradedTest, MendedNewSessionIsNoReasonToCallRestoreAgain) {
+  world.client("disk").preserves("disk", {1});
+  world.boot();
+  disk().does(ClientCall::restore, Does::veto);
+  ASSERT_TRUE(world.request(JobType::update));
+  ASSERT_TRUE(world.run_until([&] { return world.announced.count("Restore disk") == 1; }));
+  world.settle();
+  world.call([&](Engine& engine) {
+    engine.create_session("new", std::nullopt, "disk", disk().caller(), [](const Result<void>&) {});
+  });
+  world.settle();
+  ASSERT_TRUE(world.preserve(disk(), "new", 1));
+  ASSERT_TRUE(world.preserve(disk(), "new", 2));
+  world.kernel->refuse_create("new", ENOMEM);
+  (void)unpreserve(disk(), "new", 2);
+  ASSERT_EQ(world.statistic("sessions-degraded"), 1U);
+  world.kernel->refuse_create("new", 0);
+  world.run_for(10 * World::second);
+  EXPECT_EQ(world.statistic("sessions-degraded"), 0U);
+  EXPECT_EQ(world.announced.count("Restore disk"), 1U);
+  EXPECT_EQ(world.engine().state(), State::restoring);
+  disk().leave();
+  world.settle();
+  disk().start();
+  EXPECT_EQ(world.outcome(), "done");
+  EXPECT_EQ(world.announced.count("Restore disk"), 2U);
+}
+
 TEST_F(DegradedTest, NoUpdateFreezesMeanwhile) {
   boot_two();
   world.kernel->refuse_create("disk", ENOMEM);

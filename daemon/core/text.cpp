@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "core/text.h"
 
+#include <cstddef>
 #include <cstdint>
 
 namespace handover {
@@ -79,6 +80,13 @@ std::string with_commas(const std::vector<std::string>& names) {
   std::string text;
   for (const auto& name : names) text.append(text.empty() ? "" : ", ").append(name);
   return text;
+}
+
+std::string few_of(const std::vector<std::string>& names, std::size_t most) {
+  if (names.size() <= most) return with_commas(names);
+  const std::vector<std::string> few(names.begin(),
+                                     names.begin() + static_cast<std::ptrdiff_t>(most));
+  return with_commas(few) + " and " + std::to_string(names.size() - most) + " more";
 }
 
 std::string in_quotes(std::string_view text) { return "'" + printable(text) + "'"; }

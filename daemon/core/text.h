@@ -24,6 +24,9 @@ std::string printable(std::string_view text, std::size_t most_bytes = 256);
 /// "a, b, c".
 std::string with_commas(const std::vector<std::string>& names);
 
+/// "a, b and 3 more": no more than `most` of them.
+std::string few_of(const std::vector<std::string>& names, std::size_t most = 5);
+
 /// printable() inside single quotes.
 std::string in_quotes(std::string_view text);
 

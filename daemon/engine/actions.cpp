@@ -218,28 +218,49 @@ void Engine::begin_budget() {
   budget_alarm_ = host_.after(setup_.config.freeze_budget_usec, [this] { budget_over(); });
 }
 
+/// "session 'ram' of client 'db'".
+std::string Engine::busy_sessions() const {
+  std::vector<std::string> names;
+  for (const auto& name : sessions_.busy()) {
+    const auto& client = sessions_.find(name)->record.client;
+    names.push_back(in_quotes(name) + (client.empty() ? "" : " of client " + in_quotes(client)));
+  }
+  return (names.size() == 1 ? "session " : "sessions ") + few_of(names);
+}
+
+/// Whose answer, or what, is missing.
+std::string Engine::freeze_waits_for() const {
+  if (pass_ && !pass_->called().empty()) {
+    std::vector<std::string> names;
+    for (const auto& name : pass_->called()) names.push_back(in_quotes(name));
+    return (names.size() == 1 ? "client " : "clients ") + few_of(names);
+  }
+  if (!sessions_.idle()) return busy_sessions();
+  if (state_ == State::freezing) return "the disk, which was to take the record of it";
+  if (!journal_.idle()) return "the manifest, which was not in preserved memory";
+  return "the companion module's tables, which were not closed";
+}
+
 void Engine::budget_over() {
   if (state_ != State::freezing && state_ != State::frozen) return;
-  std::string who;
-  std::optional<Culprit> culprit;
-  if (pass_) {
-    if (!pass_->called().empty()) culprit = Culprit{*pass_->called().begin(), pass_->call()};
-    for (const auto& name : pass_->called()) {
-      who.append(who.empty() ? "'" : ", '").append(name).append("'");
-    }
-  }
+  const auto budget =
+      "freeze_budget (" + std::to_string(setup_.config.freeze_budget_usec / 1000) + " ms)";
   if (freeze_waits_) {
     return fail_update(Error{ErrorCode::timed_out,
-                             "Sessions were worked on for longer than freeze_budget, and nobody is "
-                             "frozen before that is over; update again later.",
+                             "The kernel worked on " + busy_sessions() + " for longer than " +
+                                 budget +
+                                 ", and nobody is frozen before that is over; update again later.",
                              0});
   }
-  fail_update(Error{ErrorCode::timed_out,
-                    "The freeze took longer than freeze_budget (" +
-                        std::to_string(setup_.config.freeze_budget_usec / 1000) + " ms)" +
-                        (who.empty() ? "." : "; it waited for " + who + "."),
-                    0},
-              std::move(culprit));
+  std::optional<Culprit> culprit;
+  if (pass_ && !pass_->called().empty()) {
+    culprit = Culprit{*pass_->called().begin(), pass_->call()};
+  }
+  fail_update(
+      Error{ErrorCode::timed_out,
+            "The freeze took longer than " + budget + "; it waited for " + freeze_waits_for() + ".",
+            0},
+      std::move(culprit));
 }
 
 /// If we die while units stop, PID 1 still carries the manifest across (systemd >= 261).

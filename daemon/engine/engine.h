@@ -225,6 +225,8 @@ class Engine final : private Model, private Sessions::Watch {
   void freeze_now();
   void begin_budget();
   void budget_over();
+  [[nodiscard]] std::string busy_sessions() const;
+  [[nodiscard]] std::string freeze_waits_for() const;
   void store_for_orderly();
   void cancel_update(const std::string& why);
   void begin_thaw();

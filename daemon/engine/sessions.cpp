@@ -173,6 +173,14 @@ std::vector<std::string> Sessions::in(Standing standing) const {
   return names;
 }
 
+std::vector<std::string> Sessions::busy() const {
+  std::vector<std::string> names;
+  for (const auto& [name, held] : sessions_) {
+    if (held.working != 0) names.push_back(name);
+  }
+  return names;
+}
+
 std::vector<std::string> Sessions::keeper_names() const {
   std::vector<std::string> names;
   for (const auto& [keeper, backend] : keepers_.by) {

@@ -113,6 +113,8 @@ class Sessions {
   [[nodiscard]] std::vector<std::string> in(Standing standing) const;
   /// None is being adopted or out of reach.
   [[nodiscard]] bool settled() const { return unsettled_ == 0; }
+  /// Those whose jobs run or wait.
+  [[nodiscard]] std::vector<std::string> busy() const;
   /// No job of any session runs or waits.
   [[nodiscard]] bool idle() const { return working_ == 0; }
   [[nodiscard]] Keeper main_keeper() const { return keepers_.main; }

@@ -86,5 +86,13 @@ TEST(Text, PrintableIsAlwaysOneUtf8LineAndBounded) {
   EXPECT_EQ(in_quotes("it"), "'it'");
 }
 
+TEST(FewOf, CountsThoseThatItDoesNotName) {
+  EXPECT_EQ(few_of({}, 2), "");
+  EXPECT_EQ(few_of({"a"}, 2), "a");
+  EXPECT_EQ(few_of({"a", "b"}, 2), "a, b");
+  EXPECT_EQ(few_of({"a", "b", "c"}, 2), "a, b and 1 more");
+  EXPECT_EQ(few_of({"a", "b", "c", "d", "e", "f", "g"}), "a, b, c, d, e and 2 more");
+}
+
 }  // namespace
 }  // namespace handover

@@ -95,7 +95,24 @@ TEST_F(FailureTest, FreezeHasABudgetAlsoForTheSeal) {
   EXPECT_EQ(world.outcome(), "failed");
   EXPECT_LT(world.machine.clock.now_usec() - before, 2 * World::second);
   world.let_go();
-  expect_failed("freeze_budget");
+  expect_failed("freeze_budget (1000 ms); it waited for the manifest");
+}
+
+TEST_F(FailureTest, NamesSomeOfThoseWhoUsedTheBudgetUp) {
+  world.config.freeze_budget_usec = World::second;
+  world.config.freeze_timeout_usec = World::hour;
+  for (const char* name : {"a", "b", "c", "d", "e", "f", "g"}) {
+    world.client(name).does(ClientCall::freeze, Does::nothing);
+  }
+  world.boot();
+  ASSERT_TRUE(world.request(JobType::update));
+  EXPECT_EQ(world.outcome(), "failed");
+  EXPECT_NE(world.reason().find("it waited for clients 'a', 'b', 'c', 'd', 'e' and 2 more."),
+            std::string::npos)
+      << world.reason();
+  EXPECT_EQ(newest().client, "a");
+  EXPECT_EQ(newest().call, "Freeze");
+  expect_all_is_well(world);
 }
 
 // ---- a client leaves

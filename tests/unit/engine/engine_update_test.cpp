@@ -193,6 +193,7 @@ TEST_F(FreezeWaitsTest, NoLongerThanItsBudget) {
   freeze_beside_a_preserve();
   EXPECT_EQ(world.outcome(), "failed");
   EXPECT_NE(world.reason().find("longer than freeze_budget"), std::string::npos) << world.reason();
+  EXPECT_NE(world.reason().find("session 'script'"), std::string::npos) << world.reason();
   EXPECT_EQ(world.announced.count("Freeze guest"), 0U);
   EXPECT_FALSE(preserved);
   world.host().release(queue);

@@ -56,7 +56,10 @@ void Update::fail(Error error, std::optional<Culprit> culprit) {
 }
 
 void Update::add_to_failure(const std::string& sentence) {
-  if (failure_) failure_->message.append(" ").append(sentence);
+  if (!failure_ || failure_is_full_) return;
+  auto& message = failure_->message;
+  failure_is_full_ = message.size() + 1 + sentence.size() > most_failure_bytes;
+  message.append(" ").append(failure_is_full_ ? "And more; see the journal." : sentence);
 }
 
 HistoryEntry Update::outcome(std::uint64_t generation, std::string finished_at) const {

@@ -4,6 +4,7 @@
 // Threads: the loop only.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -46,6 +47,8 @@ class Update {
   /// Clients that register while others are being prepared are prepared in a round of their own.
   /// More rounds than this would let one that registers again and again hold the update up.
   static constexpr unsigned most_rounds = 3;
+  /// A reason is for a person to read, and travels in messages.
+  static constexpr std::size_t most_failure_bytes = 4096;
 
   // ---- its record; nullopt: no update runs, and none led to this kernel
   [[nodiscard]] const std::optional<UpdateRecord>& record() const { return record_; }
@@ -93,10 +96,12 @@ class Update {
   // ---- how it fails
   /// The first failure is the update's reason.
   void fail(Error error, std::optional<Culprit> culprit = {});
+  /// As much as fits into `most_failure_bytes` with what is there.
   void add_to_failure(const std::string& sentence);
   [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
   void forget_failure() {
     failure_.reset();
+    failure_is_full_ = false;
     culprit_.reset();
   }
   [[nodiscard]] HistoryEntry outcome(std::uint64_t generation, std::string finished_at) const;
@@ -107,6 +112,7 @@ class Update {
  private:
   std::optional<UpdateRecord> record_;
   std::optional<Error> failure_;
+  bool failure_is_full_ = false;
   std::optional<Culprit> culprit_;
   std::set<std::string> newcomers_;
   std::set<std::string> touched_;

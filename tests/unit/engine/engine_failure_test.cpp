@@ -115,6 +115,19 @@ TEST_F(FailureTest, NamesSomeOfThoseWhoUsedTheBudgetUp) {
   expect_all_is_well(world);
 }
 
+TEST(UpdateFailureTest, WhatIsAddedHasAnEnd) {
+  Update update;
+  update.begin(1, Mode::immediate, {}, "7.3.0", "uid 0", 1);
+  update.fail(Error{ErrorCode::vetoed, "Not now.", 0});
+  update.add_to_failure("Client 'a' is gone.");
+  EXPECT_EQ(update.failure()->message, "Not now. Client 'a' is gone.");
+  for (int i = 0; i < 10'000; ++i) update.add_to_failure("Client 'b' is gone, too.");
+  const auto& message = update.failure()->message;
+  EXPECT_LT(message.size(), 8192U);
+  EXPECT_TRUE(message.starts_with("Not now. Client 'a' is gone. Client 'b'"));
+  EXPECT_TRUE(message.ends_with("too. And more; see the journal.")) << message;
+}
+
 // ---- a client leaves
 
 class LeaveTest : public FailureTest, public testing::WithParamInterface<State> {};

@@ -437,6 +437,8 @@ void Engine::restored(ClientRecord& client) {
   set_phase(client, ClientPhase::restored);
   if (update_.record() && !update_.marked(Mark::first_restored)) mark(Mark::first_restored);
   mark(Mark::clients_restored);
+  update_.runs_again(client.name);
+  set_job(JobPhase::restore, update_.restore_progress(), update_.restore_detail());
   // Those that run make their sessions anew, which takes the CPU of those that stand still.
   sessions_.put_off(true);
   pause_alarm_ = host_.after(longest_pause_usec, [this] { sessions_.put_off(false); });

@@ -210,6 +210,9 @@ Result<void> Engine::perform(Action action) {
       return {};
     case Action::call_restore: {
       const auto restoring = clients_.in({ClientPhase::restoring});
+      const auto running = clients_.in({ClientPhase::restored}).size();
+      update_.begin_restore(restoring.size() + running, running);
+      set_job(JobPhase::restore, update_.restore_progress(), update_.restore_detail());
       start_pass(ClientCall::restore, Event::clients_restored, &restoring);
       return {};
     }

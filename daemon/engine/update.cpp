@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "engine/update.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/error_name.h"
@@ -60,6 +61,50 @@ void Update::add_to_failure(const std::string& sentence) {
   auto& message = failure_->message;
   failure_is_full_ = message.size() + 1 + sentence.size() > most_failure_bytes;
   message.append(" ").append(failure_is_full_ ? "And more; see the journal." : sentence);
+}
+
+void Update::begin_restore(std::size_t clients, std::size_t running) {
+  to_restore_ = clients;
+  running_ = running;
+  longest_.reset();
+  shortest_.reset();
+  if (!record_) return;
+  longest_ = longest(record_->timeline);
+  shortest_ = shortest(record_->timeline);
+}
+
+/// Not by a look at all of them: they stand still meanwhile.
+void Update::runs_again(const std::string& client) {
+  running_ = std::min(running_ + 1, to_restore_);
+  if (!record_) return;
+  const auto& timeline = record_->timeline;
+  const auto times = timeline.clients.find(client);
+  if (times == timeline.clients.end()) return;
+  const auto usec = standstill_usec(times->second, timeline.ticks_per_second);
+  if (!usec) return;
+  if (!longest_ || *usec > longest_->usec) longest_ = Standstill{client, *usec};
+  if (!shortest_ || *usec < shortest_->usec) shortest_ = Standstill{client, *usec};
+}
+
+unsigned Update::restore_progress() const {
+  constexpr std::size_t from = 96;
+  constexpr std::size_t to = 99;
+  if (to_restore_ == 0) return from;
+  return static_cast<unsigned>(from + (to - from) * running_ / to_restore_);
+}
+
+std::string Update::restore_detail() const {
+  if (running_ == 0) return "Waiting for clients.";
+  const auto told = [](const Standstill& one) {
+    return std::to_string(one.usec / 1000) + " ms (" + one.client + ")";
+  };
+  std::string detail =
+      std::to_string(running_) + " of " + std::to_string(to_restore_) + " clients run again";
+  if (longest_) detail += "; longest standstill " + told(*longest_);
+  // Of one client alone the longest is the shortest.
+  if (shortest_ && shortest_->client != longest_->client)
+    detail += ", shortest " + told(*shortest_);
+  return detail + ".";
 }
 
 HistoryEntry Update::outcome(std::uint64_t generation, std::string finished_at) const {

@@ -106,6 +106,15 @@ class Update {
   }
   [[nodiscard]] HistoryEntry outcome(std::uint64_t generation, std::string finished_at) const;
 
+  // ---- who runs again in the new kernel
+  /// So many clients are to be restored, and so many run again.
+  void begin_restore(std::size_t clients, std::size_t running);
+  /// Its times are complete.
+  void runs_again(const std::string& client);
+  [[nodiscard]] unsigned restore_progress() const;  ///< percent of the whole
+  /// For a person: how many run, who stood still for the longest time, and who for the shortest.
+  [[nodiscard]] std::string restore_detail() const;
+
   // ---- its job
   std::optional<Job> job;
 
@@ -118,6 +127,10 @@ class Update {
   std::set<std::string> touched_;
   bool all_touched_ = true;
   unsigned rounds_ = 1;
+  std::size_t to_restore_ = 0;
+  std::size_t running_ = 0;
+  std::optional<Standstill> longest_;
+  std::optional<Standstill> shortest_;
 };
 
 /// Whether a call asks for another target than the one that is prepared.

@@ -126,6 +126,30 @@ TEST_F(UpdateTest, TellsWhenWhatHappened) {
   EXPECT_GE(times.restore_usec.value_or(0), World::second / 2);
 }
 
+TEST_F(UpdateTest, ItsJobTellsHowLongClientsStoodStill) {
+  boot_two();
+  guest().takes(ClientCall::restore, 2 * World::second);
+  ASSERT_TRUE(world.request(JobType::update));
+  ASSERT_TRUE(world.run_until([&] { return world.kernels == 2 && world.ready(); }));
+  EXPECT_EQ(world.engine().job()->detail, "Waiting for clients.");
+  ASSERT_TRUE(world.run_until([&] { return disk().runs(); }));
+  ASSERT_TRUE(world.run_until([&] { return world.announced.count("Restore guest") == 1; }));
+  const auto detail = world.engine().job()->detail;
+  EXPECT_NE(detail.find("1 of 2 clients run again"), std::string::npos) << detail;
+  EXPECT_NE(detail.find("(disk)"), std::string::npos) << detail;
+  std::string last;
+  world.before_step = [&] {
+    if (world.ready() && world.engine().job()) last = world.engine().job()->detail;
+  };
+  EXPECT_EQ(world.outcome(), "done");
+  world.before_step = nullptr;
+  const auto entry = newest();
+  EXPECT_EQ(longest(entry.timeline)->client, "guest");
+  EXPECT_NE(last.find("2 of 2 clients run again"), std::string::npos) << last;
+  EXPECT_NE(last.find("(guest)"), std::string::npos) << last;
+  EXPECT_NE(last.find("(disk)"), std::string::npos) << last;
+}
+
 TEST_F(UpdateTest, StopsAtPreparedAndGoesOn) {
   boot_two();
   ASSERT_TRUE(world.request(JobType::prepare));

@@ -68,6 +68,7 @@ void Engine::new_update(JobType type, const UpdateOptions& options, const Caller
   const auto mode = emulated() ? Mode::emulated : *asked.mode;
   update_.begin(next_id_++, mode, std::move(asked), host_.kernel_release(), describe(caller),
                 host_.ticks_per_second());
+  log::set_update(update_.record()->id);
   mark(Mark::requested);
   journal_.note_head();
   update_.job = Job{update_.record()->id, type, JobPhase::preflight, 0, "Looking at the target."};
@@ -168,7 +169,7 @@ void Engine::await_freeze() {
                                0},
                          Culprit{name, ClientCall::prepare});
     }
-    leave_out(*client, why + ".", ClientCall::cancel);
+    leave_out(*client, why + ".", ClientCall::prepare, ClientCall::cancel);
   }
   post(Event::update_requested);
 }
@@ -295,7 +296,7 @@ void Engine::seal() {
   for (const auto& left : update_.record()->left_out) told.insert(left.client);
   for (const auto& [name, client] : clients_.all()) {
     if (client.phase != ClientPhase::frozen && !told.contains(name)) {
-      note_left_out(name, "it was not here.");
+      note_left_out(name, "it was not here.", std::nullopt);
     }
   }
   sealing_ = true;
@@ -372,6 +373,18 @@ void Engine::leave_kernel() {
   leave_now();
 }
 
+void Engine::tell_kexec_failed(const Error& error) const {
+  log::event(log::Id::kexec_failed, log::Level::error,
+             {{log::Field::update, update_.record()->id},
+              {log::Field::code, std::string(to_string(error.code))}},
+             error.message);
+}
+
+void Engine::kexec_failed(Error error) {
+  tell_kexec_failed(error);
+  fail_update(std::move(error));
+}
+
 void Engine::leave_now() {
   if (emulated()) {
     auto fds = sessions_.duplicate_all();
@@ -379,16 +392,16 @@ void Engine::leave_now() {
       fds.push_back({FdStore::stored_name(FdStore::manifest_prefix, stored.part),
                      UniqueFd(fcntl(stored.fd, F_DUPFD_CLOEXEC, 3))});
     }
-    return fail_update(host_.execute_again(std::move(fds)));
+    return kexec_failed(host_.execute_again(std::move(fds)));
   }
-  if (update_.options.mode != Mode::orderly) return fail_update(host_.kexec());
+  if (update_.options.mode != Mode::orderly) return kexec_failed(host_.kexec());
   outside_.start_orderly_kexec([this, alive = alive_, id = update_.record()->id](Error error) {
     // It may be late: to fail what is being thawed, or the next update, would stop that one
     // half-way.
     if (!*alive || state_ != State::rebooting || !update_.record() || update_.record()->id != id) {
       return;
     }
-    log::event(log::Id::kexec_failed, log::Level::error, {{log::Field::update, id}}, error.message);
+    tell_kexec_failed(error);
     take_kexec_back([this, id, error = std::move(error)](const Result<void>& back) {
       if (state_ != State::rebooting || !update_.record() || update_.record()->id != id) return;
       auto whole = error;
@@ -468,12 +481,14 @@ void Engine::finish_update() {
   // Refused before any client was asked: the caller's error, not an update to remember.
   const bool refused = update_.started && failure;
   if (refused) tell_started(fail(*failure));
+  const auto blackout = blackout_usec(entry.timeline);
   log::event(log::Id::update_finished, failure ? log::Level::error : log::Level::info,
              {{log::Field::update, entry.id},
               {log::Field::code, outcome},
-              {log::Field::usec, blackout_usec(entry.timeline).value_or(0)}},
+              {log::Field::usec, blackout ? std::to_string(*blackout) : ""}},
              "Update ", entry.id, " is over: ", outcome, entry.reason.empty() ? "" : ": ",
              entry.reason);
+  log::set_update(0);
   const auto job = update_.job ? std::optional(update_.job->id) : std::nullopt;
   update_.end();
   asked_all_ = false;

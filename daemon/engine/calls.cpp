@@ -93,7 +93,8 @@ void Engine::take_turn(const std::string& name) {
       if (call_now == ClientCall::restore && !can_restore(*client)) return;
       // It still owes the thaw of an earlier update.
       if (call_now == ClientCall::prepare && owes_thaw(name)) {
-        leave_out(*client, "it has not answered Thaw since the last update.", std::nullopt);
+        leave_out(*client, "it has not answered Thaw since the last update.", call_now,
+                  std::nullopt);
         return pass_->done(name);
       }
       return call(*client);
@@ -102,13 +103,14 @@ void Engine::take_turn(const std::string& name) {
     case Turn::pass_over:
       if (call_now == ClientCall::thaw) {
         const auto sentence = "Client '" + name + "' is gone and could not be thawed.";
-        log::event(log::Id::thaw_failed, log::Level::error, {{log::Field::client, name}}, sentence);
+        log::event(log::Id::thaw_failed, log::Level::error,
+                   {{log::Field::client, name}, {log::Field::unit, client->owner.unit}}, sentence);
         update_.add_to_failure(sentence);
       }
       set_phase(*client, ClientPhase::idle);
       return pass_->done(name);
     case Turn::leave_out:
-      leave_out(*client, "it was not here.", std::nullopt);
+      leave_out(*client, "it was not here.", call_now, std::nullopt);
       return pass_->done(name);
     case Turn::end_update:
       return fail_update(Error{ErrorCode::client_gone, "Client '" + name + "' is not here.", 0},
@@ -242,8 +244,7 @@ void Engine::answered_badly(ClientRecord& client, ClientCall call, const Error& 
       error.code == ErrorCode::timed_out ? log::Id::client_timed_out : log::Id::client_vetoed;
   const auto tell = [&](log::Level level, const std::string& what) {
     log::event(id, level,
-               {{log::Field::update, update_.record() ? update_.record()->id : 0},
-                {log::Field::client, client.name},
+               {{log::Field::client, client.name},
                 {log::Field::unit, client.owner.unit},
                 {log::Field::phase, method}},
                what);
@@ -258,7 +259,7 @@ void Engine::answered_badly(ClientRecord& client, ClientCall call, const Error& 
       tell(log::Level::warning, sentence + " (it is optional: the update goes on without it)");
       auto undo = std::optional(call == ClientCall::freeze ? ClientCall::thaw : ClientCall::cancel);
       if (error.code == ErrorCode::client_gone) undo.reset();
-      leave_out(client, method + ": " + error.message, undo);
+      leave_out(client, method + ": " + error.message, call, undo);
       return pass_->done(client.name);
     }
     case Meaning::again: {
@@ -268,7 +269,7 @@ void Engine::answered_badly(ClientRecord& client, ClientCall call, const Error& 
       const auto name = client.name;
       pass_->done(name);
       if (clients_.connected(client) && error.code != ErrorCode::client_gone) {
-        owe(name, client.phase == ClientPhase::thawing ? ClientCall::thaw : ClientCall::cancel);
+        owe(name, client.phase == ClientPhase::thawing ? ClientCall::thaw : ClientCall::cancel, 1);
       } else {
         set_phase(client, ClientPhase::idle);
       }
@@ -330,24 +331,28 @@ void Engine::set_phase(ClientRecord& client, ClientPhase phase) {
 
 // ---- the update goes on without a client
 
-void Engine::note_left_out(const std::string& client, const std::string& why) {
+/// `call`: in which it failed, or for which it was not here.
+void Engine::note_left_out(const std::string& client, const std::string& why,
+                           std::optional<ClientCall> call) {
   auto* const record = update_.edit();
   if (record == nullptr) return;
   record->left_out.push_back({client, why});
   journal_.note_left_out(record->left_out.back());
   log::event(log::Id::client_left_out, log::Level::warning,
-             {{log::Field::client, client}, {log::Field::update, record->id}}, "Client '", client,
-             "' is left out of the update: ", why);
+             {{log::Field::client, client},
+              {log::Field::unit, unit_of(client)},
+              {log::Field::phase, call ? to_string(*call) : ""}},
+             "Client '", client, "' is left out of the update: ", why);
 }
 
-void Engine::leave_out(ClientRecord& client, const std::string& why,
+void Engine::leave_out(ClientRecord& client, const std::string& why, std::optional<ClientCall> call,
                        std::optional<ClientCall> undo) {
-  note_left_out(client.name, why);
+  note_left_out(client.name, why, call);
   const auto name = client.name;
   set_phase(client, undo == ClientCall::thaw ? ClientPhase::thawing : ClientPhase::idle);
   if (!undo) return;
   if (clients_.connected(client)) {
-    owe(name, *undo);
+    owe(name, *undo, 0);
   } else {
     set_phase(client, ClientPhase::idle);
   }
@@ -355,10 +360,11 @@ void Engine::leave_out(ClientRecord& client, const std::string& why,
 
 // ---- Thaw is certain
 
-/// Thaw or Cancel is called until it is answered, or the client is gone.
-void Engine::owe(const std::string& name, ClientCall call) {
+/// Thaw or Cancel is called until it is answered, or the client is gone. `calls`: that were made.
+void Engine::owe(const std::string& name, ClientCall call, unsigned calls) {
   auto& owed = owed_[name];
   owed.call = call;
+  owed.calls = calls;
   owed.pause_usec = 0;
   // A later process of ours owes it, too.
   journal_.note_client(name);
@@ -393,10 +399,14 @@ void Engine::call_undo(const std::string& name) {
     return owe_no_more(name);
   }
   it->second.called = true;
+  ++it->second.calls;
   ++counters_.calls;
   if (it->second.pause_usec != 0) {
     ++counters_.thaws_repeated;
-    log::event(log::Id::thaw_repeated, log::Level::warning, {{log::Field::client, name}},
+    log::event(log::Id::thaw_repeated, log::Level::warning,
+               {{log::Field::client, name},
+                {log::Field::unit, client->owner.unit},
+                {log::Field::count, it->second.calls}},
                to_string(it->second.call), " is called again on client '", name, "'.");
   }
   ClientCallArguments arguments;

@@ -39,6 +39,7 @@ Engine::Engine(Host& host, Outside& outside, const backend::Keepers& keepers, Se
 
 Engine::~Engine() {
   *alive_ = false;
+  log::set_update(0);
   stop_ = true;
   // Jobs know the rooms: none may run on when they are gone.
   host_.stop_jobs();
@@ -317,6 +318,14 @@ void Engine::status() {
   if (config_is_borrowed()) line += "; the configuration file cannot be used";
   host_.status(line + ".");
 }
+
+/// For the journal; "" if it is not known.
+std::string Engine::unit_of(const std::string& client) const {
+  const auto* const record = clients_.find(client);
+  return record == nullptr ? std::string() : record->owner.unit;
+}
+
+std::string Engine::unit_of(const SessionRecord& session) const { return session.owner.unit; }
 
 Engine::Statistics Engine::statistics() const {
   Statistics all;

@@ -149,6 +149,8 @@ class Engine final : private Model, private Sessions::Watch {
   void reply_when_written(Reply<void> reply);
   void run_target_job(Host::Job job);
   void status();
+  [[nodiscard]] std::string unit_of(const std::string& client) const;
+  [[nodiscard]] std::string unit_of(const SessionRecord& session) const;
 
   // Model
   [[nodiscard]] Manifest manifest() const override;
@@ -222,6 +224,8 @@ class Engine final : private Model, private Sessions::Watch {
   void kexec();
   void leave_kernel();
   void leave_now();
+  void tell_kexec_failed(const Error& error) const;
+  void kexec_failed(Error error);
   void freeze_now();
   void begin_budget();
   void budget_over();
@@ -261,9 +265,11 @@ class Engine final : private Model, private Sessions::Watch {
                 const Outside::Answer& answer);
   void answered_well(ClientRecord& client, ClientCall call, Ticks sent);
   void answered_badly(ClientRecord& client, ClientCall call, const Error& error);
-  void leave_out(ClientRecord& client, const std::string& why, std::optional<ClientCall> undo);
-  void note_left_out(const std::string& client, const std::string& why);
-  void owe(const std::string& name, ClientCall call);
+  void leave_out(ClientRecord& client, const std::string& why, std::optional<ClientCall> call,
+                 std::optional<ClientCall> undo);
+  void note_left_out(const std::string& client, const std::string& why,
+                     std::optional<ClientCall> call);
+  void owe(const std::string& name, ClientCall call, unsigned calls);
   void owe_no_more(const std::string& name);
   void call_undo(const std::string& name);
   void undone(const std::string& name, const Outside::Answer& answer);
@@ -333,6 +339,7 @@ class Engine final : private Model, private Sessions::Watch {
     std::uint64_t pause_usec = 0;
     Host::Alarm alarm;
     bool called = false;
+    unsigned calls = 0;  ///< so far
   };
   std::map<std::string, Owed> owed_;
 

@@ -32,7 +32,9 @@ void Engine::token_noted(const Sessions::Held& held, std::uint64_t token) {
 
 void Engine::session_whole(const Sessions::Held& held) {
   log::event(log::Id::session_whole, log::Level::info,
-             {{log::Field::session, held.record.name}, {log::Field::client, held.record.client}},
+             {{log::Field::session, held.record.name},
+              {log::Field::client, held.record.client},
+              {log::Field::unit, unit_of(held.record)}},
              "Session '", held.record.name, "' is whole again.");
   // Its client may have waited for that, to be restored.
   if (held.record.incoming && !held.record.client.empty()) take_turn(held.record.client);
@@ -44,13 +46,19 @@ void Engine::session_degraded(const Sessions::Held& held, const std::string& why
                         (why.empty() ? "" : " (" + why + ")") +
                         "; that is tried again, and no update freezes before it is whole.";
   log::event(log::Id::session_degraded, log::Level::error,
-             {{log::Field::session, record.name}, {log::Field::client, record.client}}, sentence);
+             {{log::Field::session, record.name},
+              {log::Field::client, record.client},
+              {log::Field::unit, unit_of(record)}},
+             sentence);
   outside_.state_lost(record.name, record.client, sentence);
 }
 
 void Engine::session_unreached(const Sessions::Held& held) {
   log::event(log::Id::session_unreached, log::Level::warning,
-             {{log::Field::session, held.record.name}, {log::Field::client, held.record.client}},
+             {{log::Field::session, held.record.name},
+              {log::Field::client, held.record.client},
+              {log::Field::unit, unit_of(held.record)},
+              {log::Field::code, held.why_unreached ? to_string(held.why_unreached->code) : ""}},
              "Session '", held.record.name, "' cannot be reached now, and is asked for again: ",
              held.why_unreached ? held.why_unreached->message : "");
 }
@@ -58,8 +66,10 @@ void Engine::session_unreached(const Sessions::Held& held) {
 void Engine::session_gone(const SessionRecord& record) {
   if (record.incoming) journal_.note_head();  // it may rest from now on
   log::event(log::Id::session_finished, log::Level::debug,
-             {{log::Field::session, record.name}, {log::Field::client, record.client}}, "Session '",
-             record.name, "' has ended.");
+             {{log::Field::session, record.name},
+              {log::Field::client, record.client},
+              {log::Field::unit, unit_of(record)}},
+             "Session '", record.name, "' has ended.");
   outside_.session_removed(record.name);
   // Its client left before it: nothing is kept for that one any more.
   if (const auto* client = clients_.find(record.client);
@@ -153,8 +163,11 @@ void Engine::not_finished(const SessionRecord& record, const std::string& why, c
 void Engine::report_unclaimed(const SessionRecord& record, std::uint64_t token,
                               const std::string& why) {
   log::event(log::Id::session_unclaimed, log::Level::warning,
-             {{log::Field::session, record.name}, {log::Field::token, token}}, "Session '",
-             record.name, "', token ", token, " ", why, ".");
+             {{log::Field::session, record.name},
+              {log::Field::client, record.client},
+              {log::Field::unit, unit_of(record)},
+              {log::Field::token, token}},
+             "Session '", record.name, "', token ", token, " ", why, ".");
   report_loss(record.name, record.client,
               "Session '" + record.name + "', token " + std::to_string(token) + " " + why +
                   " and is freed.",
@@ -165,15 +178,12 @@ void Engine::report_unclaimed(const SessionRecord& record, std::uint64_t token,
 void Engine::tell_loss(const std::string& session, const std::string& client,
                        const std::string& reason, std::optional<std::uint64_t> token) {
   ++counters_.losses;
-  if (token) {
-    log::event(
-        log::Id::token_lost, log::Level::error,
-        {{log::Field::session, session}, {log::Field::client, client}, {log::Field::token, *token}},
-        reason);
-  } else {
-    log::event(log::Id::session_lost, log::Level::error,
-               {{log::Field::session, session}, {log::Field::client, client}}, reason);
-  }
+  log::event(token ? log::Id::token_lost : log::Id::session_lost, log::Level::error,
+             {{log::Field::session, session},
+              {log::Field::client, client},
+              {log::Field::unit, unit_of(client)},
+              {log::Field::token, token ? std::to_string(*token) : ""}},
+             reason);
   outside_.state_lost(session, client, reason);
 }
 

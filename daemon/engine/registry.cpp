@@ -178,7 +178,8 @@ void Engine::connection_gone(const std::string& connection) {
   for (const auto& name : clients_.disconnect(connection)) {
     auto* const client = clients_.find(name);
     if (client == nullptr) continue;
-    log::event(log::Id::client_left, log::Level::info, {{log::Field::client, name}}, "Client '",
+    log::event(log::Id::client_left, log::Level::info,
+               {{log::Field::client, name}, {log::Field::unit, client->owner.unit}}, "Client '",
                name, "' has left the bus.");
     owe_no_more(name);
     update_.left(name);
@@ -398,15 +399,19 @@ void Engine::retrieve(const std::string& session, std::uint64_t token, const Cal
     // more.
     reply(std::move(fd));
     if (!given) return;
-    if (const auto* held = sessions_.find(session); held != nullptr && !held->record.incoming) {
+    const auto* held = sessions_.find(session);
+    if (held != nullptr && !held->record.incoming) {
       log::info("Session '", session, "', token ", token, " is given back to its owner.");
       return;
     }
     const auto took = ticks_to_usec(host_.now() - began, host_.ticks_per_second());
-    log::event(
-        log::Id::token_retrieved, log::Level::info,
-        {{log::Field::session, session}, {log::Field::token, token}, {log::Field::usec, took}},
-        "Session '", session, "', token ", token, " is retrieved.");
+    log::event(log::Id::token_retrieved, log::Level::info,
+               {{log::Field::session, session},
+                {log::Field::client, held != nullptr ? held->record.client : ""},
+                {log::Field::unit, held != nullptr ? unit_of(held->record) : ""},
+                {log::Field::token, token},
+                {log::Field::usec, took}},
+               "Session '", session, "', token ", token, " is retrieved.");
     wake();
     outside_.session_changed(session, "Tokens");
   };
@@ -428,18 +433,26 @@ void Engine::retrieve(const std::string& session, std::uint64_t token, const Cal
 
 void Engine::finish(const std::string& session, const Caller& caller, const Reply<void>& asked) {
   const auto reply = on_our_time(caller, asked);
-  const auto finished = [this, session,
-                         reply](const Result<std::vector<std::uint64_t>>& unclaimed) {
+  const auto finished = [this, reply](const SessionRecord& record,
+                                      const Result<std::vector<std::uint64_t>>& unclaimed) {
     if (!unclaimed) return reply(fail(unclaimed.error()));
     for (const auto token : *unclaimed) {
       log::event(log::Id::session_unclaimed, log::Level::warning,
-                 {{log::Field::session, session}, {log::Field::token, token}}, "Session '", session,
-                 "': token ", token, " was not retrieved and is freed.");
+                 {{log::Field::session, record.name},
+                  {log::Field::client, record.client},
+                  {log::Field::unit, unit_of(record)},
+                  {log::Field::token, token}},
+                 "Session '", record.name, "': token ", token, " was not retrieved and is freed.");
     }
     when_written([reply](const Result<void>&) { reply({}); });
   };
   with_session(
-      session, caller, [this, finished](Sessions::Held& held) { sessions_.finish(held, finished); },
+      session, caller,
+      [this, finished](Sessions::Held& held) {
+        sessions_.finish(held, [record = held.record, finished](const auto& unclaimed) {
+          finished(record, unclaimed);
+        });
+      },
       refusal(reply));
 }
 

@@ -138,7 +138,8 @@ void Engine::unsealed(const Result<std::optional<std::string>>& sealed) {
   if (!sealed && sealed.error().nature == Nature::passing &&
       unseal_waited_usec_ < setup_.config.claim_timeout_usec) {
     if (unseal_pause_usec_ == 0) {
-      log::event(log::Id::manifest_unreachable, log::Level::warning, {},
+      log::event(log::Id::manifest_unreachable, log::Level::warning,
+                 {{log::Field::code, std::string(to_string(sealed.error().code))}},
                  "The earlier kernel's manifest cannot be reached now, and is asked for again: ",
                  sealed.error().message);
       host_.status("Waiting for the earlier kernel's manifest: " + sealed.error().message);
@@ -179,7 +180,8 @@ void Engine::borrow_config(const Manifest& manifest, bool may_be_missing) {
   }
   setup_.config_text = manifest.config;
   ledger_.set_limits(limits_of(setup_.config, host_.memory_bytes()));
-  log::event(log::Id::configuration_unusable, log::Level::critical, {},
+  log::event(log::Id::configuration_unusable, log::Level::critical,
+             {{log::Field::code, std::string(to_string(setup_.config_problem->code))}},
              "The configuration cannot be used (", setup_.config_problem->message, "). ", used,
              " until the file is right.");
 }
@@ -235,7 +237,11 @@ void Engine::report_lost_update(const PendingUpdate& pending, const std::optiona
     const auto& [session, client] = pending.sessions[i];
     ++counters_.losses;
     log::event(log::Id::session_lost, log::Level::error,
-               {{log::Field::session, session}, {log::Field::client, client}}, entry.losses[i]);
+               {{log::Field::update, entry.id},
+                {log::Field::session, session},
+                {log::Field::client, client},
+                {log::Field::unit, unit_of(client)}},
+               entry.losses[i]);
     outside_.state_lost(session, client, entry.losses[i]);
   }
   records_.pending_is_over();
@@ -276,7 +282,6 @@ void Engine::record_failed(HistoryEntry entry) {
 
 /// The update's clients and sessions are here; those that were not frozen are told so.
 void Engine::start_booted(const Manifest& manifest) {
-  borrow_config(manifest, /*may_be_missing=*/false);
   generation_ = manifest.generation + 1;
   next_id_ = manifest.next_id;
   extra_ = manifest.extra;
@@ -294,6 +299,8 @@ void Engine::start_booted(const Manifest& manifest) {
     update_.set(std::move(record));
   }
   auto& record = *update_.edit();
+  log::set_update(record.id);
+  borrow_config(manifest, /*may_be_missing=*/false);
   record.kernel_release = host_.kernel_release();
   if (!setup_.emulated_kexec) host_.mark_boot(record.timeline);
   record.timeline.marks[Mark::daemon_started] = setup_.started_at;
@@ -323,7 +330,7 @@ void Engine::start_booted(const Manifest& manifest) {
     session.luo_claimed = false;
   }
   const auto count = records.size();
-  log::event(log::Id::generation_restored, log::Level::info, {{log::Field::update, record.id}},
+  log::event(log::Id::generation_restored, log::Level::info, {{log::Field::count, count}},
              "Generation ", generation_, ": ", count, " sessions came along; ",
              clients_.all().size(), " clients to restore.");
   expect(std::move(records));
@@ -373,6 +380,8 @@ void Engine::end_discarded(const std::string& client) {
 // ---- an earlier process of this boot
 
 void Engine::start_restarted(Manifest manifest) {
+  update_.set(manifest.update);
+  if (update_.record()) log::set_update(update_.record()->id);
   // In peace it was taken away by somebody who wants the defaults.
   borrow_config(manifest, manifest.state == State::normal);
   log::event(log::Id::daemon_restarted, log::Level::info,
@@ -383,7 +392,6 @@ void Engine::start_restarted(Manifest manifest) {
   next_id_ = manifest.next_id;
   extra_ = manifest.extra;
   take_over_unwritten(manifest.unwritten);
-  update_.set(manifest.update);
   state_ = manifest.state;
   const bool any_incoming =
       std::any_of(manifest.sessions.begin(), manifest.sessions.end(),
@@ -417,7 +425,7 @@ void Engine::start_restarted(Manifest manifest) {
     if (auto put = clients_.put(std::move(client), std::move(charges)); !put) {
       log::error(put.error().message);
     }
-    if (owes) owe(name, ClientCall::thaw);
+    if (owes) owe(name, ClientCall::thaw, 0);
   }
   if (sessions_.keepers().rest) sessions_.keepers().rest->adopt_resting(manifest.resting);
   if (update_.record()) {
@@ -567,8 +575,10 @@ void Engine::claim_time_over() {
     if (!sessions_.find(name)->kernel) continue;  // given up above, or on its way
     const auto& record = sessions_.find(name)->record;
     log::event(log::Id::session_unclaimed, log::Level::warning,
-               {{log::Field::session, name}, {log::Field::client, record.client}}, "Session '",
-               name,
+               {{log::Field::session, name},
+                {log::Field::client, record.client},
+                {log::Field::unit, unit_of(record)}},
+               "Session '", name,
                "' was not claimed within the claim time, and is kept; 'handoverctl session "
                "finish ",
                name, "' frees it.");

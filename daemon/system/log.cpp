@@ -35,6 +35,7 @@ constexpr std::size_t longest_value = 512;
 constexpr std::uint64_t exit_patience_usec = 1'000'000;
 
 std::atomic<Level> lowest = Level::info;
+std::atomic<std::uint64_t> update_now = 0;
 
 /// Rings are never freed: their threads may run, and others may log, until the process is gone.
 class Rings {
@@ -134,6 +135,8 @@ std::uint64_t dropped() { return rings().current().dropped(); }
 std::size_t waiting() { return rings().current().waiting(); }
 void use_sink(Sink sink) { rings().replace(std::move(sink)); }
 
+void set_update(std::uint64_t id) { update_now = id; }
+
 void write(Level level, std::string_view line) noexcept {
   if (!enabled(level)) return;
   try {
@@ -150,16 +153,15 @@ void write_event(Id id, Level level, std::initializer_list<FieldValue> fields,
     const EventInfo& info = info_of(id);
     Line line = line_of(level, text);
     line.fields.push_back("MESSAGE_ID=" + std::string(info.message_id));
-    unsigned present = 0;
+    bool names_update = false;
     for (const FieldValue& one : fields) {
-      present |= 1U << static_cast<unsigned>(one.field);
+      if (one.value.text.empty()) continue;
+      names_update = names_update || one.field == Field::update;
       line.fields.push_back(field(one.field, one.value.text));
     }
-    for (std::size_t i = 0; i < field_names.size(); ++i) {
-      const auto promised = static_cast<Field>(i);
-      if (info.fields.has(promised) && (present & 1U << i) == 0) {
-        line.fields.push_back(field(promised, "unknown"));
-      }
+    const auto update = update_now.load(std::memory_order_relaxed);
+    if (!names_update && update != 0) {
+      line.fields.push_back(field(Field::update, std::to_string(update)));
     }
     rings().current().push(std::move(line));
   } catch (...) {

@@ -58,8 +58,10 @@ struct FieldValue {
   Value value;
 };
 
-/// A line with its MESSAGE_ID and fields. A field that the table promises and that is missing here
-/// becomes "unknown", so that the catalog's text stays a sentence.
+/// The update that runs, which becomes a field of every event that names none; 0: none does.
+void set_update(std::uint64_t id);
+
+/// A line with its MESSAGE_ID and fields. A field without a value is left out: it is not known.
 void write_event(Id id, Level level, std::initializer_list<FieldValue> fields,
                  std::string_view line) noexcept;
 

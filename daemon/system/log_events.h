@@ -15,8 +15,8 @@ enum class Field {
   client,     ///< the client's name
   session,    ///< the session's name
   token,      ///< the token, a number
-  unit,       ///< the systemd unit of the owner; the user's id if there is no unit
-  phase,      ///< the step of the update or the call to the client ("prepare", "freeze")
+  unit,       ///< the systemd unit of the owner (limit_refused: the user's id if there is none)
+  phase,      ///< the call to the client ("Prepare", "Freeze")
   state,      ///< the daemon's state, as in the Manager's property State
   usec,       ///< how long it took, µs
   code,       ///< the error's name (ErrorCode), or the update's outcome
@@ -80,7 +80,7 @@ struct EventInfo {
   Id id;
   std::string_view name;
   std::string_view message_id;  ///< 128 bits, as journalctl(1) writes them
-  Fields fields;                ///< always there; an event may have more
+  Fields fields;                ///< always there; an event has more where they are known
   std::string_view meaning;     ///< one sentence
 };
 
@@ -91,8 +91,8 @@ constexpr std::array<EventInfo, 29> events = {{
     {Id::update_started, "update-started", "1d079acfbfe54bf994544530ce620002",
      Fields(Field::update), "A live update began."},
     {Id::update_finished, "update-finished", "a9f4829fb51e4dd280450b4e40526dd4",
-     Fields(Field::update, Field::code, Field::usec),
-     "A live update is over; CODE is its outcome, USEC its blackout."},
+     Fields(Field::update, Field::code),
+     "A live update is over; CODE is its outcome, and USEC its blackout, if there was one."},
     {Id::client_vetoed, "client-vetoed", "3fea9254e64f414cae6d0f5f36ade0f0",
      Fields(Field::update, Field::client, Field::phase),
      "A client refused to prepare or to freeze."},
@@ -102,26 +102,27 @@ constexpr std::array<EventInfo, 29> events = {{
     {Id::client_left, "client-left", "d73e9b47594843768badfaa436415c8e", Fields(Field::client),
      "A client closed its connection."},
     {Id::client_left_out, "client-left-out", "3d155772d0f343b8a2ed159a437414d1",
-     Fields(Field::update, Field::client, Field::phase),
-     "The update goes on without an optional client."},
-    {Id::thaw_failed, "thaw-failed", "d88dbc4bd3c544c2812a6ff7b11c19a4",
-     Fields(Field::client, Field::count),
-     "A client could not be thawed; the daemon tries again. COUNT is the number of attempts."},
+     Fields(Field::update, Field::client),
+     "The update goes on without an optional client; PHASE is the call in which it failed, if it "
+     "was called."},
+    {Id::thaw_failed, "thaw-failed", "d88dbc4bd3c544c2812a6ff7b11c19a4", Fields(Field::client),
+     "A client left before it was thawed."},
     {Id::thaw_repeated, "thaw-repeated", "80839b5eaf3042829a768a848617603d",
-     Fields(Field::client, Field::count), "A client was thawed after earlier attempts had failed."},
-    {Id::session_lost, "session-lost", "24c824514c6e4242a45730496f4acd77",
-     Fields(Field::session, Field::client), "Everything that a session preserved is lost."},
+     Fields(Field::client, Field::count),
+     "A client is called again, since it has not answered Thaw or Cancel. COUNT is the number of "
+     "this call."},
+    {Id::session_lost, "session-lost", "24c824514c6e4242a45730496f4acd77", Fields(),
+     "Everything that a session, or a client, preserved is lost; the line names it."},
     {Id::token_lost, "token-lost", "4e9ecc82eb314d2fb2e4703e59082e22",
-     Fields(Field::session, Field::client, Field::token),
-     "One preserved descriptor of a session is lost."},
+     Fields(Field::session, Field::token), "One preserved descriptor of a session is lost."},
     {Id::session_degraded, "session-degraded", "e731c765725a4845b004739fb1886592",
-     Fields(Field::session, Field::client),
+     Fields(Field::session),
      "The kernel does not hold all of a session at the moment; the daemon tries to preserve it "
      "again."},
-    {Id::session_whole, "session-whole", "12f768c0b07e47feb2e6c2d1e8c0de61",
-     Fields(Field::session, Field::client), "The kernel holds all of a degraded session again."},
+    {Id::session_whole, "session-whole", "12f768c0b07e47feb2e6c2d1e8c0de61", Fields(Field::session),
+     "The kernel holds all of a degraded session again."},
     {Id::session_unreached, "session-unreached", "c294f5a6c6f04accbc52205ee375cf9b",
-     Fields(Field::session, Field::client, Field::code),
+     Fields(Field::session, Field::code),
      "A session of the previous kernel cannot be opened yet; the daemon tries again."},
     {Id::token_retrieved, "token-retrieved", "36a2054a81f647d4bd404c3215784c53",
      Fields(Field::session, Field::token, Field::usec),
@@ -129,14 +130,13 @@ constexpr std::array<EventInfo, 29> events = {{
     {Id::session_finished, "session-finished", "f8a5ce7bd7b54d11b59b136d38572097",
      Fields(Field::session), "A session of the previous kernel is finished."},
     {Id::session_unclaimed, "session-unclaimed", "65d608d63dc248b38cfbc00695578c39",
-     Fields(Field::session, Field::client),
-     "Nobody claimed a session of the previous kernel in time."},
+     Fields(Field::session), "Nobody claimed a session of the previous kernel in time."},
     {Id::limit_refused, "limit-refused", "ac9fbfb0108f41fcaffce3b278b8bfed",
      Fields(Field::unit, Field::code, Field::count),
      "A request was refused because its owner is at a limit. COUNT is how many more were refused "
      "since the last such line."},
     {Id::preflight_finding, "preflight-finding", "77a472d5ba284ead833eb81880bc4d40",
-     Fields(Field::code), "Preflight found a reason against the update."},
+     Fields(Field::code), "Preflight found a reason against the update, or a warning."},
     {Id::sync_unfinished, "sync-unfinished", "eb136617762f4cbb8c2441bd8f77d0ce",
      Fields(Field::count, Field::usec),
      "File systems were not written to disk within the time limit. COUNT is their number."},

@@ -264,19 +264,36 @@ TEST(Log, CutsWhatIsTooLongBetweenCharacters) {
   EXPECT_LE(lines[1].fields.at(1).size(), 512 + std::string("CLIENT=").size());
 }
 
-TEST(Log, GivesAnEventItsIdAndEveryFieldOfTheTable) {
+TEST(Log, GivesAnEventItsIdAndTheFieldsThatAreKnown) {
   const LogCapture capture;
-  event(Id::update_finished, Level::info, {{Field::update, 7}, {Field::code, "done"}}, "Update ", 7,
-        " is over.");
+  event(Id::update_finished, Level::info,
+        {{Field::update, 7}, {Field::code, "done"}, {Field::usec, ""}}, "Update ", 7, " is over.");
   const auto lines = capture.lines();
   ASSERT_EQ(lines.size(), 1U);
   EXPECT_EQ(lines[0].text, "Update 7 is over.");
   EXPECT_GT(lines[0].boottime_usec, 0U);
-  EXPECT_EQ(lines[0].fields.size(), 4U);
+  EXPECT_EQ(lines[0].fields.size(), 3U);
   EXPECT_TRUE(has_field(lines[0], "MESSAGE_ID=a9f4829fb51e4dd280450b4e40526dd4"));
   EXPECT_TRUE(has_field(lines[0], "UPDATE=7"));
   EXPECT_TRUE(has_field(lines[0], "CODE=done"));
-  EXPECT_TRUE(has_field(lines[0], "USEC=unknown"));
+}
+
+TEST(Log, NamesTheUpdateThatRunsInEveryEvent) {
+  const LogCapture capture;
+  set_update(7);
+  event(Id::client_left, Level::info, {{Field::client, "db"}}, "Left.");
+  event(Id::update_finished, Level::info, {{Field::update, 6}, {Field::code, "done"}}, "Over.");
+  info("No event.");
+  set_update(0);
+  event(Id::client_left, Level::info, {{Field::client, "db"}}, "Left.");
+  const auto lines = capture.lines();
+  ASSERT_EQ(lines.size(), 4U);
+  EXPECT_TRUE(has_field(lines[0], "UPDATE=7"));
+  EXPECT_EQ(lines[0].fields.size(), 3U);
+  EXPECT_TRUE(has_field(lines[1], "UPDATE=6"));
+  EXPECT_FALSE(has_field(lines[1], "UPDATE=7"));
+  EXPECT_TRUE(lines[2].fields.empty());
+  EXPECT_FALSE(has_field(lines[3], "UPDATE=7"));
 }
 
 TEST(Log, WorksInTheChildOfAFork) {

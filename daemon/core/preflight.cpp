@@ -269,6 +269,19 @@ std::vector<Error> preflight(const PreflightInput& input) {
   return findings.take();
 }
 
+std::vector<Error> preflight_warnings(const PreflightInput& input) {
+  Findings findings;
+  if (input.target && input.modules_missing) {
+    findings.add(ErrorCode::kernel_incompatible,
+                 "there are no modules of " + describe(*input.target) + " below /lib/modules/" +
+                     printable(input.target->release) +
+                     ", though the running kernel has its own: unless all that this host needs is "
+                     "built in, or in the initrd, devices and file systems are missing after the "
+                     "update; install them");
+  }
+  return findings.take();
+}
+
 std::string ensure_cmdline(const std::string& cmdline) {
   std::vector<std::string> words = split_words(cmdline);
   for (const std::string_view name : switches) {

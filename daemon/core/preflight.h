@@ -57,6 +57,8 @@ struct PreflightInput {
   std::vector<std::string> unthawed_clients;   ///< required, and have not answered Thaw
   /// The running kernel has an initrd beside it; the target has none, and none was asked for.
   bool initrd_missing = false;
+  /// The running kernel has modules of its own (/lib/modules/RELEASE); the target has none.
+  bool modules_missing = false;
   std::string target_cmdline;
 };
 
@@ -66,6 +68,9 @@ struct PreflightInput {
 /// found out is a finding, too: a wrong guess panics the new kernel (luo_restore_fail) or loses the
 /// state.
 std::vector<Error> preflight(const PreflightInput& input);
+
+/// What may go wrong, and need not: the update goes on, and the journal tells.
+std::vector<Error> preflight_warnings(const PreflightInput& input);
 
 /// Whether a kernel with this command line has its boolean parameter `name` on: "on", "1", "y", …
 /// in its last mention, as kstrtobool() reads it (lib/kstrtox.c). Not named is not on.

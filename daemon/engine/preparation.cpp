@@ -101,6 +101,7 @@ void Engine::run_preflight() {
       input.running = seen.running;
       input.target_cmdline = seen.target_cmdline;
       input.initrd_missing = seen.initrd_missing;
+      input.modules_missing = seen.modules_missing;
       input.module.target = seen.module.target;
       input.module.problem = seen.module.problem;
       const auto findings = preflight(input);
@@ -110,6 +111,11 @@ void Engine::run_preflight() {
                    "Preflight: ", finding.message);
       }
       if (!findings.empty()) return fail_update(findings.front());
+      for (const auto& warning : preflight_warnings(input)) {
+        log::event(log::Id::preflight_finding, log::Level::warning,
+                   {{log::Field::code, std::string(to_string(warning.code))}},
+                   "Preflight: ", warning.message, "; the update goes on.");
+      }
       update_.options = (*looked)->options;
       update_.target = (*looked)->target;
       update_.looked_at = std::move(input);

@@ -37,6 +37,15 @@ class OpenTarget final : public Target {
   system::KexecImage image;
 };
 
+/// What cannot be a directory's name is not known to be missing.
+bool has_modules(const std::string& release) {
+  if (release.empty() || release.find('/') != std::string::npos || release.starts_with('.')) {
+    return true;
+  }
+  std::error_code error;
+  return std::filesystem::is_directory("/lib/modules/" + release, error) || error.value() == EACCES;
+}
+
 }  // namespace
 
 ThisHost::ThisHost(system::Loop& loop, Places places)
@@ -173,6 +182,7 @@ Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
       return fail(opened.error());
     }
   }
+  looked.input.modules_missing = has_modules(running->release) && !has_modules(target.release);
   options.cmdline = ensure_cmdline(options.cmdline.empty() ? running->cmdline : options.cmdline);
   looked.input.running = std::move(*running);
   looked.input.target = std::move(target);

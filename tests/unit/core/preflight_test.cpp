@@ -65,6 +65,25 @@ TEST(Preflight, EachAbiMustMatch) {
   }
 }
 
+TEST(Preflight, AnInitrdThatIsMissingIsRefused) {
+  PreflightInput input = good();
+  input.initrd_missing = true;
+  expect_one(input, ErrorCode::kernel_not_found, {"no initrd", "--initrd"});
+}
+
+TEST(Preflight, ModulesThatAreMissingAreAWarning) {
+  PreflightInput input = good();
+  EXPECT_TRUE(preflight_warnings(input).empty());
+  input.modules_missing = true;
+  EXPECT_TRUE(preflight(input).empty());
+  const auto warnings = preflight_warnings(input);
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_NE(warnings[0].message.find("/lib/modules/7.3.4"), std::string::npos);
+  EXPECT_NE(warnings[0].message.find("/boot/vmlinuz-7.3.4"), std::string::npos);
+  input.target.reset();
+  EXPECT_TRUE(preflight_warnings(input).empty()) << "nothing is booted";
+}
+
 TEST(Preflight, TheTargetMustHaveLuoAndMemfdIfSessionsNeedThem) {
   PreflightInput input = good();
   input.target->abi = {"kho-v4", "memfd-v2"};

@@ -189,6 +189,14 @@ TEST_F(EventsTest, OfADegradedSession) {
   expect_events({log::Id::session_degraded, log::Id::session_whole, log::Id::preflight_finding});
 }
 
+/// Without the companion module none of them need be missed.
+TEST_F(EventsTest, OfATargetWithoutModules) {
+  boot_two();
+  world.machine.modules_missing = true;
+  EXPECT_EQ(world.update(), "done");
+  expect_events({log::Id::preflight_finding});
+}
+
 TEST_F(EventsTest, OfADaemonThatIsBack) {
   boot_two();
   ASSERT_TRUE(world.update_until(State::freezing));

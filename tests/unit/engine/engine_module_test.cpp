@@ -63,6 +63,15 @@ TEST_F(ModuleTest, CarriesEverybodysMemory) {
   expect_all_is_well(world);
 }
 
+TEST_F(ModuleTest, NeedsItselfInTheTarget) {
+  boot_two();
+  world.machine.modules_missing = true;
+  const auto refused = world.update();
+  EXPECT_NE(refused.find("no handover.ko"), std::string::npos) << refused;
+  EXPECT_EQ(calls(), Strings{});
+  expect_all_is_well(world);
+}
+
 /// The manifest and each retrieved file come out of the module once: whatever the process before
 /// has got of them, the next one must find in the fd store.
 TEST(ModuleDeathTest, BetweenAnyTwoStepsAfterTheKexecCostsNothing) {

@@ -247,6 +247,14 @@ TEST_F(UpdateTest, IsRefusedByPreflightWithNobodyAsked) {
   EXPECT_EQ(world.update(), "done");
 }
 
+TEST_F(UpdateTest, IsRefusedWhereTheInitrdIsMissing) {
+  boot_two();
+  world.machine.initrd_missing = true;
+  const auto refused = world.update();
+  EXPECT_NE(refused.find("refused: there is no initrd"), std::string::npos) << refused;
+  EXPECT_EQ(calls(), Strings{});
+}
+
 TEST_F(UpdateTest, IsRefusedByTheLoad) {
   boot_two();
   world.machine.load_error = Error{ErrorCode::kexec_load_failed, "Locked down.", EPERM};

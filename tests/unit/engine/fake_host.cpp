@@ -153,7 +153,10 @@ Result<LookedAt> FakeHost::look_at(UpdateOptions options, bool module) {
   looked.input.running.luo_available = true;
   looked.input.target_cmdline = options.cmdline;
   // As the loaded one writes it (FakeTracker::info()).
-  if (module) looked.input.module.target = KernelModule{"handover.ko", "1"};
+  looked.input.initrd_missing = machine_.initrd_missing;
+  looked.input.modules_missing = machine_.modules_missing;
+  if (module && !machine_.modules_missing)
+    looked.input.module.target = KernelModule{"handover.ko", "1"};
   looked.options = std::move(options);
   return looked;
 }

@@ -86,6 +86,8 @@ class Machine {
 
   // ---- the next kernel
   std::optional<Error> look_error;
+  bool initrd_missing = false;
+  bool modules_missing = false;  ///< /lib/modules/RELEASE of the target
   std::optional<Error> load_error;
   std::optional<Error> kexec_error;
   bool target_loaded = false;

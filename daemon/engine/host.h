@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -93,6 +94,13 @@ class Host {
   /// `job` runs on the pool; what it returns runs in the loop.
   using Job = std::function<std::function<void()>()>;
   virtual void run(Queue queue, Job job) = 0;
+  /// The same for an owner's queue (account_of()): he never has all threads.
+  void run(const std::string& owner, Queue queue, Job job) {
+    run_for(owner, queue, std::move(job));
+  }
+  virtual void run_for(const std::string& /*owner*/, Queue queue, Job job) {
+    run(queue, std::move(job));
+  }
   /// The jobs of this queue go before those of others.
   virtual void hurry(Queue queue) = 0;
   /// Waits for the jobs that run, and drops the others: whom they know may go afterwards.

@@ -29,7 +29,7 @@ void Sessions::work(Held& held, std::function<T()> job, std::function<void(Held*
   ++held.working;
   ++working_;
   const auto id = held.record.id;
-  host_.run(queue_of(held),
+  host_.run(account_of(held.record.owner), queue_of(held),
             [this, alive = alive_, id, job = std::move(job),
              then = std::move(then)]() mutable -> std::function<void()> {
               auto result = std::make_shared<T>(run_or_fail("a job of a session", job));

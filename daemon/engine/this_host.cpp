@@ -26,8 +26,9 @@ namespace handover::engine {
 
 namespace {
 
-/// Most jobs wait for the kernel or PID 1, not for a processor.
-constexpr unsigned pool_threads = 8;
+/// Most jobs wait for the kernel or PID 1, not for a processor. Half of them are one owner's at
+/// most.
+constexpr unsigned pool_threads = 16;
 constexpr std::uint64_t log_flush_usec = 100'000;
 
 /// The target's files, open from the look until the kexec.
@@ -94,6 +95,10 @@ void ThisHost::at_turn_end(std::function<void()> callback) {
 
 void ThisHost::run(Queue queue, Job job) {
   if (pool_) pool_->run(queue, std::move(job));
+}
+
+void ThisHost::run_for(const std::string& owner, Queue queue, Job job) {
+  if (pool_) pool_->run(queue, std::move(job), owner);
 }
 
 void ThisHost::hurry(Queue queue) {

@@ -35,6 +35,7 @@ class ThisHost final : public Host {
   void post(std::function<void()> callback) override;
   void at_turn_end(std::function<void()> callback) override;
   void run(Queue queue, Job job) override;
+  void run_for(const std::string& owner, Queue queue, Job job) override;
   void hurry(Queue queue) override;
   void stop_jobs() override;
   std::size_t jobs_waiting() override;

@@ -12,7 +12,11 @@
 
 namespace handover::system {
 
-Pool::Pool(Loop& loop, unsigned threads) : loop_(loop), most_threads_(std::max(threads, 1U)) {
+Pool::Pool(Loop& loop, unsigned threads)
+    : loop_(loop),
+      most_threads_(std::max(threads, 1U)),
+      most_of_one_(std::max(most_threads_ / 2, 1U)),
+      most_of_owners_(most_threads_ - most_threads_ / 4) {
   threads_.reserve(most_threads_);
   start_thread();
 }
@@ -26,15 +30,77 @@ Pool::~Pool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void Pool::make_ready(std::uint64_t key, const Queue& queue) {
-  (queue.hurried ? hurried_ : ready_).push_back(key);
+void Pool::wait_in(Keys& keys, std::uint64_t key, Queue& queue) {
+  keys.push_back(key);
+  queue.waits_in = &keys;
 }
 
-std::uint64_t Pool::take_ready() {
-  auto& from = hurried_.empty() ? ready_ : hurried_;
-  const std::uint64_t key = from.front();
-  from.pop_front();
-  return key;
+void Pool::make_ready(std::uint64_t key, Queue& queue) {
+  wait_in(queue.hurried ? hurried_ : ready_, key, queue);
+}
+
+/// Where it has to wait, if its owner, or all of them, have as many threads as they may.
+Pool::Keys* Pool::holds_back(const Queue& queue) {
+  if (queue.owner == nullptr) return nullptr;
+  if (queue.owner->running >= most_of_one_) return &queue.owner->held;
+  return running_of_owners_ >= most_of_owners_ ? &held_ : nullptr;
+}
+
+/// nullptr: none may run now.
+Pool::Queue* Pool::take_ready(std::uint64_t& key) {
+  for (;;) {
+    if (hurried_.empty() && ready_.empty()) {
+      if (held_.empty() || running_of_owners_ >= most_of_owners_) return nullptr;
+      release(held_);
+    }
+    auto& from = hurried_.empty() ? ready_ : hurried_;
+    key = from.front();
+    from.pop_front();
+    Queue& queue = queues_.at(key);
+    auto* const held = holds_back(queue);
+    if (held == nullptr) return &queue;
+    wait_in(*held, key, queue);
+  }
+}
+
+void Pool::begin(Queue& queue) {
+  queue.waits_in = nullptr;
+  queue.running = true;
+  ++busy_;
+  if (queue.owner == nullptr) return;
+  ++queue.owner->running;
+  ++running_of_owners_;
+}
+
+/// The first that waited there is the next.
+void Pool::release(Keys& held) {
+  if (held.empty()) return;
+  const auto key = held.front();
+  held.pop_front();
+  Queue& queue = queues_.at(key);
+  auto& to = queue.hurried ? hurried_ : ready_;
+  to.push_front(key);
+  queue.waits_in = &to;
+  changed_.notify_one();
+}
+
+void Pool::end(std::uint64_t key, Queue& queue) {
+  --busy_;
+  queue.running = false;
+  Owner* const owner = queue.owner;
+  if (queue.jobs.empty()) {
+    queues_.erase(key);
+    if (owner != nullptr) --owner->queues;
+  } else {
+    make_ready(key, queue);
+    changed_.notify_one();
+  }
+  if (owner == nullptr) return;
+  --owner->running;
+  --running_of_owners_;
+  release(owner->held);
+  release(held_);
+  if (owner->queues == 0) owners_.erase(std::string(owner->name));
 }
 
 void Pool::start_thread() {
@@ -51,9 +117,15 @@ void Pool::start_thread_if_useful() {
   }
 }
 
-void Pool::run(std::uint64_t queue, Job job) {
+void Pool::run(std::uint64_t queue, Job job, const std::string& owner) {
   const std::lock_guard lock(mutex_);
-  Queue& in = queues_[queue];
+  const auto [at, is_new] = queues_.try_emplace(queue);
+  Queue& in = at->second;
+  if (is_new && !owner.empty()) {
+    in.owner = &owners_[owner];
+    in.owner->name = owner;
+    ++in.owner->queues;
+  }
   in.jobs.push_back(std::move(job));
   ++waiting_;
   if (!in.running && in.jobs.size() == 1) make_ready(queue, in);
@@ -65,10 +137,14 @@ void Pool::hurry(std::uint64_t queue) {
   const std::lock_guard lock(mutex_);
   const auto found = queues_.find(queue);
   if (found == queues_.end() || found->second.jobs.empty() || found->second.hurried) return;
-  found->second.hurried = true;
-  if (found->second.running) return;
-  ready_.erase(std::find(ready_.begin(), ready_.end(), queue));
-  hurried_.push_back(queue);
+  Queue& hurried = found->second;
+  hurried.hurried = true;
+  if (hurried.running) return;
+  Keys& keys = *hurried.waits_in;
+  keys.erase(std::find(keys.begin(), keys.end(), queue));
+  // Its owner's threads, if it waits for one of these, do not become more.
+  if (&keys == &ready_) return make_ready(queue, hurried);
+  keys.push_front(queue);
 }
 
 std::size_t Pool::waiting() const {
@@ -86,13 +162,13 @@ void Pool::work() {
   for (;;) {
     changed_.wait(lock, [this] { return stop_ || !ready_.empty() || !hurried_.empty(); });
     if (stop_) return;
-    const std::uint64_t key = take_ready();
-    Queue& queue = queues_.at(key);  // its address stays: only this thread erases it while it runs
-    Job job = std::move(queue.jobs.front());
-    queue.jobs.pop_front();
-    queue.running = true;
+    std::uint64_t key = 0;
+    Queue* const queue = take_ready(key);  // its address stays: only this thread erases it now
+    if (queue == nullptr) continue;
+    Job job = std::move(queue->jobs.front());
+    queue->jobs.pop_front();
     --waiting_;
-    ++busy_;
+    begin(*queue);
     lock.unlock();
 
     std::function<void()> result;
@@ -107,14 +183,7 @@ void Pool::work() {
     if (result) loop_.post(std::move(result));
 
     lock.lock();
-    --busy_;
-    queue.running = false;
-    if (queue.jobs.empty()) {
-      queues_.erase(key);
-    } else {
-      make_ready(key, queue);
-      changed_.notify_one();
-    }
+    end(key, *queue);
   }
 }
 

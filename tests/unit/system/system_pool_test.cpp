@@ -136,6 +136,62 @@ TEST_F(PoolTest, TheHurryEndsWithTheQueue) {
   EXPECT_EQ(order, "amb");
 }
 
+/// The jobs of one owner wait for ever; whoever else comes is served.
+TEST_F(PoolTest, OneOwnerHasHalfOfTheThreadsAtMost) {
+  constexpr unsigned threads = 8;
+  Gate gate;
+  Pool pool(loop, threads);
+  for (std::uint64_t queue = 0; queue < 3 * threads; ++queue)
+    pool.run(queue, held(gate), "hostile");
+  gate.wait_for(threads / 2);
+  expected = 2;
+  pool.run(100, noted('a'), "other");
+  pool.run(101, noted('b'));
+  EXPECT_EQ(loop.run(), 0);
+  EXPECT_EQ(order.size(), 2U);
+  EXPECT_EQ(pool.busy(), threads / 2);
+  EXPECT_EQ(pool.waiting(), 3 * threads - threads / 2);
+  gate.open();
+  gate.wait_for(3 * threads);
+}
+
+TEST_F(PoolTest, AllOwnersLeaveSomeThreadsToTheDaemon) {
+  constexpr unsigned threads = 8;
+  constexpr unsigned most = 6;
+  Gate gate;
+  Pool pool(loop, threads);
+  std::uint64_t queue = 0;
+  for (const auto* owner : {"a", "b", "c", "d"}) {
+    for (unsigned i = 0; i < threads; ++i) pool.run(queue++, held(gate), owner);
+  }
+  gate.wait_for(most);
+  expected = 1;
+  pool.run(100, noted('x'));
+  EXPECT_EQ(loop.run(), 0);
+  EXPECT_EQ(pool.busy(), most);
+  gate.open();
+  gate.wait_for(4 * threads);
+}
+
+TEST_F(PoolTest, AnOwnersFurtherQueuesKeepTheirOrder) {
+  Gate gate;
+  Pool pool(loop, 2);  // one of them for one owner
+  pool.run(0, held(gate), "o");
+  gate.wait_for(1);
+  for (std::uint64_t queue = 1; queue <= 4; ++queue) {
+    pool.run(queue, noted(static_cast<char>('a' + queue)), "o");
+  }
+  // The other thread has held them all back when it comes to this one.
+  pool.run(100, [&]() -> std::function<void()> {
+    pool.hurry(3);
+    gate.open();
+    return {};
+  });
+  expected = 4;
+  EXPECT_EQ(loop.run(), 0);
+  EXPECT_EQ(order, "dbce");
+}
+
 TEST_F(PoolTest, ItsEndWaitsForWhatRunsOnly) {
   std::atomic<int> ran = 0;
   Gate gate;

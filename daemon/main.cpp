@@ -137,8 +137,9 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
   }
 
   // What the kernel allocates for a client is charged to the client.
-  const auto run_in = [](const std::string& cgroup, const std::function<int()>& call) {
-    return system::run_in_cgroup(cgroup, call);
+  const auto run_in = [](const std::string& cgroup, const std::function<int()>& call,
+                         const backend::Patience& patience) {
+    return system::run_in_cgroup(cgroup, call, {patience.limit_usec, patience.ends_here, {}});
   };
   const auto room_in = [](const std::string& cgroup) { return system::cgroup_room(cgroup); };
   auto keepers = backend::make_keepers(backend::Paths{}, setup.config.backend, run_in, room_in);

@@ -18,12 +18,23 @@ std::uint64_t with_overhead(std::uint64_t bytes) {
   return bytes + bytes / share + at_least;
 }
 
+/// Even a busy host fills or restores so much in a second.
+constexpr std::uint64_t bytes_in_a_second = UINT64_C(256) << 20;
+constexpr std::uint64_t usec_per_second = 1'000'000;
+constexpr std::uint64_t least_patience_usec = 10 * usec_per_second;
+
+Patience patience_for(std::uint64_t bytes, bool ends_here) {
+  return {least_patience_usec + bytes / bytes_in_a_second * usec_per_second, ends_here};
+}
+
 /// Makes the call in the cgroup. A negative number says that this was not possible.
-int run_there(const RunIn& run_in, const std::string& cgroup, const std::function<int()>& call) {
-  return run_in(cgroup, [&call] {
+int run_there(const RunIn& run_in, const std::string& cgroup, const std::function<int()>& call,
+              const Patience& patience) {
+  const auto marked = [&call] {
     const int result = call();
     return result < 0 ? first_errno - result : result;
-  });
+  };
+  return run_in(cgroup, marked, patience);
 }
 
 Charge::Done answer(int there) {
@@ -40,9 +51,13 @@ std::string not_there(const std::string& cgroup, int there) {
 Charge::Done Charge::run(const std::string& cgroup, std::uint64_t bytes,
                          const std::function<int()>& call) const {
   if (!run_in_ || cgroup.empty() || bytes < worth_a_process) return {call(), false, ""};
-  const int there = run_there(run_in_, cgroup, call);
-  // The owner's limit is the owner's limit: here the call would only evade it.
-  if (there >= 0 || there == -ENOMEM) return answer(there);
+  const int there = run_there(run_in_, cgroup, call, patience_for(bytes, /*ends_here=*/false));
+  // The owner's limit is the owner's limit: here the call would only evade it. And who stops his
+  // own cgroup would have the memory charged to us.
+  for (const int final : {-ENOMEM, -ETIMEDOUT, -EINPROGRESS}) {
+    if (there == final) return answer(there);
+  }
+  if (there >= 0) return answer(there);
   return {call(), false, not_there(cgroup, there)};
 }
 
@@ -55,7 +70,7 @@ Charge::Done Charge::run_if_room(const std::string& cgroup, std::uint64_t bytes,
             "cgroup " + cgroup + " has room for " + std::to_string(*room) +
                 " bytes more (memory.max), and it takes " + std::to_string(bytes)};
   }
-  const int there = run_there(run_in_, cgroup, call);
+  const int there = run_there(run_in_, cgroup, call, patience_for(bytes, /*ends_here=*/true));
   if (there >= 0) return answer(there);
   return {call(), false, not_there(cgroup, there)};
 }

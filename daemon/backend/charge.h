@@ -14,11 +14,19 @@
 
 namespace handover::backend {
 
+/// How long a call may take in the cgroup of an owner, who can freeze it or slow it down.
+struct Patience {
+  std::uint64_t limit_usec = 0;
+  bool ends_here = false;  ///< then it is not killed, but goes on in ours
+};
+
 /// Runs `call` in a process of `cgroup` (a path below /sys/fs/cgroup) and returns its result, or
-/// -errno if it could not be run there; -ENOMEM if it was ended for want of memory. The process
-/// shares our descriptors, not our memory: what `call` writes to memory is lost, and it must
-/// neither take a lock nor allocate.
-using RunIn = std::function<int(const std::string& cgroup, const std::function<int()>& call)>;
+/// -errno if it could not be run there; -ENOMEM if it was ended for want of memory; -ETIMEDOUT if
+/// the cgroup is frozen or patience was over, -EINPROGRESS if it then could not be ended either.
+/// The process shares our descriptors, not our memory: what `call` writes to memory is lost, and it
+/// must neither take a lock nor allocate.
+using RunIn = std::function<int(const std::string& cgroup, const std::function<int()>& call,
+                                const Patience& patience)>;
 
 /// How many bytes `cgroup` can still allocate; nullopt if there is no limit or it is not known.
 using RoomIn = std::function<std::optional<std::uint64_t>(const std::string& cgroup)>;
@@ -42,12 +50,14 @@ class Charge {
     std::string why_here;
   };
   /// Makes `call`, which returns a result or -errno and may allocate `bytes`, in `cgroup`; or here,
-  /// if that is not worth a process, none can be run there, or `cgroup` is "". -ENOMEM if the
-  /// cgroup has not enough memory for it.
+  /// if that is not worth a process, none can be run there, or `cgroup` is "". If the process was
+  /// ended there, the call may have had its effect: -ENOMEM if the cgroup has not enough memory for
+  /// it, -ETIMEDOUT if it is frozen or too slow, -EINPROGRESS if even its end takes too long.
   [[nodiscard]] Done run(const std::string& cgroup, std::uint64_t bytes,
                          const std::function<int()>& call) const;
-  /// The same for a call that must not fail for want of memory, and can be made twice: makes it
-  /// here if the cgroup has no room for `bytes`, or ends the process for want of memory.
+  /// The same for a call that must not fail for want of memory or of time, and can be made twice:
+  /// makes it here if the cgroup has no room for `bytes`, or ends the process for want of memory;
+  /// and has it end here if the cgroup is frozen or too slow.
   [[nodiscard]] Done run_if_room(const std::string& cgroup, std::uint64_t bytes,
                                  const std::function<int()>& call) const;
 

@@ -142,10 +142,12 @@ Result<Session::Preserved> LuoSession::preserve(std::uint64_t token, int fd,
                   [device = device_.get(), session = session_.get(), token, file = copy->get()] {
                     return device->preserve_fd(session, token, file);
                   });
-  if (done.result < 0) {
+  if (done.result < 0 && !preserved_unheard(done, token)) {
     Error error = preserve_error(name_, token, *type, -done.result);
     if (done.result == -ENOMEM && done.charged) {
       error.message += " (it is charged to cgroup " + cgroup + ": see its memory.max)";
+    } else if (done.charged && (done.result == -ETIMEDOUT || done.result == -EINPROGRESS)) {
+      error = owner_too_slow(token_of(name_, token), cgroup);
     }
     return fail(std::move(error));
   }
@@ -159,6 +161,12 @@ Result<Session::Preserved> LuoSession::preserve(std::uint64_t token, int fd,
   held.in_kernel = true;
   held_.emplace(token, std::move(held));
   return preserved;
+}
+
+/// The process was ended when the kernel had done its work, and could not say so.
+bool LuoSession::preserved_unheard(const Charge::Done& done, std::uint64_t token) const {
+  const bool ended = done.result == -ENOMEM || done.result == -ETIMEDOUT;
+  return done.charged && ended && is_in_kernel(token) == true;
 }
 
 std::string LuoSession::charged_here(std::uint64_t token, const std::string& why) const {

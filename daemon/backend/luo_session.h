@@ -80,6 +80,7 @@ class LuoSession final : public Session {
   /// Whether the kernel's session preserves something under `token`; nullopt if it does not say.
   [[nodiscard]] std::optional<bool> is_in_kernel(std::uint64_t token) const;
   Result<void> make_session(const LuoPatience& patience, std::chrono::milliseconds for_name);
+  [[nodiscard]] bool preserved_unheard(const Charge::Done& done, std::uint64_t token) const;
   /// The warning that the owner was not charged.
   [[nodiscard]] std::string charged_here(std::uint64_t token, const std::string& why) const;
   /// Closes the kernel's session, which drops what it preserves. held_ stays.

@@ -116,6 +116,15 @@ Error preserve_error(const std::string& session, std::uint64_t token, const File
   }
 }
 
+Error owner_too_slow(const std::string& what, const std::string& cgroup) {
+  return passing(
+      {ErrorCode::busy,
+       what + " is not preserved: its memory is charged to cgroup " + cgroup +
+           ", which is frozen or too slow (cgroup.freeze, cpu.max, memory.high); thaw it "
+           "or raise its limits, and try again",
+       ETIMEDOUT});
+}
+
 Error not_preserved_now(const std::string& session, std::size_t descriptors,
                         const std::string& cause, int sys_errno) {
   return passing({ErrorCode::io,

@@ -36,6 +36,8 @@ Error other_backend(const std::string& session, Keeper has, Keeper wanted);
 /// memfd_luo_preserve() in mm/memfd_luo.c).
 Error preserve_error(const std::string& session, std::uint64_t token, const FileType& type,
                      int sys_errno);
+/// passing: the owner's cgroup does not let it be preserved in time.
+Error owner_too_slow(const std::string& what, const std::string& cgroup);
 /// passing: so many descriptors of the session are not preserved at present; the daemon has them.
 Error not_preserved_now(const std::string& session, std::size_t descriptors,
                         const std::string& cause, int sys_errno);

@@ -9,11 +9,11 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <limits>
 #include <string_view>
 
 #include "core/unique_fd.h"
 #include "system/files.h"
+#include "system/log.h"
 #include "system/process.h"
 
 namespace handover::system {
@@ -53,9 +53,21 @@ std::string own_cgroup() {
   return text->substr(at, text->find('\n', at) - at);
 }
 
+/// All that is in it stands still.
 bool is_frozen(const std::string& directory) {
   const auto events = read_file(directory + "/cgroup.events");
   return events && events->find("frozen 1") != std::string::npos;
+}
+
+/// The same, or it is to: a process that cannot stop now keeps "frozen" at 0 for as long as it
+/// likes, while all others stand still.
+bool is_to_freeze(const std::string& root, const std::string& cgroup) {
+  if (is_frozen(root + cgroup)) return true;
+  for (std::string path = cgroup; path.size() > 1; path.resize(path.rfind('/'))) {
+    const auto asked = read_file(root + path + "/cgroup.freeze");
+    if (asked && asked->starts_with('1')) return true;
+  }
+  return false;
 }
 
 bool move_to(const std::string& cgroup, pid_t process) {
@@ -75,45 +87,54 @@ std::optional<std::uint64_t> number_in(const std::string& path) {
   return number;
 }
 
-constexpr auto no_limit = std::numeric_limits<std::uint64_t>::max();
+/// Kills it. Its result if it has one all the same.
+int end(Process& process, const std::string& own) {
+  process.kill();
+  // Where it has no processor, it would not even die.
+  move_to(own, process.pid());
+  const auto result = process.wait(end_patience_usec);
+  if (!result) return -EINPROGRESS;
+  return *result == -ENOMEM ? -ETIMEDOUT : *result;
+}
+
+/// It is in our own cgroup now.
+int wait_here(Process& process, const Stay& stay) {
+  for (;;) {
+    if (const auto result = process.wait(look_every_usec)) return *result;
+    if (stay.look) stay.look();
+  }
+}
 
 }  // namespace
 
-int run_in_cgroup(const std::string& cgroup, const std::function<int()>& call) {
-  return run_in_cgroup_for(cgroup, call, no_limit);
-}
-
-int run_in_cgroup_for(const std::string& cgroup, const std::function<int()>& call,
-                      std::uint64_t limit_usec, const std::function<void()>& meanwhile) {
+int run_in_cgroup(const std::string& cgroup, const std::function<int()>& call, const Stay& stay) {
   const std::string own = own_cgroup();
   if (cgroup.empty() || cgroup == own) return call();
   if (!is_cgroup_path(cgroup)) return -EINVAL;
-  const std::string path = cgroup_root() + cgroup;
-  const UniqueFd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const std::string root = cgroup_root();
+  const UniqueFd directory(::open((root + cgroup).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return -errno;
-  // In a frozen cgroup it would stop before its first instruction, for as long as its owner likes.
-  if (is_frozen(path)) return -EBUSY;
+  // There it would stop before its first instruction, for as long as its owner likes.
+  if (is_to_freeze(root, cgroup)) return -ETIMEDOUT;
 
   auto process = Process::start({directory.get(), true}, call);
   if (!process) return -process.error().sys_errno;
-  const auto began = Clock::now();
-  bool moved = false;
+  const std::chrono::microseconds limit(stay.limit_usec);
+  auto since = Clock::now();
   for (;;) {
     if (const auto result = process->wait(look_every_usec)) return *result;
-    if (meanwhile) meanwhile();
-    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began);
-    int failure = 0;
-    if (static_cast<std::uint64_t>(took.count()) >= limit_usec) {
-      failure = -ETIMEDOUT;
-    } else if (!moved && is_frozen(path)) {
-      // Killed now, it would leave nobody knowing what became of the call.
-      moved = move_to(own, process->pid());
-      if (!moved) failure = -EBUSY;
+    if (stay.look && stay.look()) since = Clock::now();
+    const bool late = Clock::now() - since >= limit;
+    if (!late && !is_to_freeze(root, cgroup)) continue;
+    if (!stay.ends_here) return end(*process, own);
+    if (move_to(own, process->pid())) {
+      log::warning("What is done for cgroup ", cgroup, " is ", late ? "too slow" : "frozen",
+                   " there (cgroup.freeze, cpu.max, memory.high): handoverd's own cgroup is "
+                   "charged for the rest.");
+      return wait_here(*process, stay);
     }
-    if (failure == 0) continue;
-    process->kill();
-    const auto result = process->wait(end_patience_usec);
-    return result && *result != -ENOMEM ? *result : failure;
+    // It stands still outside the kernel: what the call had to do is done, or can be done again.
+    if (is_frozen(root + cgroup)) return end(*process, own);
   }
 }
 

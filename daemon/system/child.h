@@ -9,6 +9,17 @@
 
 namespace handover::system {
 
+/// How long a call may stay in another cgroup. Its owner can freeze it, or slow it down without end
+/// (cpu.max, memory.high).
+struct Stay {
+  std::uint64_t limit_usec = 60'000'000;
+  /// When it is frozen, or the limit is over: the process goes on in the daemon's own cgroup, and
+  /// is waited for, since the call must not be ended half-way. False: it is killed.
+  bool ends_here = false;
+  /// Called every 50 ms. True: the call has come further, and the limit begins anew.
+  std::function<bool()> look = {};
+};
+
 /// Runs `call` in a process of the cgroup (a path below the root of cgroup2, as in
 /// /proc/PID/cgroup) and returns its result; "" or the daemon's own cgroup: here. The process has
 /// this one's descriptors, so that a descriptor that `call` opens is open here, and memory of its
@@ -20,16 +31,13 @@ namespace handover::system {
 ///
 /// Takes as long as the call does, and a fraction of a millisecond more: a thread of the pool. Any
 /// thread. -errno if the process could not be started: ENOENT (no such cgroup), EACCES (the cgroup
-/// belongs to another user and CAP_DAC_OVERRIDE is missing), EAGAIN (its pids.max), EBUSY (it is
-/// frozen), EINVAL (no path of a cgroup). -ENOMEM: the out-of-memory killer of the cgroup ended it,
-/// and the call may have had its effect. A cgroup that is frozen meanwhile does not hold it up: the
-/// process goes on in the daemon's cgroup.
-int run_in_cgroup(const std::string& cgroup, const std::function<int()>& call);
-
-/// The same with a limit, -ETIMEDOUT (the call may have had its effect), and with `meanwhile`, if
-/// any, called here every 50 ms.
-int run_in_cgroup_for(const std::string& cgroup, const std::function<int()>& call,
-                      std::uint64_t limit_usec, const std::function<void()>& meanwhile = {});
+/// belongs to another user and CAP_DAC_OVERRIDE is missing), EAGAIN (its pids.max), EBUSY (it has
+/// other cgroups below it), EINVAL (no path of a cgroup). -ENOMEM: the out-of-memory killer of the
+/// cgroup ended it, and the call may have had its effect. -ETIMEDOUT: the cgroup is frozen, or the
+/// limit was over: the call was not made, or killed, and may have had its effect. -EINPROGRESS: the
+/// same, but it has not ended yet.
+int run_in_cgroup(const std::string& cgroup, const std::function<int()>& call,
+                  const Stay& stay = {});
 
 /// How many bytes may still be charged to the cgroup: the least of memory.max - memory.current of
 /// it and of those above it. Page cache counts as used, though the kernel could drop it. nullopt:

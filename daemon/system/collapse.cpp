@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <limits>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "system/child.h"
 #include "system/files.h"
@@ -52,6 +52,9 @@ class AlignedMapping {
   std::size_t reserved_length_ = 0;
   char* data_ = nullptr;
 };
+
+/// In another cgroup, a huge page that takes longer is the last.
+constexpr std::uint64_t stall_usec = 10'000'000;
 
 /// madvise() checks the advice before the length, so that no byte is a question.
 bool kernel_can_collapse() { return ::madvise(nullptr, 0, MADV_COLLAPSE) == 0; }
@@ -137,9 +140,12 @@ Result<Collapsed> collapse_memfd(int fd, const std::function<void(std::uint64_t)
   Shared& shared = *page.get();
   const std::size_t piece = huge_page_size();
   const std::size_t whole = size / piece * piece;  // the odd tail stays small
+  std::uint64_t told = 0;
   const auto look = [&] {
     shared.cancel = cancel.load();
-    if (progress) progress(shared.done);
+    const std::uint64_t done = shared.done;
+    if (progress) progress(done);
+    return std::exchange(told, done) != done;
   };
   look();
 
@@ -155,11 +161,18 @@ Result<Collapsed> collapse_memfd(int fd, const std::function<void(std::uint64_t)
       looked = Steady::now();
     });
   } else if (whole > 0) {
-    constexpr auto unlimited = std::numeric_limits<std::uint64_t>::max();
-    result = run_in_cgroup_for(
-        cgroup, [&] { return collapse(fd, whole, piece, shared, [] {}); }, unlimited, look);
+    result = run_in_cgroup(cgroup, [&] { return collapse(fd, whole, piece, shared, [] {}); },
+                           {stall_usec, /*ends_here=*/false, look});
     // The out-of-memory killer ended it: what is collapsed is collapsed.
     if (result == -ENOMEM) result = 0;
+    if (result == -ETIMEDOUT || result == -EINPROGRESS) {
+      return fail(
+          ErrorCode::busy,
+          "cgroup " + cgroup +
+              " is frozen or too slow (cgroup.freeze, cpu.max, memory.high): no more of its "
+              "memory is collapsed into huge pages",
+          ETIMEDOUT);
+    }
   }
   if (result == -ECANCELED) {
     return fail(ErrorCode::cancelled, "collapsing memory into huge pages was cancelled");

@@ -22,7 +22,8 @@ struct Collapsed {
 /// small and is no error. not_supported if the kernel knows no MADV_COLLAPSE.
 ///
 /// The huge pages are charged to `cgroup` (run_in_cgroup() in child.h, with its errors): what it
-/// has no memory for stays small. A thread of the pool: it takes seconds for each GiB.
+/// has no memory for stays small. busy: it is frozen or nearly stands still; what is collapsed by
+/// then stays so. A thread of the pool: it takes seconds for each GiB.
 Result<Collapsed> collapse_memfd(int fd, const std::function<void(std::uint64_t)>& progress,
                                  const std::atomic<bool>& cancel, const std::string& cgroup = "");
 

@@ -27,18 +27,24 @@ constexpr std::uint64_t mebibyte = UINT64_C(1) << 20;
 /// Says where it was asked to run something, and runs it there: here.
 struct RecordingRunIn {
   std::vector<std::string> asked;
-  int refusal = 0;  ///< -errno: nothing can be run
+  std::vector<Patience> patience;
+  int refusal = 0;    ///< -errno: nothing can be run
+  bool late = false;  ///< the call is made before
 
   RunIn run_in() {
-    return [this](const std::string& cgroup, const std::function<int()>& call) {
-      asked.push_back(cgroup);
-      return refusal != 0 ? refusal : call();
-    };
+    return
+        [this](const std::string& cgroup, const std::function<int()>& call, const Patience& given) {
+          asked.push_back(cgroup);
+          patience.push_back(given);
+          if (late) (void)call();
+          return refusal != 0 ? refusal : call();
+        };
   }
 };
 
 /// As the real one but for the cgroup: a child with our descriptors and a copy of our memory.
-int run_in_child(const std::string& /*cgroup*/, const std::function<int()>& call) {
+int run_in_child(const std::string& /*cgroup*/, const std::function<int()>& call,
+                 const Patience& /*patience*/) {
   int ends[2] = {-1, -1};
   if (::pipe2(ends, O_CLOEXEC) < 0) return -errno;
   const UniqueFd reading(ends[0]);
@@ -151,6 +157,37 @@ TEST(Charge, LeavesAnOwnerWithinItsLimit) {
   EXPECT_NE(here.why_here, "");
 }
 
+/// Whoever freezes his cgroup would have us pay.
+TEST(Charge, DoesNotPayForAnOwnerWhoStopsTheCall) {
+  for (const int stopped : {-ETIMEDOUT, -EINPROGRESS}) {
+    RecordingRunIn recorder;
+    recorder.refusal = stopped;
+    const Charge charge(recorder.run_in());
+    int calls = 0;
+    const auto call = [&] { return ++calls; };
+    const auto refused = charge.run("frozen", mebibyte, call);
+    EXPECT_EQ(refused.result, stopped);
+    EXPECT_TRUE(refused.charged);
+    EXPECT_EQ(calls, 0);
+    EXPECT_EQ(charge.run_if_room("frozen", mebibyte, call).result, 1) << "a retrieve is worth more";
+  }
+}
+
+TEST(Charge, WaitsForACallAsLongAsItMayTake) {
+  RecordingRunIn recorder;
+  const Charge charge(recorder.run_in());
+  constexpr std::uint64_t tebibyte = UINT64_C(1) << 40;
+  for (const auto bytes : {mebibyte, tebibyte}) {
+    EXPECT_EQ(charge.run("x", bytes, [] { return 1; }).result, 1);
+    EXPECT_EQ(charge.run_if_room("x", bytes, [] { return 1; }).result, 1);
+  }
+  ASSERT_EQ(recorder.patience.size(), 4U);
+  EXPECT_FALSE(recorder.patience[0].ends_here);
+  EXPECT_TRUE(recorder.patience[1].ends_here) << "what is half retrieved is lost";
+  EXPECT_LT(recorder.patience[0].limit_usec, UINT64_C(15'000'000));
+  EXPECT_GT(recorder.patience[2].limit_usec, UINT64_C(3'600'000'000));
+}
+
 TEST(Charge, MakesSmallCallsHere) {
   RecordingRunIn recorder;
   const Charge charge(recorder.run_in());
@@ -214,6 +251,40 @@ TEST(ChargedLuo, SaysWhoseLimitItWas) {
   EXPECT_NE(refused.error().message.find("cgroup small"), std::string::npos)
       << refused.error().message;
   EXPECT_EQ(recorder.asked.size(), 1U) << "not tried here: the limit is the owner's";
+}
+
+TEST(ChargedLuo, SaysWhoStoppedIt) {
+  RecordingRunIn recorder;
+  recorder.refusal = -ETIMEDOUT;
+  LuoWorld world(short_patience(), Charge(recorder.run_in()));
+  auto session = world.create("s");
+  const auto memory = large_memfd("");
+  const auto refused = session->preserve(1, memory.get(), std::nullopt, "frozen");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::busy);
+  EXPECT_EQ(refused.error().nature, Nature::passing);
+  EXPECT_NE(refused.error().message.find("cgroup frozen"), std::string::npos)
+      << refused.error().message;
+  recorder.refusal = 0;
+  EXPECT_TRUE(session->preserve(1, memory.get(), std::nullopt, "frozen"));
+}
+
+/// Killed when the kernel was ready, it cannot say so.
+TEST(ChargedLuo, FindsOutThatAStoppedCallHadItsEffect) {
+  for (const int stopped : {-ETIMEDOUT, -ENOMEM}) {
+    RecordingRunIn recorder;
+    recorder.refusal = stopped;
+    recorder.late = true;
+    LuoWorld world(short_patience(), Charge(recorder.run_in()));
+    auto session = world.create("s");
+    const auto preserved = session->preserve(1, large_memfd("kept").get(), std::nullopt, "frozen");
+    ASSERT_TRUE(preserved) << preserved.error().message;
+    recorder.late = false;
+    session = world.update_one(std::move(session));
+    const auto retrieved = session->retrieve(1, "frozen");
+    ASSERT_TRUE(retrieved) << retrieved.error().message;
+    EXPECT_TRUE(contents(retrieved->fd.get()).starts_with("kept"));
+  }
 }
 
 TEST(ChargedLuo, RetrievesHereWhatTheOwnerHasNoRoomFor) {

@@ -15,11 +15,13 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -90,7 +92,10 @@ class Cgroup : public testing::Test {
 };
 
 // What the backends are given.
-const std::function<int(const std::string&, const std::function<int()>&)> run_in = run_in_cgroup;
+const std::function<int(const std::string&, const std::function<int()>&)> run_in =
+    [](const std::string& cgroup, const std::function<int()>& call) {
+      return run_in_cgroup(cgroup, call);
+    };
 
 TEST(RunInCgroup, RunsHereWithoutOne) {
   pid_t pid = 0;
@@ -152,53 +157,98 @@ TEST_F(Cgroup, ACallThatThrowsEndsThereAlone) {
 }
 
 TEST_F(Cgroup, ALimitEndsTheCall) {
-  EXPECT_EQ(run_in_cgroup_for(path, sleep_for_ever, 100'000), -ETIMEDOUT);
+  EXPECT_EQ(run_in_cgroup(path, sleep_for_ever, {.limit_usec = 100'000}), -ETIMEDOUT);
+}
+
+/// What must not be ended half-way is charged to us from then on, and has all the time it needs.
+TEST_F(Cgroup, AfterItsLimitACallMayEndHere) {
+  const auto call = [this] {
+    for (int i = 0; i < 10; ++i) ::usleep(50'000);
+    return 10 + is_in(name.c_str());
+  };
+  EXPECT_EQ(run_in_cgroup(path, call, {.limit_usec = 100'000, .ends_here = true}), 10);
+  EXPECT_EQ(run_in_cgroup(path, call), 11);
+}
+
+TEST_F(Cgroup, AsLongAsACallComesFurtherItHasTime) {
+  const auto call = [] {
+    for (int i = 0; i < 10; ++i) ::usleep(50'000);
+    return 3;
+  };
+  EXPECT_EQ(run_in_cgroup(path, call, {200'000, false, [] { return true; }}), 3);
+  EXPECT_EQ(run_in_cgroup(path, call, {200'000, false, [] { return false; }}), -ETIMEDOUT);
 }
 
 TEST_F(Cgroup, OthersWorkMeanwhile) {
   const Signal go;
   int meanwhile = 0;
-  EXPECT_EQ(run_in_cgroup_for(
-                path,
-                [&] {
-                  go.wait();
-                  return 3;
-                },
-                patience,
-                [&] {
-                  ++meanwhile;
-                  go.give();
-                }),
+  EXPECT_EQ(run_in_cgroup(path,
+                          [&] {
+                            go.wait();
+                            return 3;
+                          },
+                          {patience, false,
+                           [&] {
+                             go.give();
+                             return ++meanwhile < 0;
+                           }}),
             3);
   EXPECT_GE(meanwhile, 1);
 }
 
 TEST_F(Cgroup, AFrozenOneIsNotWaitedFor) {
   if (!write_to(directory + "/cgroup.freeze", "1")) GTEST_SKIP() << "cgroups cannot be frozen here";
-  EXPECT_EQ(run_in_cgroup(path, [] { return 0; }), -EBUSY);
+  EXPECT_EQ(run_in_cgroup(path, [] { return 0; }), -ETIMEDOUT);
+  EXPECT_EQ(run_in_cgroup(path, [] { return 0; }, {.ends_here = true}), -ETIMEDOUT);
   ASSERT_TRUE(write_to(directory + "/cgroup.freeze", "0"));
   EXPECT_EQ(run_in_cgroup(path, [] { return 5; }), 5);
 }
 
-TEST_F(Cgroup, OneThatIsFrozenMeanwhileGivesTheResultAllTheSame) {
+/// A call that its owner freezes as soon as it runs; nullopt: cgroups cannot be frozen here.
+std::optional<int> run_and_freeze(const std::string& path, const std::string& directory,
+                                  bool ends_here) {
   const Signal go;
   int looks = 0;
   bool frozen = true;
-  const int result = run_in_cgroup_for(
-      path,
-      [&] {
-        go.wait();
-        return 9;
-      },
-      patience,
-      [&] {
-        if (++looks == 1) frozen = write_to(directory + "/cgroup.freeze", "1");
-        if (looks == 2 || !frozen) go.give();
-      });
+  const auto look = [&] {
+    if (++looks == 1) frozen = write_to(directory + "/cgroup.freeze", "1");
+    if (looks == 2 || !frozen) go.give();
+    return false;
+  };
+  const auto call = [&] {
+    go.wait();
+    return 9;
+  };
+  const int result = run_in_cgroup(path, call, {patience, ends_here, look});
   EXPECT_TRUE(write_to(directory + "/cgroup.freeze", "0"));
-  if (!frozen) GTEST_SKIP() << "cgroups cannot be frozen here";
-  EXPECT_EQ(result, 9);
-  EXPECT_GE(looks, 2);
+  return frozen ? std::optional(result) : std::nullopt;
+}
+
+TEST_F(Cgroup, OneThatIsFrozenMeanwhileGivesTheResultAllTheSame) {
+  const auto result = run_and_freeze(path, directory, /*ends_here=*/true);
+  if (!result) GTEST_SKIP() << "cgroups cannot be frozen here";
+  EXPECT_EQ(*result, 9);
+}
+
+TEST_F(Cgroup, OneThatIsFrozenMeanwhileEndsACallThatMayFail) {
+  const auto began = std::chrono::steady_clock::now();
+  const auto result = run_and_freeze(path, directory, /*ends_here=*/false);
+  if (!result) GTEST_SKIP() << "cgroups cannot be frozen here";
+  EXPECT_EQ(*result, -ETIMEDOUT);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(20));
+}
+
+/// An owner who gives the call next to no processor.
+TEST_F(Cgroup, OneThatHasNoProcessorIsLeftAfterTheLimit) {
+  if (!write_to(directory + "/cpu.max", "1000 1000000")) {
+    GTEST_SKIP() << "there is no cgroup whose processor can be limited";
+  }
+  const auto spin = [] {
+    for (int i = 0; i < 400'000'000; ++i) asm volatile("");
+    return 4;
+  };
+  EXPECT_EQ(run_in_cgroup(path, spin, {.limit_usec = 300'000, .ends_here = true}), 4);
+  EXPECT_EQ(run_in_cgroup(path, sleep_for_ever, {.limit_usec = 300'000}), -ETIMEDOUT);
 }
 
 /// Makes clone3() answer what systemd's RestrictNamespaces= makes it answer.

@@ -10,6 +10,7 @@
 #include "bus/call_queue.h"
 #include "bus/quota.h"
 #include "bus/sd_bus.h"
+#include "bus/unread.h"
 #include "engine/engine.h"
 
 namespace handover::bus {
@@ -24,6 +25,7 @@ struct Link {
   std::vector<SlotPtr> slots;  ///< vtables and matches, gone before the bus
   std::string id;              ///< "system", or "direct-N"
   bool direct = false;
+  Unread unread;
   Quota::Share share;  ///< of the connections, if this is a direct one
   /// Who is behind a direct connection; access_denied if that cannot be found out.
   Result<engine::Caller> peer = fail(ErrorCode::access_denied, "Nobody is behind it.");
@@ -31,7 +33,8 @@ struct Link {
   Link(Server& served, system::Loop& loop, BusPtr connection)
       : server(served),
         bus(std::move(connection)),
-        calls(std::make_unique<CallQueue>(loop, bus.get())) {}
+        calls(std::make_unique<CallQueue>(loop, bus.get())),
+        unread(bus.get()) {}
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
   ~Link() { slots.clear(); }

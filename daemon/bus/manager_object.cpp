@@ -152,12 +152,16 @@ int unregister_client(sd_bus_message* message, void* userdata, sd_bus_error* err
                 });
 }
 
+/// About what a session or a client takes in a list.
+constexpr std::size_t bytes_of_listed = 256;
+
 int list_clients(sd_bus_message* message, void* userdata, sd_bus_error*) {
   sd_bus_message* made = nullptr;
   int result = sd_bus_message_new_method_return(message, &made);
   const MessagePtr reply(made);
   if (result >= 0) result = sd_bus_message_open_container(made, 'a', "(sosuasbs)");
   const auto& engine = engine_of(userdata);
+  link_of(userdata).unread.add(bytes_of_listed * engine.clients().size());
   for (const auto& [name, client] : engine.clients()) {
     const bool here = engine.is_connected(client);
     if (result >= 0) result = sd_bus_message_open_container(made, 'r', "sosuasbs");
@@ -256,7 +260,11 @@ int list_sessions(sd_bus_message* message, void* userdata, sd_bus_error* error) 
   return handle(message, userdata, error, no_arguments(),
                 [](Server& server, NoArguments, const HeldCallPtr& call) {
                   auto& engine = server.engine();
-                  engine.refresh_sessions([&engine, call] {
+                  engine.refresh_sessions([&server, &engine, call] {
+                    const auto bytes = bytes_of_listed * engine.sessions().all().size();
+                    if (auto room = server.make_room(call->caller(), bytes); !room) {
+                      return call->refuse(room.error());
+                    }
                     call->answer_with([&engine](sd_bus_message* reply) {
                       return append_sessions(reply, engine);
                     });
@@ -344,10 +352,13 @@ int unsubscribe(sd_bus_message* message, void* userdata, sd_bus_error*) {
   return sd_bus_reply_method_return(message, "");
 }
 
-void answer_history(HeldCall& call, const Result<std::string>& json) {
+void answer_history(Server& server, HeldCall& call, const Result<std::string>& json) {
   if (!json) return call.refuse(json.error());
   // The engine leaves out what does not fit, but for the newest.
-  if (json->size() <= engine::most_history_bytes) return call.answer("s", json->c_str());
+  if (json->size() <= engine::most_history_bytes) {
+    const auto room = server.make_room(call.caller(), json->size());
+    return room ? call.answer("s", json->c_str()) : call.refuse(room.error());
+  }
   call.refuse(Error{ErrorCode::limit_exceeded,
                     "The record of the latest update has more than 4 MiB; read history.json in the "
                     "daemon's state directory."});
@@ -358,9 +369,13 @@ int get_history(sd_bus_message* message, void* userdata, sd_bus_error* error) {
   if (const int result = sd_bus_message_read(message, "u", &most); result < 0) return result;
   return handle(message, userdata, error, Result<std::uint32_t>(most),
                 [](Server& server, std::uint32_t wanted, const HeldCallPtr& call) {
-                  server.engine().history(wanted, [call](const Result<std::string>& json) {
-                    answer_history(*call, json);
-                  });
+                  const auto share = server.take_history(call->caller());
+                  if (!share) return call->refuse(share.error());
+                  server.engine().history(wanted,
+                                          [&server, call, share](const Result<std::string>& json) {
+                                            (*share)->give_back();
+                                            answer_history(server, *call, json);
+                                          });
                 });
 }
 

@@ -23,11 +23,6 @@ constexpr int most_messages_each = 4;
 /// Not a peer's.
 constexpr std::uint64_t id_of_more = UINT64_MAX;
 
-std::uint64_t unread_by(sd_bus* peer) {
-  std::uint64_t unread = 0;
-  return sd_bus_get_n_queued_write(peer, &unread) < 0 ? 0 : unread;
-}
-
 }  // namespace
 
 Result<void> PeerPoll::open() {
@@ -49,7 +44,7 @@ Result<void> PeerPoll::open() {
   return check(result, "watching the private connections");
 }
 
-Result<void> PeerPoll::add(std::uint64_t id, sd_bus* peer) {
+Result<void> PeerPoll::add(std::uint64_t id, sd_bus* peer, Unread& unread) {
   const int fd = sd_bus_get_fd(peer);
   if (auto there = check(fd, "a private connection"); !there) return there;
   // Edges are enough: sd-bus reads and writes until it would have to wait. So nobody needs to tell
@@ -58,7 +53,7 @@ Result<void> PeerPoll::add(std::uint64_t id, sd_bus* peer) {
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   event.data.u64 = id;
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) return fail_errno("epoll_ctl");
-  enqueue(id, peers_[id] = {peer, false, true});
+  enqueue(id, peers_[id] = {peer, &unread, false, true});
   tell_loop();
   if (!clock_) clock_ = loop_.after(limits_.look_again_usec, [this] { look_at_clocks(); });
   return {};
@@ -87,7 +82,7 @@ void PeerPoll::take(std::uint64_t id, std::uint32_t events) {
   auto& watched = peer->second;
   // A peer that reads makes room each time: that is news only while something waits for it.
   const bool only_room = (events & ~std::uint32_t{EPOLLOUT}) == 0;
-  if (only_room && sd_bus_is_ready(watched.bus) > 0 && unread_by(watched.bus) == 0) return;
+  if (only_room && sd_bus_is_ready(watched.bus) > 0 && watched.unread->messages() == 0) return;
   if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) watched.moves = true;
   enqueue(id, watched);
 }
@@ -145,7 +140,8 @@ int PeerPoll::process(std::uint64_t id, Watched& watched) {
 }
 
 bool PeerPoll::leaves_too_much(const Watched& watched) const {
-  return sd_bus_is_ready(watched.bus) > 0 && unread_by(watched.bus) > limits_.unread;
+  return sd_bus_is_ready(watched.bus) > 0 && (watched.unread->messages() > limits_.unread ||
+                                              watched.unread->bytes() > limits_.unread_bytes);
 }
 
 void PeerPoll::end(std::uint64_t id) {

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "bus/sd_bus.h"
+#include "bus/unread.h"
 #include "core/unique_fd.h"
 #include "system/loop.h"
 
@@ -24,6 +25,8 @@ class PeerPoll {
  public:
   struct Limits {
     std::uint64_t unread = 256;  ///< messages that wait for one peer
+    /// And bytes of large answers. An answer is 4 MiB at most.
+    std::size_t unread_bytes = std::size_t{8} << 20U;
     /// How late it is noticed that a peer does not finish its greeting, or that one which still
     /// sends has closed its other half.
     std::uint64_t look_again_usec = 10'000'000;
@@ -40,8 +43,8 @@ class PeerPoll {
 
   /// Once, before the first peer. io.
   Result<void> open();
-  /// `peer` is started, and stays until it has ended. io.
-  Result<void> add(std::uint64_t id, sd_bus* peer);
+  /// `peer` is started, and stays until it has ended, as does `unread`, which is its. io.
+  Result<void> add(std::uint64_t id, sd_bus* peer, Unread& unread);
 
  private:
   struct Unref {
@@ -49,6 +52,7 @@ class PeerPoll {
   };
   struct Watched {
     sd_bus* bus = nullptr;
+    Unread* unread = nullptr;
     bool queued = false;
     bool moves = false;  ///< the socket has room, or is closed: what is unread gets less
   };

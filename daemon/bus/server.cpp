@@ -25,6 +25,7 @@ Server::Server(system::Loop& loop, const Limits& limits)
       limits_(limits),
       calls_(limits.calls),
       peers_(limits.peers),
+      histories_(limits.histories),
       authority_(limits.questions),
       senders_(limits.senders),
       private_socket_(loop),
@@ -96,7 +97,7 @@ Result<void> Server::try_to_serve(Peer peer) {
   link->peer = std::move(peer.caller);
   if (link->peer) link->peer->connection = link->id;
   if (auto added = add_objects(*link); !added) return added;
-  if (auto watched = peer_poll_.add(number, made); !watched) return watched;
+  if (auto watched = peer_poll_.add(number, made, link->unread); !watched) return watched;
   auto id_copy = link->id;
   links_.peers.emplace(std::move(id_copy), std::move(link));
   return {};
@@ -241,6 +242,27 @@ Result<HeldCallPtr> Server::hold(const Link& link, sd_bus_message* message) {
                 "Too many calls of this user wait for their answers; wait, and call again.");
   }
   return std::make_shared<HeldCall>(message, std::move(*caller), std::move(*share));
+}
+
+Result<std::shared_ptr<Quota::Share>> Server::take_history(const engine::Caller& caller) {
+  auto share = histories_.take(charged_user(caller.owner.uid));
+  if (share) return std::make_shared<Quota::Share>(std::move(*share));
+  ++refused_calls_;
+  return fail(ErrorCode::busy,
+              "Too many calls for the history are at work; wait for an answer, and call again.");
+}
+
+Result<void> Server::make_room(const engine::Caller& caller, std::size_t bytes) {
+  auto* const link = links_.find(caller.connection);
+  if (link == nullptr) return {};  // nobody gets it
+  const auto most = link->direct ? limits_.unread_bytes : limits_.unread_bytes_on_bus;
+  if (link->unread.bytes() + bytes > most) {
+    ++refused_calls_;
+    return fail(ErrorCode::busy,
+                "Earlier answers on this connection are not read yet; read them, and call again.");
+  }
+  link->unread.add(bytes);
+  return {};
 }
 
 engine::Engine::Statistics Server::statistics() const {

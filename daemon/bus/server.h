@@ -37,6 +37,13 @@ class Server final : public engine::Outside {
     /// Connections to the sockets. Root's are as many as he has clients.
     Quota::Limits peers{64, 256, SIZE_MAX};
     Senders::Limits senders{};
+    /// GetHistory calls at work: each takes the disk's queue for some milliseconds, in which an
+    /// update has something to write, too.
+    Quota::Limits histories{4, 32, 32};
+    /// Of answers that the other side has not read; for the bus, which stands for many, and for a
+    /// peer.
+    std::size_t unread_bytes_on_bus = std::size_t{64} << 20U;
+    std::size_t unread_bytes = PeerPoll::Limits().unread_bytes;
   };
 
   explicit Server(system::Loop& loop) : Server(loop, Limits()) {}
@@ -69,6 +76,11 @@ class Server final : public engine::Outside {
   /// Takes a call to be answered later. access_denied as caller_of(); busy: its caller has too
   /// many.
   Result<HeldCallPtr> hold(const Link& link, sd_bus_message* message);
+
+  /// busy: the caller, or all of them, ask for too much history at once.
+  Result<std::shared_ptr<Quota::Share>> take_history(const engine::Caller& caller);
+  /// Before an answer of about so many bytes. busy: its caller leaves too many unread.
+  Result<void> make_room(const engine::Caller& caller, std::size_t bytes);
 
   // engine::Outside
   void call_client(const ClientRecord& client, engine::ClientCall call,
@@ -116,6 +128,7 @@ class Server final : public engine::Outside {
   engine::Engine* engine_ = nullptr;
   Quota calls_;
   Quota peers_;
+  Quota histories_;
   std::uint64_t refused_calls_ = 0;
   Authority authority_;
   Senders senders_;

@@ -46,6 +46,8 @@ int enumerate_sessions(sd_bus*, const char*, void* userdata, char*** nodes, sd_b
   if (list == nullptr) return -ENOMEM;
   std::size_t i = 0;
   for (const auto& [name, held] : sessions) list[i++] = strdup(session_path(name).c_str());
+  constexpr std::size_t bytes_of_node = 64;
+  link_of(userdata).unread.add(bytes_of_node * sessions.size());
   *nodes = list;
   return 0;
 }
@@ -80,6 +82,8 @@ int get_tokens(sd_bus*, const char* path, const char*, const char*, sd_bus_messa
                void* userdata, sd_bus_error*) {
   const auto* record = record_at(userdata, path);
   if (record == nullptr) return -ENOENT;
+  constexpr std::size_t bytes_of_token = 56;
+  link_of(userdata).unread.add(bytes_of_token * record->tokens.size());
   int result = sd_bus_message_open_container(reply, 'a', "(tstbs)");
   for (const auto& token : record->tokens) {
     if (result >= 0) {

@@ -63,6 +63,7 @@ class BareDaemon {
   // As handoverd: sd-event would ask each of the peers at each event.
   system::Loop loop_;
   std::map<std::uint64_t, Bus> peers_;
+  std::map<std::uint64_t, bus::Unread> unread_;
   bus::PeerPoll poll_{loop_, [this](std::uint64_t peer) { peers_.erase(peer); }};
   std::uint64_t next_peer_ = 0;
   UniqueFd listener_;
@@ -117,7 +118,8 @@ int BareDaemon::on_peer(sd_event_source*, int fd, std::uint32_t, void* userdata)
   must(sd_bus_negotiate_fds(bus, 1), "descriptors");
   must(sd_bus_start(bus), "a peer");
   daemon.serve(bus);
-  must(daemon.poll_.add(number, bus) ? 0 : -EIO, "a peer");
+  auto& unread = daemon.unread_.insert_or_assign(number, bus::Unread(bus)).first->second;
+  must(daemon.poll_.add(number, bus, unread) ? 0 : -EIO, "a peer");
   return 0;
 }
 

@@ -17,6 +17,7 @@
 #include "bus/private_socket.h"
 #include "event_loop.h"
 #include "light_peer.h"
+#include "stranger.h"
 #include "support/temporary_directory.h"
 #include "system/loop.h"
 
@@ -25,60 +26,16 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr bus::PeerPoll::Limits limits{.unread = 50, .look_again_usec = 100'000};
+constexpr bus::PeerPoll::Limits limits{
+    .unread = 50, .unread_bytes = 500'000, .look_again_usec = 100'000};
 /// sd-bus gives its sockets room for 8 MB (SNDBUF_SIZE, systemd 252); of these, some hundred fit.
 const std::string long_text(60'000, 'x');
 /// More messages than any socket has room for.
 constexpr std::uint32_t many = 500;
 
-/// A connection of bytes that nobody reads.
-class Stranger {
- public:
-  explicit Stranger(const std::string& path)
-      : socket_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path.copy(address.sun_path, sizeof address.sun_path - 1);
-    must(connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 ? -errno
-                                                                                           : 0,
-         "connecting");
-  }
-  void greet() {
-    std::string hex;
-    for (const auto digit : std::to_string(geteuid())) hex += std::string("3") + digit;
-    ASSERT_TRUE(write(std::string(1, '\0') + "AUTH EXTERNAL " + hex +
-                      "\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n"));
-  }
-  /// False: the socket does not take all of it; what is left goes first the next time.
-  bool write(const std::string& bytes = "") {
-    left_ += bytes;
-    if (left_.empty()) return true;
-    const auto sent = send(socket_.get(), left_.data(), left_.size(), MSG_NOSIGNAL);
-    if (sent > 0) left_.erase(0, static_cast<std::size_t>(sent));
-    return left_.empty();
-  }
-  /// "": there is nothing, or nobody.
-  std::string read() {
-    std::array<char, 65536> chunk{};
-    const auto got = recv(socket_.get(), chunk.data(), chunk.size(), 0);
-    return got > 0 ? std::string(chunk.data(), static_cast<std::size_t>(got)) : "";
-  }
-  [[nodiscard]] int fd() const { return socket_.get(); }
-
- private:
-  UniqueFd socket_;
-  std::string left_;
-};
-
-std::string call_bytes(std::uint32_t serial, const std::string& member, const std::string& text) {
-  wire::Message message;
-  message.serial = serial;
-  message.path = manager_path;
-  message.interface = manager_interface;
-  message.member = member;
-  message.signature = "s";
-  message.body = wire::Writer().text(text).bytes();
-  return wire::to_bytes(message);
+std::string echo_bytes(std::uint32_t serial, const std::string& text,
+                       const std::string& member = "Echo") {
+  return call_bytes(serial, member, "s", wire::Writer().text(text).bytes());
 }
 
 class Peers : public testing::Test {
@@ -87,6 +44,7 @@ class Peers : public testing::Test {
     Peers* test = nullptr;
     bus::BusPtr bus;
     bus::SlotPtr slot;
+    std::optional<bus::Unread> unread;
     std::size_t calls = 0;
   };
 
@@ -97,8 +55,9 @@ class Peers : public testing::Test {
   }
 
   void serve(bus::Peer peer) {
-    static const std::array<sd_bus_vtable, 3> vtable = {
+    static const std::array<sd_bus_vtable, 4> vtable = {
         {SD_BUS_VTABLE_START(0), SD_BUS_METHOD("Echo", "s", "s", echo, SD_BUS_VTABLE_UNPRIVILEGED),
+         SD_BUS_METHOD("LargeEcho", "s", "s", large_echo, SD_BUS_VTABLE_UNPRIVILEGED),
          SD_BUS_VTABLE_END}};
     auto& made = served[next];
     made.test = this;
@@ -115,7 +74,8 @@ class Peers : public testing::Test {
         sd_bus_add_object_vtable(bus, &slot, manager_path, manager_interface, vtable.data(), &made),
         "an object");
     made.slot.reset(slot);
-    ASSERT_TRUE(poll.add(next++, bus));
+    made.unread.emplace(bus);
+    ASSERT_TRUE(poll.add(next++, bus, *made.unread));
   }
 
   static int echo(sd_bus_message* message, void* userdata, sd_bus_error*) {
@@ -124,6 +84,12 @@ class Peers : public testing::Test {
     const char* text = nullptr;
     must(sd_bus_message_read(message, "s", &text), "a text");
     return sd_bus_reply_method_return(message, "s", text);
+  }
+
+  /// One whose answer is counted.
+  static int large_echo(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+    static_cast<Served*>(userdata)->unread->add(long_text.size());
+    return echo(message, userdata, error);
   }
 
   void has_ended(std::uint64_t id) {
@@ -149,9 +115,9 @@ class Peers : public testing::Test {
 
   /// Sends long calls until nothing moves any more; returns how many, of which the last one has not
   /// found room.
-  std::uint32_t flood(Stranger& stranger) {
+  std::uint32_t flood(Stranger& stranger, const std::string& member = "Echo") {
     for (std::uint32_t sent = 1; sent <= many; ++sent) {
-      stranger.write(call_bytes(sent, "Echo", long_text));
+      stranger.write(echo_bytes(sent, long_text, member));
       constexpr int tries = 100;
       for (int left = tries; !stranger.write(); --left) {
         if (left == 0) return sent;
@@ -213,7 +179,7 @@ TEST_F(Peers, AreAllServed) {
 TEST_F(Peers, AMessageMayComeByteByByte) {
   Stranger stranger(path());
   stranger.greet();
-  const auto bytes = call_bytes(1, "Echo", "slowly");
+  const auto bytes = echo_bytes(1, "slowly");
   for (const auto byte : bytes) {
     work();
     EXPECT_EQ(last().calls, 0U);
@@ -269,6 +235,23 @@ TEST_F(Peers, WhoReadsNothingIsNotRead) {
   }));
 }
 
+/// A few of its answers may be as large as many messages.
+TEST_F(Peers, WhoLeavesLargeAnswersUnreadIsNotRead) {
+  Stranger stranger(path());
+  stranger.greet();
+  const auto sent = flood(stranger, "LargeEcho");
+  EXPECT_LT(sent, many);
+  const auto most = limits.unread_bytes / long_text.size() + 2;
+  EXPECT_GT(unread_by(last()), 0U);
+  EXPECT_LE(unread_by(last()), most);
+  auto& peer = served.begin()->second;
+  EXPECT_TRUE(run_until([&] {
+    while (!stranger.read().empty()) {
+    }
+    return stranger.write() && peer.calls == sent && unread_by(peer) == 0;
+  }));
+}
+
 /// The end of such a peer is noticed all the same.
 TEST_F(Peers, WhoReadsNothingMayLeave) {
   {
@@ -301,10 +284,10 @@ TEST_F(Peers, AFloodLeavesTheOthersTheirTurn) {
   const SourcePtr owned(source);
 
   std::uint32_t sent = 1;
-  while (sent < many && greedy.write(call_bytes(sent, "Echo", "flood"))) ++sent;
+  while (sent < many && greedy.write(echo_bytes(sent, "flood"))) ++sent;
   ASSERT_GT(sent, 100U);
   while (first.calls == 0) turn();
-  ASSERT_TRUE(other.write(call_bytes(1, "Echo", "and I")));
+  ASSERT_TRUE(other.write(echo_bytes(1, "and I")));
   const auto before = first.calls;
   elsewhere = 0;
   while (second.calls == 0) turn();

@@ -7,12 +7,15 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstring>
 #include <sstream>
 
 #include "host.h"
 #include "memory.h"
 #include "process.h"
+#include "stranger.h"
+#include "wire.h"
 
 namespace handover::test {
 namespace {
@@ -269,6 +272,82 @@ TEST(RuntimeDirectory, WithAGarbledManifest) {
   EXPECT_EQ(host.state(), "normal");
   EXPECT_TRUE(host.log_says("manifest"));
   EXPECT_TRUE(host.create_session("two").ok());
+}
+
+// ---- answers that nobody reads
+
+/// A history of nearly 4 MiB, which is the most that an answer has.
+class LongHistory : public testing::Test {
+ protected:
+  void SetUp() override {
+    host.boot();
+    host.update_ends("done");
+    const auto path = host.directory().path("state/history.json");
+    auto history = nlohmann::json::parse(text_of(path));
+    constexpr std::size_t losses = 7000;
+    const std::string sentence(500, 'x');
+    auto& entry = history.at(0);
+    for (std::size_t i = 0; i < losses; ++i) entry["losses"].push_back(sentence);
+    host.directory().write("state/history.json", history.dump());
+    ASSERT_TRUE(host.kill_daemon());
+    const auto answer = ask_for_history();
+    ASSERT_TRUE(answer.ok()) << answer.message;
+    ASSERT_GT(answer.text().size(), losses * sentence.size());
+  }
+  Answer ask_for_history() {
+    return host.admin().call(manager_path, manager_interface, "GetHistory", with("u", 1U));
+  }
+
+  Host host;
+};
+
+TEST_F(LongHistory, ThatAPeerDoesNotReadCostsTheDaemonLittle) {
+  constexpr std::uint32_t calls = 1000;
+  constexpr std::size_t much = std::size_t{100} << 20U;
+  const auto before = resident_bytes(host.manager().pid());
+  Stranger peer(host.directory().path("run/private"));
+  peer.greet();
+  for (std::uint32_t serial = 1; serial <= calls; ++serial) {
+    peer.write(call_bytes(serial, "GetHistory", "u", wire::Writer().number(UINT32_C(1)).bytes()));
+  }
+  // Others are answered meanwhile, also those who want the same.
+  Connection other(host.loop(), host.private_address());
+  constexpr int rounds = 30;
+  for (int round = 0; round < rounds; ++round) {
+    EXPECT_TRUE(other.get_property(manager_path, manager_interface, "State", "s").ok());
+    peer.write();
+    bool over = false;
+    const auto timer = host.loop().after(std::chrono::milliseconds(100), [&] { over = true; });
+    ASSERT_TRUE(host.run_until([&] { return over; }));
+    if (!sanitized) {
+      ASSERT_LT(resident_bytes(host.manager().pid()), before + much);
+    }
+  }
+  EXPECT_TRUE(host.run_until([&] { return ask_for_history().ok(); }));
+  // When it reads, it gets its answers: some in full, and for the others the advice to read first.
+  std::size_t got = 0;
+  std::size_t refused = 0;
+  std::string tail;
+  const auto read_on = [&] {
+    for (auto bytes = peer.read(); !bytes.empty(); bytes = peer.read()) {
+      got += bytes.size();
+      tail += bytes;
+      const auto busy = error_name("Busy");
+      for (auto at = tail.find(busy); at != std::string::npos; at = tail.find(busy, at + 1)) {
+        ++refused;
+      }
+      tail.erase(0, tail.size() - std::min(tail.size(), busy.size() - 1));
+    }
+  };
+  constexpr std::size_t one_answer = 3'500'000;
+  int left = 6000;
+  for (; left > 0 && (refused < 100 || got < one_answer); --left) {
+    read_on();
+    bool over = false;
+    const auto timer = host.loop().after(std::chrono::milliseconds(10), [&] { over = true; });
+    ASSERT_TRUE(host.run_until([&] { return over; }));
+  }
+  EXPECT_GT(left, 0) << refused << " refused, " << got << " bytes";
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,10 +20,11 @@
 #include "engine/this_host.h"
 #include "system/boot.h"
 #include "system/child.h"
-#include "system/files.h"
+#include "system/disk.h"
 #include "system/log.h"
 #include "system/loop.h"
 #include "system/notify.h"
+#include "system/pool.h"
 #include "version.h"
 
 namespace {
@@ -45,7 +48,7 @@ struct ConfigFile {
 
 ConfigFile read_config(const Arguments& arguments, bool asked_for) {
   ConfigFile file;
-  const auto text = system::read_file(arguments.config);
+  const auto text = system::read_from_disk(arguments.config);
   if (!text) {
     file.missing = text.error().sys_errno == ENOENT && !asked_for;
     if (!file.missing) file.problem = text.error();
@@ -75,6 +78,9 @@ Result<UniqueFd> lock(const std::string& directory) {
   return fd;
 }
 
+/// Clients may be frozen: at the start nobody waits longer for the history's disk.
+constexpr std::uint64_t start_patience_usec = 1'000'000;
+
 /// How often a configuration that could not be used is looked at again.
 constexpr std::uint64_t config_retry_usec = 10'000'000;
 
@@ -99,10 +105,17 @@ class ConfigWatch {
  private:
   void look_later() {
     if (!engine_.config_is_borrowed()) return;
-    timer_ = loop_.after(config_retry_usec, [this] {
-      auto file = read_config(arguments_, /*asked_for=*/true);
-      if (!file.problem) engine_.use_config(std::move(file.config), std::move(file.text));
-      look_later();
+    timer_ = loop_.after(config_retry_usec, [this] { look(); });
+  }
+  /// The loop does not wait for the disk.
+  void look() {
+    if (!worker_) worker_.emplace(loop_);
+    worker_->run([this]() -> std::function<void()> {
+      auto file = std::make_shared<ConfigFile>(read_config(arguments_, /*asked_for=*/true));
+      return [this, file] {
+        if (!file->problem) engine_.use_config(std::move(file->config), std::move(file->text));
+        look_later();
+      };
     });
   }
 
@@ -110,6 +123,7 @@ class ConfigWatch {
   engine::Engine& engine_;
   const Arguments& arguments_;
   system::Timer timer_;
+  std::optional<system::Worker> worker_;
 };
 
 /// Without it the members' clients wait for the bus.
@@ -132,9 +146,8 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
 
   const auto locked = lock(arguments.runtime_directory);
   if (!locked) return fail(locked.error());
-  if (mkdir(arguments.state_directory.c_str(), 0755) != 0 && errno != EEXIST) {
-    log::warning(arguments.state_directory, " cannot be made yet: the history waits.");
-  }
+  const auto made = system::make_directory_on_disk(arguments.state_directory, start_patience_usec);
+  if (!made) log::warning("The history waits: ", made.error().message, ".");
 
   // What the kernel allocates for a client is charged to the client.
   const auto run_in = [](const std::string& cgroup, const std::function<int()>& call,

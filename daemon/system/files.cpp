@@ -9,7 +9,8 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <limits>
+
+#include "system/disk.h"
 
 namespace handover::system {
 namespace {
@@ -23,18 +24,6 @@ Result<void> write_all(int fd, std::string_view text, const std::string& what) {
     }
     text.remove_prefix(static_cast<std::size_t>(written));
   }
-  return {};
-}
-
-/// A rename is durable once its directory is (fsync(2), "Calling fsync() does not necessarily
-/// ensure that the entry in the directory … has also reached disk").
-Result<void> sync_directory_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "."
-                                : slash == 0               ? "/"
-                                                           : path.substr(0, slash);
-  const UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) < 0) return fail_errno("cannot sync the directory " + directory);
   return {};
 }
 
@@ -88,18 +77,14 @@ Result<std::string> read_file(const std::string& path) {
 }
 
 Result<void> replace_file(const std::string& path, std::string_view text, bool durable) {
+  if (durable) return replace_on_disk(path, text);
   TemporaryFile temporary(path);
   if (temporary.fd() < 0) return fail_errno("cannot create a file beside " + path);
   if (auto written = write_all(temporary.fd(), text, temporary.path()); !written) return written;
-  if (durable && ::fsync(temporary.fd()) < 0) return fail_errno("cannot sync " + temporary.path());
-  if (auto renamed = temporary.rename_to(path); !renamed) return renamed;
-  return durable ? sync_directory_of(path) : Result<void>{};
+  return temporary.rename_to(path);
 }
 
-Result<void> remove_file(const std::string& path) {
-  if (::unlink(path.c_str()) < 0) return fail_errno("cannot remove " + path);
-  return {};
-}
+Result<void> remove_file(const std::string& path) { return remove_from_disk(path); }
 
 Result<UniqueFd> memfd_with(const std::string& name, std::string_view text) {
   UniqueFd fd(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));

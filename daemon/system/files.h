@@ -13,8 +13,9 @@ namespace handover::system {
 
 /// io with the path; ENOENT is in sys_errno for callers to whom absence means something.
 Result<std::string> read_file(const std::string& path);
-/// Writes beside `path`, fsyncs if `durable`, renames. Mode 0600.
+/// Writes beside `path` and renames. Mode 0600. `durable`: on a disk, as in disk.h, with its limit.
 Result<void> replace_file(const std::string& path, std::string_view text, bool durable);
+/// As in disk.h.
 Result<void> remove_file(const std::string& path);
 /// A memfd with CLOEXEC that holds `text`, rewound to 0.
 Result<UniqueFd> memfd_with(const std::string& name, std::string_view text);

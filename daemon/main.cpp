@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // handoverd: puts the parts together. The only file that knows all of them.
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -46,8 +48,19 @@ struct ConfigFile {
   bool missing = false;          ///< there is none, and none was asked for
 };
 
+/// Each descriptor that is preserved is open here, too: whatever the configuration says, one user
+/// leaves half of what may be open to the others.
+void leave_descriptors(Config& config) {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const std::uint64_t most = std::max<std::uint64_t>(limit.rlim_cur / 2, 1);
+  auto& wanted = config.max_descriptors_per_user;
+  if (wanted == 0 || wanted > most) wanted = most;
+}
+
 ConfigFile read_config(const Arguments& arguments, bool asked_for) {
   ConfigFile file;
+  leave_descriptors(file.config);
   const auto text = system::read_from_disk(arguments.config);
   if (!text) {
     file.missing = text.error().sys_errno == ENOENT && !asked_for;
@@ -61,6 +74,7 @@ ConfigFile read_config(const Arguments& arguments, bool asked_for) {
     return file;
   }
   file.config = std::move(*config);
+  leave_descriptors(file.config);
   file.text = *text;
   return file;
 }

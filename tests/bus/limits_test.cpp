@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What one user, one client or one sentence may cost the host.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -50,6 +51,29 @@ TEST(Limits, OfSessionsAndDescriptors) {
   EXPECT_TRUE(host.preserve("a", 3, memory[3].get()).ok());
   EXPECT_TRUE(host.end_session("b", "Discard").ok());
   EXPECT_TRUE(host.create_session("c").ok());
+}
+
+/// Whatever is configured, one user's descriptors are not all that the daemon can open.
+TEST(Limits, OfDescriptorsFollowTheHost) {
+  constexpr rlim_t open_files = 400;
+  Host host{{{"max_descriptors_per_user", 0}}};
+  host.manager().before_exec([] {
+    const rlimit limit{open_files, open_files};
+    setrlimit(RLIMIT_NOFILE, &limit);
+  });
+  host.boot();
+  ASSERT_TRUE(host.create_session("a").ok());
+  std::uint64_t token = 0;
+  Answer refused;
+  while (token < open_files) {
+    refused = host.preserve("a", token, memory_with(token, 10).get());
+    if (!refused.ok()) break;
+    ++token;
+  }
+  EXPECT_EQ(refused.error, error_name("LimitExceeded")) << refused.message;
+  EXPECT_EQ(token, open_files / 2);
+  Connection peer(host.loop(), host.private_address());
+  EXPECT_TRUE(peer.get_property(manager_path, manager_interface, "State", "s").ok());
 }
 
 /// systemd drops what does not fit, and a crash would lose it.

@@ -8,10 +8,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstring>
+#include <optional>
 
 #include "host.h"
+#include "memory.h"
 
 namespace handover::test {
 namespace {
@@ -136,6 +139,49 @@ TEST(PrivateSocketAlone, CarriesAWholeUpdate) {
   ASSERT_TRUE(host.run_until([&] { return host.serves() && host.state() == "normal"; }));
   EXPECT_EQ(host.generation(), 1U);
   host.expect_calm();
+}
+
+// ---- a slow PID 1
+
+/// What waits, waits beside the loop: no turn of it lasts as long as one of these calls.
+TEST(SlowServiceManager, HoldsUpNoTurnOfTheLoop) {
+  constexpr milliseconds slow{2000};
+  constexpr std::uint64_t half_usec = 1'000'000;
+  Host host;
+  host.gate();
+  host.boot();
+  const auto memory = memory_with(1, 5000);
+  Connection other(host.loop(), host.private_address());
+  host.gate().slow_down_stores(slow);
+  std::size_t asked = 0;
+  // Each is answered only when PID 1 has what it is to have; others are answered meanwhile.
+  const auto expect_slow = [&](const std::string& path, const char* interface, const char* member,
+                               const Connection::Append& append) {
+    using Clock = std::chrono::steady_clock;
+    const auto began = Clock::now();
+    std::optional<std::string> error;
+    host.admin().send(path, interface, member, append,
+                      [&](const Answer& answer) { error = answer.error; });
+    while (!error) {
+      const auto before = Clock::now();
+      EXPECT_TRUE(other.get_property(manager_path, manager_interface, "State", "s").ok());
+      EXPECT_LT(Clock::now() - before, slow / 2) << member;
+      ++asked;
+      bool over = false;
+      const auto timer = host.loop().after(milliseconds(100), [&] { over = true; });
+      EXPECT_TRUE(host.run_until([&] { return over; }));
+      ASSERT_LT(Clock::now() - began, patience) << member;
+    }
+    EXPECT_EQ(*error, "") << member;
+    EXPECT_GE(Clock::now() - began, slow) << member;
+  };
+  const auto session = session_path("s");
+  expect_slow(manager_path, manager_interface, "CreateSession", with("sa{sv}", "s", 0));
+  expect_slow(session, session_interface, "Preserve", with("tha{sv}", 1UL, memory.get(), 0));
+  expect_slow(session, session_interface, "Unpreserve", with("t", 1UL));
+  expect_slow(session, session_interface, "Discard", {});
+  EXPECT_GE(asked, 20U);
+  EXPECT_LT(host.statistic("loop-longest-turn-usec"), half_usec);
 }
 
 // ---- a log that nobody reads

@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
@@ -37,6 +38,23 @@ std::optional<SyscallGate::Stop> stop_of(int number) {
     default:
       return std::nullopt;
   }
+}
+
+/// A datagram with a descriptor: D-Bus has streams.
+bool stores_a_descriptor(const seccomp_notif& stopped, pid_t daemon) {
+  if (stopped.data.nr != SYS_sendmsg) return false;
+  msghdr header{};
+  iovec ours{&header, sizeof header};
+  iovec theirs{reinterpret_cast<void*>(stopped.data.args[1]), sizeof header};
+  const auto thread = static_cast<pid_t>(stopped.pid);
+  if (process_vm_readv(thread, &ours, 1, &theirs, 1, 0) != sizeof header) return false;
+  if (header.msg_controllen == 0) return false;
+  const UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, daemon, 0)));
+  const UniqueFd socket(
+      static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), stopped.data.args[0], 0)));
+  int type = 0;
+  socklen_t size = sizeof type;
+  return getsockopt(socket.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_DGRAM;
 }
 
 constexpr sock_filter statement(std::uint16_t code, std::uint32_t k) { return {code, 0, 0, k}; }
@@ -113,8 +131,16 @@ void SyscallGate::on_stop() {
     manager_.kill_daemon();
     return;
   }
+  if (store_takes_.count() > 0 && stores_a_descriptor(stopped, manager_.pid())) {
+    slow_.push_back(loop_.after(store_takes_, [this, id = stopped.id] { let_go(id); }));
+    return;
+  }
+  let_go(stopped.id);
+}
+
+void SyscallGate::let_go(std::uint64_t id) {
   seccomp_notif_resp response{};
-  response.id = stopped.id;
+  response.id = id;
   response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
   if (ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &response) < 0 && errno != ENOENT) {
     must(-errno, "letting a system call go on");

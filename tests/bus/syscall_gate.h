@@ -3,8 +3,11 @@
 // kill it exactly there: replacing a file, sending a message, executing itself again.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "child_process.h"
 #include "core/unique_fd.h"
@@ -28,11 +31,14 @@ class SyscallGate {
 
   /// Absent: everything goes on.
   void decide(Decide decide) { decide_ = std::move(decide); }
+  /// From now on PID 1 takes so long for each descriptor that it is sent.
+  void slow_down_stores(std::chrono::milliseconds time) { store_takes_ = time; }
 
  private:
   void install() const;
   void accept();
   void on_stop();
+  void let_go(std::uint64_t id);
 
   EventLoop& loop_;
   ServiceManager& manager_;
@@ -41,6 +47,8 @@ class SyscallGate {
   UniqueFd listener_;
   SourcePtr source_;
   Decide decide_;
+  std::chrono::milliseconds store_takes_{0};
+  std::vector<SourcePtr> slow_;
 };
 
 }  // namespace handover::test

@@ -172,6 +172,7 @@ client::Result<void> Guest::not_thawed(const client::Error& why) {
 /// need not ask a second time.
 void Guest::stand() {
   stands_ = true;
+  tell("frozen");  // it may be in another QEMU than the one that was frozen
   again_timer_.start(again_usec);
 }
 

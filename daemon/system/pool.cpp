@@ -60,6 +60,8 @@ Pool::Queue* Pool::take_ready(std::uint64_t& key) {
     auto* const held = holds_back(queue);
     if (held == nullptr) return &queue;
     wait_in(*held, key, queue);
+    // It was let go for a thread that its owner may not have: that is for the next of another.
+    if (held != &held_ && running_of_owners_ < most_of_owners_) release(held_);
   }
 }
 

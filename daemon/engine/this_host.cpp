@@ -14,6 +14,7 @@
 #include "core/preflight.h"
 #include "system/boot.h"
 #include "system/collapse.h"
+#include "system/disk.h"
 #include "system/files.h"
 #include "system/kernel_image.h"
 #include "system/kernel_module.h"
@@ -137,7 +138,7 @@ Result<void> ThisHost::append_manifest(std::string_view lines) {
 }
 
 Result<std::string> ThisHost::read_state(std::string_view file) {
-  return system::read_file(state_path(file));
+  return system::read_from_disk(state_path(file));
 }
 
 Result<void> ThisHost::replace_state(std::string_view file, std::string_view text) {
@@ -151,14 +152,11 @@ Result<void> ThisHost::remove_state(std::string_view file) {
 Result<std::string> ThisHost::move_aside(std::string_view file) {
   const auto path = state_path(file);
   auto aside = path + ".bad";
-  if (std::rename(path.c_str(), aside.c_str()) != 0) return fail_errno("rename " + path);
+  if (auto renamed = system::rename_on_disk(path, aside); !renamed) return fail(renamed.error());
   return aside;
 }
 
-bool ThisHost::state_is_mounted() {
-  std::error_code error;
-  return std::filesystem::is_directory(places_.state_directory, error);
-}
+bool ThisHost::state_is_mounted() { return system::is_directory_on_disk(places_.state_directory); }
 
 // ---- the next kernel
 

@@ -44,6 +44,9 @@ class CompositeSession final : public Session {
   [[nodiscard]] std::vector<Descriptor> describe() const override;
   Result<UniqueFd> open_tracker() override;
   Result<UniqueFd> open_luo() override;
+  [[nodiscard]] bool is_luo_opened() const override {
+    return luo_.session && luo_.session->is_luo_opened();
+  }
   [[nodiscard]] std::optional<UniqueFd> duplicate(std::uint64_t token) const override;
   Result<void> preserve_again(const std::function<Result<void>()>& between) override;
   [[nodiscard]] std::vector<StoredFd> stored_fds() const override;

@@ -53,6 +53,7 @@ class LuoSession final : public Session {
   [[nodiscard]] bool holds(std::uint64_t token) const override { return held_.contains(token); }
   [[nodiscard]] std::vector<Descriptor> describe() const override;
   Result<UniqueFd> open_luo() override;
+  [[nodiscard]] bool is_luo_opened() const override { return opened_; }
   [[nodiscard]] std::optional<UniqueFd> duplicate(std::uint64_t token) const override;
   Result<void> preserve_again(const std::function<Result<void>()>& between) override;
   [[nodiscard]] std::vector<StoredFd> stored_fds() const override;

@@ -120,8 +120,8 @@ Error owner_too_slow(const std::string& what, const std::string& cgroup) {
   return passing(
       {ErrorCode::busy,
        what + " is not preserved: its memory is charged to cgroup " + cgroup +
-           ", which is frozen or too slow (cgroup.freeze, cpu.max, memory.high); thaw it "
-           "or raise its limits, and try again",
+           ", which is frozen or too slow (cgroup.freeze, cpu.max, memory.high, or a host that "
+           "swaps); thaw it or raise its limits, and try again",
        ETIMEDOUT});
 }
 

@@ -122,6 +122,8 @@ class Session {
   /// made anew: unpreserve() and preserve_again() answer not_supported. It ends when he has closed
   /// his descriptor, too. Errors: no_such_backend: LUO does not keep this session.
   virtual Result<UniqueFd> open_luo();
+  /// open_luo() has given it to its owner, to this process or an earlier one.
+  [[nodiscard]] virtual bool is_luo_opened() const { return false; }
   /// A duplicate of the descriptor preserved under `token`, if this process still has it.
   [[nodiscard]] virtual std::optional<UniqueFd> duplicate(std::uint64_t token) const = 0;
   /// Makes the kernel drop everything, calls `between`, and preserves everything again. While

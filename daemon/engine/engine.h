@@ -52,6 +52,9 @@ struct Setup {
   /// one;
   /// "" otherwise.
   std::string config_missing;
+  /// One user may preserve so many descriptors at most, whatever a configuration says; 0: as many
+  /// as that.
+  std::uint64_t most_descriptors = 0;
   bool emulated_kexec = false;    ///< this process is such an execution
   Ticks started_at = 0;           ///< counter when main() began
   std::function<void()> settled;  ///< called once, when nothing is left to restore
@@ -289,6 +292,7 @@ class Engine final : private Model, private Sessions::Watch {
   void end_when_here(Sessions::Held& held);
   [[nodiscard]] bool owes_thaw(const std::string& client) const;
   void report_unclaimed(const SessionRecord& record, std::uint64_t token, const std::string& why);
+  void report_unknown(const SessionRecord& record, const std::string& why);
   void tell_loss(const std::string& session, const std::string& client, const std::string& reason,
                  std::optional<std::uint64_t> token);
   void report_loss(const std::string& session, const std::string& client, std::string reason,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What becomes of sessions, as they tell: whole again, ended, lost; and whom that is told.
+#include <algorithm>
 #include <utility>
 
 #include "engine/engine.h"
@@ -132,17 +133,20 @@ void Engine::finish_session(const std::string& session, const std::string& why) 
     if (!(*held)->to_end) (*held)->to_end = why;
     return;
   }
-  sessions_.finish(
-      **held, [this, record, why](const Result<std::vector<std::uint64_t>>& unclaimed) {
-        if (!unclaimed) return not_finished(record, why, unclaimed.error());
-        if (why.empty()) return;
-        if (record.luo_opened && !record.luo_claimed) {
-          report_loss(record.name, record.client,
-                      "Session '" + record.name + "': what its owner preserved in it by OpenLUO " +
-                          why + " and is freed.");
-        }
-        for (const auto token : *unclaimed) report_unclaimed(record, token, why);
-      });
+  sessions_.finish(**held, [this, record,
+                            why](const Result<std::vector<std::uint64_t>>& unclaimed) {
+    if (!unclaimed) return not_finished(record, why, unclaimed.error());
+    if (why.empty()) return;
+    if (record.luo_claimed) return report_unknown(record, why);
+    const bool asked_for = std::any_of(record.tokens.begin(), record.tokens.end(),
+                                       [](const TokenRecord& token) { return token.retrieved; });
+    if (record.luo_opened && !asked_for) {
+      report_loss(record.name, record.client,
+                  "Session '" + record.name + "': what its owner preserved in it by OpenLUO " +
+                      why + " and is freed.");
+    }
+    for (const auto token : *unclaimed) report_unclaimed(record, token, why);
+  });
 }
 
 void Engine::not_finished(const SessionRecord& record, const std::string& why, const Error& error) {
@@ -158,6 +162,16 @@ void Engine::not_finished(const SessionRecord& record, const std::string& why, c
     const auto again = std::exchange(to_finish_, {});
     for (const auto& [name, reason] : again) finish_session(name, reason);
   });
+}
+
+/// Its owner has had LUO's descriptor, and LUO does not tell what he took: perhaps all of it.
+void Engine::report_unknown(const SessionRecord& record, const std::string& why) {
+  log::event(log::Id::session_unclaimed, log::Level::warning,
+             {{log::Field::session, record.name},
+              {log::Field::client, record.client},
+              {log::Field::unit, unit_of(record)}},
+             "Session '", record.name, "' ", why,
+             "; what its owner has not taken by OpenLUO is freed.");
 }
 
 void Engine::report_unclaimed(const SessionRecord& record, std::uint64_t token,

@@ -437,6 +437,7 @@ void Engine::finish(const std::string& session, const Caller& caller, const Repl
                                       const Result<std::vector<std::uint64_t>>& unclaimed) {
     if (!unclaimed) return reply(fail(unclaimed.error()));
     for (const auto token : *unclaimed) {
+      if (record.luo_claimed) break;  // he may have taken it by OpenLUO's descriptor
       log::event(log::Id::session_unclaimed, log::Level::warning,
                  {{log::Field::session, record.name},
                   {log::Field::client, record.client},

@@ -180,9 +180,11 @@ void Sessions::preserve(Held& held, std::uint64_t token, UniqueFd fd, bool blob,
   auto shared_fd = std::make_shared<UniqueFd>(std::move(fd));
   work<Done>(
       held,
-      [this, kernel = held.kernel, token, shared_fd, keeper, cgroup,
-       opened = record.opened || record.luo_opened, luo_opened = record.luo_opened,
+      [this, kernel = held.kernel, token, shared_fd, keeper, cgroup, in_tracker = record.opened,
        prefix = prefix_of(held)]() -> Done {
+        // Asked here: OpenLUO may have come just before in this queue.
+        const bool luo_opened = kernel->is_luo_opened();
+        const bool opened = in_tracker || luo_opened;
         auto preserved = kernel->preserve(token, shared_fd->get(), keeper, cgroup);
         std::vector<backend::Loss> losses = {};
         // What the owner has preserved there by his own descriptor is his.
@@ -265,12 +267,13 @@ void Sessions::unpreserve(Held& held, std::uint64_t token, Reply<void> done) {
   };
   work<Done>(
       held,
-      [this, kernel = held.kernel, token, luo_opened = record.luo_opened,
-       prefix = prefix_of(held)]() -> Done {
-        if (luo_opened) return {kernel->unpreserve(token), {}, kernel->whole()};
-        // The backend may have to make the kernel session anew under its name.
-        Result<void> gone = fd_store_.forget(prefix, session_part);
-        if (gone) gone = fd_store_.barrier();
+      [this, kernel = held.kernel, token, prefix = prefix_of(held)]() -> Done {
+        Result<void> gone;
+        if (!kernel->is_luo_opened()) {
+          // The backend may have to make the kernel session anew under its name.
+          gone = fd_store_.forget(prefix, session_part);
+          if (gone) gone = fd_store_.barrier();
+        }
         if (!gone) {
           keep_anyway(prefix, *kernel);
           return {gone, {}, kernel->whole()};

@@ -95,6 +95,27 @@ TEST_F(OpenLuoTest, WhatNobodyClaimsIsToldAsALoss) {
   EXPECT_FALSE(world.kernel->incoming("script"));
 }
 
+/// LUO does not tell what he has taken by its descriptor.
+TEST_F(OpenLuoTest, WhatItsOwnerMayHaveTakenIsNotCalledLost) {
+  update_with_own();
+  ASSERT_TRUE(open("script"));
+  EXPECT_EQ(world.outcome(), "done");
+  EXPECT_TRUE(world.calm_down());
+  EXPECT_FALSE(world.kernel->incoming("script")) << "the claim time is over";
+  EXPECT_FALSE(world.lost_anything()) << world.announced.losses.front().reason;
+  EXPECT_EQ(newest().outcome, Outcome::done);
+}
+
+/// He came for what the daemon knows of, and there was nothing else.
+TEST_F(OpenLuoTest, WhoRetrievesIsNotToldOfALoss) {
+  update_with_own();
+  ASSERT_TRUE(retrieve("script", 1));
+  EXPECT_EQ(world.outcome(), "done");
+  EXPECT_TRUE(world.calm_down());
+  EXPECT_FALSE(world.kernel->incoming("script"));
+  EXPECT_FALSE(world.lost_anything());
+}
+
 TEST_F(OpenLuoTest, IsNeverMadeAnew) {
   boot_with_own();
   const auto expect_kept = [&] {

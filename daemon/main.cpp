@@ -48,19 +48,17 @@ struct ConfigFile {
   bool missing = false;          ///< there is none, and none was asked for
 };
 
-/// Each descriptor that is preserved is open here, too: whatever the configuration says, one user
-/// leaves half of what may be open to the others.
-void leave_descriptors(Config& config) {
+/// Half of what may be open here; 0: any number.
+std::uint64_t most_descriptors_of_one() {
   rlimit limit = {};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  const std::uint64_t most = std::max<std::uint64_t>(limit.rlim_cur / 2, 1);
-  auto& wanted = config.max_descriptors_per_user;
-  if (wanted == 0 || wanted > most) wanted = most;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  return std::max<std::uint64_t>(limit.rlim_cur / 2, 1);
 }
 
 ConfigFile read_config(const Arguments& arguments, bool asked_for) {
   ConfigFile file;
-  leave_descriptors(file.config);
+  const auto most_descriptors = most_descriptors_of_one();
+  engine::leave_descriptors(file.config, most_descriptors);
   const auto text = system::read_from_disk(arguments.config);
   if (!text) {
     file.missing = text.error().sys_errno == ENOENT && !asked_for;
@@ -74,7 +72,7 @@ ConfigFile read_config(const Arguments& arguments, bool asked_for) {
     return file;
   }
   file.config = std::move(*config);
-  leave_descriptors(file.config);
+  engine::leave_descriptors(file.config, most_descriptors);
   file.text = *text;
   return file;
 }
@@ -153,6 +151,7 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
                 engine::ThisHost::Places places, std::vector<system::NamedFd> fds) {
   auto file = read_config(arguments, config_asked_for);
   setup.config = std::move(file.config);
+  setup.most_descriptors = most_descriptors_of_one();
   setup.config_text = std::move(file.text);
   setup.config_problem = std::move(file.problem);
   setup.config_missing = file.missing ? arguments.config : "";

@@ -35,6 +35,11 @@ std::string account_of(const Owner& owner) {
   return "Uid " + std::to_string(owner.uid);
 }
 
+void leave_descriptors(Config& config, std::uint64_t most) {
+  auto& wanted = config.max_descriptors_per_user;
+  if (most != 0 && (wanted == 0 || wanted > most)) wanted = most;
+}
+
 Limits limits_of(const Config& config, std::uint64_t memory_bytes) {
   Limits limits{};
   const auto set = [&limits](Resource resource, std::uint64_t limit) {

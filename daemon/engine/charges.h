@@ -39,6 +39,9 @@ using Limits = std::array<std::uint64_t, resource_count>;
 
 /// The configured limits; those that are left to the host follow its memory and the fd store.
 Limits limits_of(const Config& config, std::uint64_t memory_bytes);
+/// Each descriptor that is preserved is open here, too: whatever the configuration says, one user
+/// leaves some to the others. `most`: he may have so many; 0: any number.
+void leave_descriptors(Config& config, std::uint64_t most);
 
 class Charge;
 

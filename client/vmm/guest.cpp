@@ -74,7 +74,7 @@ client::Result<void> Guest::start() {
   if (auto made = preservation_.attach(event_); !made) return made;
   auto orphaned = orphan_timer_.attach(event_, [this] {
     say(SD_WARNING, "handoverd did not come back: the guest goes on.");
-    if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
+    if (auto thawed = thaw_or_leave(); !thawed) say(SD_ERR, thawed.error().message);
   });
   if (!orphaned) return orphaned;
   if (auto made = shutdown_timer_.attach(event_, [this] { shut_down_harder(); }); !made)
@@ -150,6 +150,9 @@ client::Result<void> Guest::check_user() {
   return client::Error{"", why->front(), EACCES};
 }
 
+/// Not started yet, for want of something. One that is frozen has a state, also without a QEMU.
+bool Guest::is_to_begin() const { return !qemu_ && !awaits_restore_ && motion_ == Motion::running; }
+
 void Guest::wait_for(const std::string& missing) {
   if (missing != missing_) say(SD_NOTICE, missing);
   missing_ = missing;
@@ -162,10 +165,10 @@ void Guest::try_again() {
     return;
   }
   if (stands_) {
-    if (auto on = thaw_if_left_standing(); !on && !qemu_) leave(own_failure);
+    (void)thaw_if_left_standing();  // says what is wrong itself
     return;
   }
-  if (qemu_ || awaits_restore_) return;
+  if (!is_to_begin()) return;
   auto begun = begin();
   if (begun) return;
   say(SD_ERR, begun.error().message);
@@ -180,8 +183,11 @@ client::Result<void> Guest::start_qemu(Qemu::Begin begin) {
   if (!description_.helpers.empty()) {
     const auto directory = own_directory();
     // Those of helpers that were killed: the new ones could not bind to them.
-    auto cleared = remove_left_sockets(sockets_of(description_.arguments, directory, Sockets::all));
+    auto cleared = remove_left_sockets(sockets_of(description_.arguments, directory));
     if (!cleared) return cleared;
+    // QEMU starts without these, which may be those of other services.
+    cleared = remove_left_sockets(sockets_of(description_.arguments, directory, Sockets::all));
+    if (!cleared) say(SD_NOTICE, cleared.error().message);
     auto helpers =
         start_helpers(description_.helpers, sockets_of(description_.arguments, directory),
                       now_usec() + config_.limits.start, identity);
@@ -254,7 +260,7 @@ void Guest::on_registered(client::Client::State state) {
     return;
   }
   // The daemon is another one, and not in an update of ours.
-  if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
+  if (auto thawed = thaw_or_leave(); !thawed) say(SD_ERR, thawed.error().message);
   preservation_.attempt();
 }
 
@@ -262,7 +268,7 @@ void Guest::on_disconnected(const client::Error& error) {
   say(SD_NOTICE, error.message);
   restore_call_.reset();  // asked again by whoever comes
   again_timer_.stop();
-  if (stands_ || (!qemu_ && !awaits_restore_)) again_timer_.start(look_again_usec);
+  if (stands_ || is_to_begin()) again_timer_.start(look_again_usec);
   preservation_.doubt();
   if (motion_ != Motion::running) orphan_timer_.start(orphan_usec);
 }
@@ -284,6 +290,8 @@ void Guest::on_monitor_readable() {
 }
 
 void Guest::on_signal() {
+  // No update carries this guest: the next one must not wait for it.
+  if (stands_ || is_to_begin()) common::leave_handoverd(connection_, preservation_, client_);
   if (!qemu_) {
     leave(0);
     return;
@@ -317,7 +325,8 @@ void Guest::on_qemu_ended(const siginfo_t& info) {
   monitor_source_.reset();
   qemu_.reset();
   helpers_.clear();
-  if (motion_ == Motion::frozen) {
+  // One that has run since is not what its state says.
+  if (motion_ == Motion::frozen && !resumed_) {
     say(SD_WARNING, "QEMU has ended, but the guest's state is complete.");
     tell("frozen");
     if (stands_) again_timer_.start(0);  // to be taken over

@@ -59,6 +59,7 @@ class Guest {
   client::Result<void> start_qemu(Qemu::Begin begin);
   client::Result<void> look_around(Deadline deadline);
   client::Result<void> check_user();
+  [[nodiscard]] bool is_to_begin() const;
   void wait_for(const std::string& missing);
   void try_again();
   client::Result<void> watch_qemu();
@@ -78,6 +79,7 @@ class Guest {
   client::Result<void> check_surroundings();
   client::Result<void> freeze(Deadline deadline);
   client::Result<void> thaw();
+  client::Result<void> thaw_or_leave();
   client::Result<void> thaw_if_left_standing();
   client::Result<void> not_thawed(const client::Error& why);
   void stand();

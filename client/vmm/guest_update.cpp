@@ -99,7 +99,7 @@ void Guest::on_freeze(client::Call call) {
   auto frozen = freeze(deadline_of(call, config_.limits.freeze));
   if (!frozen) {
     say(SD_ERR, "The guest could not be frozen: " + frozen.error().message);
-    if (auto thawed = thaw(); !thawed) say(SD_ERR, thawed.error().message);
+    if (auto thawed = thaw_or_leave(); !thawed) say(SD_ERR, thawed.error().message);
   }
   answer(call, frozen);
 }
@@ -131,11 +131,18 @@ client::Result<void> Guest::freeze(Deadline deadline) {
 }
 
 void Guest::on_thaw(client::Call call) {
-  auto thawed = thaw();
+  auto thawed = thaw_or_leave();
   if (!thawed) say(SD_ERR, "The guest does not go on: " + thawed.error().message);
   answer(call, thawed);
   if (preservation_.in_doubt()) preservation_.attempt_soon();
-  if (!thawed && !qemu_ && motion_ == Motion::running) leave(own_failure);
+}
+
+/// Where no QEMU has the guest any more, this program ends, too: a new guest under its name would
+/// hide that it is lost.
+client::Result<void> Guest::thaw_or_leave() {
+  auto thawed = thaw();
+  if (!thawed && is_to_begin()) leave(own_failure);
+  return thawed;
 }
 
 /// In this kernel: the same QEMU, or if it has ended a new one.
@@ -161,7 +168,9 @@ client::Result<void> Guest::not_thawed(const client::Error& why) {
     motion_ = Motion::running;
   } else if (why.code == EREMOTEIO) {
     stand();
-  } else if (motion_ == Motion::frozen && !resumed_) {
+  } else if (resumed_) {
+    motion_ = Motion::running;  // its state is old, whatever became of QEMU
+  } else if (motion_ == Motion::frozen) {
     say(SD_NOTICE, "QEMU has ended while nobody looked: a new one takes the guest over.");
     return take_over();
   }
@@ -179,7 +188,8 @@ void Guest::stand() {
 client::Result<void> Guest::thaw_if_left_standing() {
   if (!stands_) return {};
   stands_ = false;
-  auto on = thaw();
+  again_timer_.stop();
+  auto on = thaw_or_leave();
   if (on) return on;
   const auto became = what_became(on.error()).message;
   if (became != missing_) say(SD_ERR, became);

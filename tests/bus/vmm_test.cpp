@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <chrono>
 #include <csignal>
 
 #include "vmm_client.h"
@@ -58,6 +59,24 @@ TEST_F(VmmClient, QemuKilledWhileFrozen) {
   expect_goes_on_after_cancel();
   EXPECT_NE(qemu_process(), before);
   EXPECT_FALSE(status) << "handover-vmm has ended";
+}
+
+/// Nothing else may be started on its memory while the daemon is away.
+TEST_F(VmmClient, QemuKilledWhileFrozenAndTheDaemonAway) {
+  freeze();
+  ASSERT_EQ(kill(qemu_process(), SIGKILL), 0);
+  ASSERT_TRUE(host.run_until([&] { return qemu_process() == 0; }));
+  host.manager().set_restarts(false);
+  host.manager().kill_daemon();
+  ASSERT_TRUE(host.run_until([&] { return says("handoverd is closed"); }));
+  EXPECT_FALSE(
+      host.loop().run_until([&] { return qemu_process() != 0; }, std::chrono::milliseconds(1000)));
+  host.manager().set_restarts(true);
+  host.manager().start();
+  EXPECT_TRUE(host.run_until([&] { return runs() && says("a new one takes it over"); })) << told();
+  EXPECT_TRUE(says("goes on without an update"));
+  below().on(Call::freeze, ScriptedClient::Behaviour::answer);
+  EXPECT_TRUE(host.run_until([&] { return host.state() == "normal"; }));
 }
 
 /// It is asked when it cannot answer, and does as it was told once it can.

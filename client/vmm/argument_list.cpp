@@ -109,7 +109,11 @@ std::string value_of(const OptionList& list, std::string_view name) {
 }
 
 bool is_patient(const OptionList& list) {
-  return !value_of(list, "reconnect").empty() || !value_of(list, "reconnect-ms").empty();
+  const auto says = [&](std::string_view name) {
+    const auto pause = value_of(list, name);
+    return !pause.empty() && pause != "0";  // 0: never
+  };
+  return says("reconnect") || says("reconnect-ms");
 }
 
 bool is_on(const OptionList& list, std::string_view name) {

@@ -36,6 +36,10 @@ bool begins_with(std::string_view text, std::string_view begin) {
   return text.substr(0, begin.size()) == begin;
 }
 
+bool ends_with(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
 bool is_nbd(std::string_view file) {
   return begins_with(file, "nbd:") || begins_with(file, "nbd+");
 }
@@ -43,16 +47,15 @@ bool is_nbd(std::string_view file) {
 /// In a node of `-blockdev`, or below it.
 bool has_nbd(const json& node) {
   if (node.is_string()) return is_nbd(node.get<std::string>());
-  if (!node.is_object()) return false;
-  if (const auto driver = node.find("driver"); driver != node.end() && *driver == "nbd") {
-    return true;
-  }
+  if (!node.is_structured()) return false;
+  if (node.is_object() && node.value("driver", json()) == "nbd") return true;
   return std::any_of(node.begin(), node.end(), has_nbd);
 }
 
 bool is_nbd_disk(const Argument& argument) {
-  constexpr std::array<std::string_view, 8> disks{"",    "drive", "blockdev", "hda",
-                                                  "hdb", "hdc",   "hdd",      "cdrom"};
+  constexpr std::array<std::string_view, 13> disks{"",    "drive",  "blockdev", "hda", "hdb",
+                                                   "hdc", "hdd",    "cdrom",    "fda", "fdb",
+                                                   "sd",  "pflash", "mtdblock"};
   const auto& [option, value] = argument;
   if (std::find(disks.begin(), disks.end(), option) == disks.end()) return false;
   if (is_nbd(value)) return true;
@@ -60,7 +63,7 @@ bool is_nbd_disk(const Argument& argument) {
   const auto list = split_value(value);
   return std::any_of(list.begin(), list.end(), [](const auto& entry) {
     const auto& [name, text] = entry;
-    const bool driver = name == "driver" || begins_with(name, "file.driver");
+    const bool driver = name == "driver" || ends_with(name, ".driver");
     constexpr std::string_view pseudo = "json:";
     return is_nbd(text) || (driver && text == "nbd") ||
            (begins_with(text, pseudo) &&
@@ -77,7 +80,9 @@ bool calls_port(const Argument& argument) {
   const auto kind = value_of(list, "");
   if (option == "chardev") return kind == "socket" && !value_of(list, "port").empty();
   if (option == "netdev" && kind == "stream") return value_of(list, "addr.type") == "inet";
-  if (option == "netdev" && kind == "socket") return !value_of(list, "connect").empty();
+  if (option == "netdev" || option == "net" || option == "nic") {
+    return kind == "socket" && !value_of(list, "connect").empty();
+  }
   constexpr std::array<std::string_view, 5> lines{"serial", "parallel", "monitor", "qmp",
                                                   "debugcon"};
   return std::find(lines.begin(), lines.end(), option) != lines.end() && begins_with(kind, "tcp:");

@@ -58,6 +58,12 @@ TEST(VmmReplacement, NamesWhatAnotherOneMightNotGet) {
       {"-serial", "tcp:logger:4444"},
       {"-netdev", "socket,id=n,connect=host:1234"},
       {"-netdev", "stream,id=n,server=off,addr.type=inet,addr.host=h,addr.port=1"},
+      {"-chardev", "socket,id=c,host=logger,port=4444,reconnect=0"},
+      {"-net", "socket,connect=other:1234"},
+      {"-pflash", "nbd:backup:10809"},
+      {"-drive", "driver=qcow2,file.file.driver=nbd,file.file.host=backup"},
+      {"-blockdev",
+       R"({"driver":"quorum","node-name":"q","children":[{"driver":"nbd","host":"backup"}]})"},
       {"-chardev", "socket,id=c,path=/no/such/socket"}};
   for (const auto& arguments : cases) {
     const auto named = only_one_can_have(arguments, "/", false);

@@ -88,16 +88,26 @@ std::string PciDevice::driver_override() const {
 
 std::string PciDevice::give_back_to(const std::string& before,
                                     const std::string& override_before) const {
-  // Somebody else may be at the same device, with a wish of his own. An empty line is no driver:
-  // each may have the device that knows it.
-  if (auto cleared = write(directory_ + "/driver_override", override_before + "\n"); !cleared) {
+  // An empty line is no driver: each may have the device that knows it.
+  const auto override_file = directory_ + "/driver_override";
+  if (auto cleared = write(override_file, "\n"); !cleared) {
     return "And it stays reserved for vfio-pci: " + cleared.error().message;
   }
-  if (before.empty() || driver() == before) return "";
-  auto bound = write(sys_ + "/bus/pci/drivers/" + before + "/bind", address_);
-  if (bound && driver() == before) return "";
-  return "And its driver '" + before + "' does not have it again" +
-         (bound ? "." : ": " + bound.error().message);
+  std::string why;
+  if (!before.empty() && driver() != before) {
+    auto bound = write(sys_ + "/bus/pci/drivers/" + before + "/bind", address_);
+    if (!bound || driver() != before) {
+      why = "And its driver '" + before + "' does not have it again" +
+            (bound ? "." : ": " + bound.error().message);
+    }
+  }
+  // Somebody else may be at the same device, with a wish of his own.
+  if (!override_before.empty()) {
+    if (auto put = write(override_file, override_before + "\n"); !put) {
+      why += (why.empty() ? "And " : " And ") + put.error().message;
+    }
+  }
+  return why;
 }
 
 client::Result<std::string> PciDevice::vfio_name() const {

@@ -108,6 +108,32 @@ TEST_F(Pci, WhatSomebodyElseWishedForStays) {
   EXPECT_EQ(wish, "");
 }
 
+/// The kernel lets no driver have a device that is reserved for another one.
+TEST_F(Pci, ItsDriverIsAskedBeforeTheWishIsPutBack) {
+  bind("nvme");
+  const auto wish = device / "driver_override";
+  std::ofstream(wish) << "vfio-pci\n";
+  const auto unbind = sys / "bus/pci/drivers/nvme/unbind";
+  const auto bind_again = sys / "bus/pci/drivers/nvme/bind";
+  std::ofstream(sys / "bus/pci/drivers_probe");
+  ASSERT_EQ(mkfifo(unbind.c_str(), 0600), 0);
+  ASSERT_EQ(mkfifo(bind_again.c_str(), 0600), 0);
+  std::string reserved_for;
+  std::thread kernel([&] {
+    std::string name;
+    std::getline(std::ifstream(unbind), name);
+    fs::remove(device / "driver");
+    std::ifstream asked(bind_again);
+    std::getline(std::ifstream(wish), reserved_for);
+    std::getline(asked, name);
+  });
+  EXPECT_FALSE(pci().bind_to_vfio());
+  kernel.join();
+  EXPECT_EQ(reserved_for, "");
+  std::getline(std::ifstream(wish), reserved_for);
+  EXPECT_EQ(reserved_for, "vfio-pci");
+}
+
 /// It was let go, and its driver is asked to take it again.
 TEST_F(Pci, ItsDriverIsAskedForAndItsRefusalIsTold) {
   bind("nvme");

@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "format.h"
 #include "history.h"
+#include "notice.h"
 #include "progress.h"
 #include "signals.h"
 #include "table.h"
@@ -256,9 +257,12 @@ Outcome begin_update(Context context, const UpdateRequest& request) {
       [&](client::Result<std::string> answer) { job.emplace(std::move(answer)); };
   auto slot = Manager(context.connection).request(request, &on_answer);
   if (!slot) return slot.error();
-  while (!job) {
-    const int r = context.connection.wait(Signals::poll_usec);
-    if (r < 0 && r != -EINTR) return bus_error(r, nullptr);
+  {
+    const Notice notice;
+    while (!job) {
+      const int r = context.connection.wait(Signals::poll_usec);
+      if (r < 0 && r != -EINTR) return bus_error(r, nullptr);
+    }
   }
   if (!*job) return job->error();
   const auto& path = job->value();

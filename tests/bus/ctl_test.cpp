@@ -397,11 +397,12 @@ TEST_F(Ctl, AnUpdateThatIsOnlyBegun) {
   client.let_go();
   ASSERT_TRUE(host.reaches("prepared"));
   ASSERT_TRUE(host.cancel().ok());
+  EXPECT_EQ(host.finished().outcome, "cancelled");
   ASSERT_TRUE(host.reaches("normal"));
   client.on(Call::prepare, ScriptedClient::Behaviour::answer);
 
   EXPECT_EQ(ctl({"update", "--no-block", host.directory().path("missing")}).code, not_found);
-  host.observer().clear();
+  EXPECT_EQ(host.finished().outcome, "failed");
   const auto begun = ctl({"update", "--no-block"});
   EXPECT_EQ(begun.code, 0) << begun.err;
   EXPECT_EQ(host.finished().outcome, "done");

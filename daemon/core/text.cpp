@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "core/text.h"
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -54,18 +56,41 @@ bool starts_with_control(std::string_view text) {
   return first == 0xC2 && text.size() > 1 && byte_at(text, 1) >= 0x80 && byte_at(text, 1) <= 0x9F;
 }
 
+namespace {
+
+/// Shows nothing itself, and changes how what is round it is read: direction, breaks, joins. As
+/// handoverctl has it.
+bool starts_with_invisible(std::string_view text) {
+  struct Range {
+    std::string_view first, last;  // of one length, so that they compare as their characters do
+  };
+  constexpr std::array<Range, 5> invisible{{
+      {"\u061c", "\u061c"},  // Arabic letter mark
+      {"\u200b", "\u200f"},  // of no width; marks of direction
+      {"\u2028", "\u202e"},  // line and paragraph separators; embeddings and overrides
+      {"\u2060", "\u206f"},  // joiners, isolates
+      {"\ufeff", "\ufeff"},  // byte order mark
+  }};
+  return std::any_of(invisible.begin(), invisible.end(), [&](const Range& range) {
+    const auto character = text.substr(0, range.first.size());
+    return character >= range.first && character <= range.last;
+  });
+}
+
+}  // namespace
+
 std::string printable(std::string_view text, std::size_t most_bytes) {
   static constexpr std::string_view digits = "0123456789abcdef";
   std::string out;
   while (!text.empty()) {
     if (out.size() >= most_bytes) return out + "…";
     const std::size_t length = utf8_sequence_length(text);
-    if (length > 0 && !starts_with_control(text)) {
+    if (length > 0 && !starts_with_control(text) && !starts_with_invisible(text)) {
       out += text.substr(0, length);
       text.remove_prefix(length);
       continue;
     }
-    // A control character of two bytes is shown byte by byte, as what is not UTF-8 is.
+    // Byte by byte, as what is not UTF-8.
     for (std::size_t i = 0; i < (length == 0 ? 1 : length); ++i) {
       out += "\\x";
       out += digits[byte_at(text, i) >> 4U];

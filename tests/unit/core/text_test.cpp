@@ -74,6 +74,10 @@ TEST(Text, FindsControlCharacters) {
 
 TEST(Text, PrintableIsAlwaysOneUtf8LineAndBounded) {
   EXPECT_EQ(printable("ä b"), "ä b");
+  EXPECT_EQ(printable("a\u202eb\u2066\u200b\ufeff\u061c"),
+            "a\\xe2\\x80\\xaeb\\xe2\\x81\\xa6\\xe2\\x80\\x8b\\xef\\xbb\\xbf\\xd8\\x9c");
+  EXPECT_EQ(printable("\u2010 \u202f \u2070 \u061b \ufefe €"),
+            "\u2010 \u202f \u2070 \u061b \ufefe €");
   EXPECT_EQ(printable("a\nb\x80\xC2\x85"), "a\\x0ab\\x80\\xc2\\x85");
   std::string every_byte;
   for (int value = 0; value < 256; ++value) every_byte += static_cast<char>(value);

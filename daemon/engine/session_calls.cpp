@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What the owners of sessions do with them.
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -18,10 +19,12 @@ namespace {
 /// A new session's owner may wait for the answer with all that he does.
 constexpr std::uint64_t longest_put_off_usec = 2'000'000;
 
+/// As the kernel knows it: to ask a client's file server (FUSE) would make the loop wait for it.
 std::uint64_t size_of(int fd) {
-  struct stat status {};
-  return fstat(fd, &status) == 0 && status.st_size > 0 ? static_cast<std::uint64_t>(status.st_size)
-                                                       : 0;
+  struct statx status {};
+  const int done =
+      statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_SIZE, &status);
+  return done == 0 && (status.stx_mask & STATX_SIZE) != 0 ? status.stx_size : 0;
 }
 
 /// (waits) Ends a session of the module's that is on nobody's record and has nothing in it: a

@@ -13,7 +13,7 @@ namespace {
 
 /// How often, and how many times, what the state directory's file system refuses is tried again.
 /// Early in a boot /var may not be mounted, or not be writable yet.
-constexpr std::uint64_t retry_usec = 1'000'000;
+constexpr std::uint64_t disk_retry_usec = 1'000'000;
 constexpr unsigned most_tries = 300;
 
 /// Losses come in swarms: one that is late has the next ones written with it.
@@ -127,7 +127,7 @@ void Records::history_written(const Result<void>& done) {
   if (std::exchange(write_again_, false)) return write_history();
   if (!done && history_tries_ > 0) {
     --history_tries_;
-    history_alarm_ = host_.after(retry_usec, [this] { write_history(); });
+    history_alarm_ = host_.after(disk_retry_usec, [this] { write_history(); });
     return tell_tried();
   }
   if (!done) log::error("The history cannot be written: ", done.error().message);
@@ -178,7 +178,7 @@ void Records::remove_pending() {
         if (!gone) log::warning(removed.error().message);
         return;
       }
-      pending_alarm_ = host_.after(retry_usec, [this] { remove_pending(); });
+      pending_alarm_ = host_.after(disk_retry_usec, [this] { remove_pending(); });
     };
   });
 }
@@ -206,7 +206,7 @@ void Records::look() {
                 const auto seen = *result ? std::move(**result) : not_seen(result->error());
                 if (seen.later && !look_->now && look_->tries > 0) {
                   --look_->tries;
-                  pending_alarm_ = host_.after(retry_usec, [this] {
+                  pending_alarm_ = host_.after(disk_retry_usec, [this] {
                     if (look_) look();
                   });
                   return;

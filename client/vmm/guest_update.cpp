@@ -163,13 +163,12 @@ client::Result<void> Guest::thaw() {
 }
 
 client::Result<void> Guest::not_thawed(const client::Error& why) {
-  if (why.code == ETIMEDOUT) {
-    // One that hangs was told nevertheless, and goes on as soon as it hears it.
-    motion_ = Motion::running;
-  } else if (why.code == EREMOTEIO) {
+  if (why.code == EREMOTEIO) {
     stand();
-  } else if (resumed_) {
-    motion_ = Motion::running;  // its state is old, whatever became of QEMU
+  } else if (why.code == ETIMEDOUT || resumed_) {
+    // One that hangs was told nevertheless, and goes on as soon as it hears it; the state of one
+    // that went on is old, whatever became of QEMU.
+    motion_ = Motion::running;
   } else if (motion_ == Motion::frozen) {
     say(SD_NOTICE, "QEMU has ended while nobody looked: a new one takes the guest over.");
     return take_over();

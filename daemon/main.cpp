@@ -57,8 +57,6 @@ std::uint64_t most_descriptors_of_one() {
 
 ConfigFile read_config(const Arguments& arguments, bool asked_for) {
   ConfigFile file;
-  const auto most_descriptors = most_descriptors_of_one();
-  engine::leave_descriptors(file.config, most_descriptors);
   const auto text = system::read_from_disk(arguments.config);
   if (!text) {
     file.missing = text.error().sys_errno == ENOENT && !asked_for;
@@ -72,7 +70,6 @@ ConfigFile read_config(const Arguments& arguments, bool asked_for) {
     return file;
   }
   file.config = std::move(*config);
-  engine::leave_descriptors(file.config, most_descriptors);
   file.text = *text;
   return file;
 }

@@ -35,12 +35,7 @@ std::string account_of(const Owner& owner) {
   return "Uid " + std::to_string(owner.uid);
 }
 
-void leave_descriptors(Config& config, std::uint64_t most) {
-  auto& wanted = config.max_descriptors_per_user;
-  if (most != 0 && (wanted == 0 || wanted > most)) wanted = most;
-}
-
-Limits limits_of(const Config& config, std::uint64_t memory_bytes) {
+Limits limits_of(const Config& config, std::uint64_t memory_bytes, std::uint64_t most_descriptors) {
   Limits limits{};
   const auto set = [&limits](Resource resource, std::uint64_t limit) {
     limits.at(static_cast<std::size_t>(resource)) = limit;
@@ -51,7 +46,9 @@ Limits limits_of(const Config& config, std::uint64_t memory_bytes) {
   const auto by_host = std::clamp<std::uint64_t>(memory_bytes / most_per_bytes, 512, 4096);
   const auto or_by_host = [by_host](std::uint64_t limit) { return limit != 0 ? limit : by_host; };
   set(Resource::sessions, or_by_host(config.max_sessions_per_user));
-  set(Resource::descriptors, config.max_descriptors_per_user);
+  const auto wanted = config.max_descriptors_per_user;
+  const bool bounded = most_descriptors != 0 && (wanted == 0 || wanted > most_descriptors);
+  set(Resource::descriptors, bounded ? most_descriptors : wanted);
   set(Resource::bytes, config.max_bytes_per_user != 0 ? config.max_bytes_per_user : memory_bytes);
   set(Resource::clients, or_by_host(config.max_clients_per_user));
   // A user's clients together; each of them is limited by itself where it registers.

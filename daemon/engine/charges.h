@@ -37,11 +37,11 @@ std::string account_of(const Owner& owner);
 /// How much one account may hold. 0: as much as it likes.
 using Limits = std::array<std::uint64_t, resource_count>;
 
-/// The configured limits; those that are left to the host follow its memory and the fd store.
-Limits limits_of(const Config& config, std::uint64_t memory_bytes);
-/// Each descriptor that is preserved is open here, too: whatever the configuration says, one user
-/// leaves some to the others. `most`: he may have so many; 0: any number.
-void leave_descriptors(Config& config, std::uint64_t most);
+/// The configured limits; those that are left to the host follow its memory and the fd store. Each
+/// descriptor that is preserved is open here, too: whatever the configuration says, one user has
+/// `most_descriptors` at most and leaves the others to others; 0: any number.
+Limits limits_of(const Config& config, std::uint64_t memory_bytes,
+                 std::uint64_t most_descriptors = 0);
 
 class Charge;
 

@@ -15,7 +15,7 @@ Engine::Engine(Host& host, Outside& outside, const backend::Keepers& keepers, Se
     : host_(host),
       outside_(outside),
       setup_(std::move(setup)),
-      ledger_(limits_of(setup_.config, host.memory_bytes())),
+      ledger_(limits_of(setup_.config, host.memory_bytes(), setup_.most_descriptors)),
       clocks_(host, outside),
       sessions_(host, keepers, ledger_, *this),
       journal_(host, keepers.manifest, *this),
@@ -359,7 +359,7 @@ void Engine::use_config(Config config, std::string text) {
   setup_.config = std::move(config);
   setup_.config_text = std::move(text);
   setup_.config_problem.reset();
-  ledger_.set_limits(limits_of(setup_.config, host_.memory_bytes()));
+  ledger_.set_limits(limits_of(setup_.config, host_.memory_bytes(), setup_.most_descriptors));
   log::info("The configuration file is used (again).");
   if (auto begun = journal_.begin(); !begun) log::error(begun.error().message);
   status();

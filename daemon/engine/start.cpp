@@ -179,8 +179,7 @@ void Engine::borrow_config(const Manifest& manifest, bool may_be_missing) {
     }
   }
   setup_.config_text = manifest.config;
-  leave_descriptors(setup_.config, setup_.most_descriptors);
-  ledger_.set_limits(limits_of(setup_.config, host_.memory_bytes()));
+  ledger_.set_limits(limits_of(setup_.config, host_.memory_bytes(), setup_.most_descriptors));
   log::event(log::Id::configuration_unusable, log::Level::critical,
              {{log::Field::code, std::string(to_string(setup_.config_problem->code))}},
              "The configuration cannot be used (", setup_.config_problem->message, "). ", used,

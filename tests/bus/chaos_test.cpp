@@ -17,6 +17,7 @@
 #include "light_client.h"
 #include "process.h"
 #include "roomy.h"
+#include "support/sanitized.h"
 
 namespace handover::test {
 namespace {
@@ -24,13 +25,8 @@ namespace {
 using std::chrono::milliseconds;
 using Kind = Deed::Kind;
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr std::size_t usual_clients = 60;
-constexpr std::size_t usual_rounds = 20;
-#else
-constexpr std::size_t usual_clients = 1000;
-constexpr std::size_t usual_rounds = 200;
-#endif
+constexpr std::size_t usual_clients = sanitized ? 60 : 1000;
+constexpr std::size_t usual_rounds = sanitized ? 20 : 200;
 constexpr unsigned tokens = 4;
 /// For culprits only: whoever means to answer has all the time in the world.
 constexpr std::uint64_t short_limit_usec = 100'000;

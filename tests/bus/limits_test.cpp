@@ -12,6 +12,7 @@
 #include "host.h"
 #include "memory.h"
 #include "process.h"
+#include "support/sanitized.h"
 
 namespace handover::test {
 namespace {

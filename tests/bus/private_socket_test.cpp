@@ -15,6 +15,7 @@
 #include "memory.h"
 #include "process.h"
 #include "stranger.h"
+#include "support/sanitized.h"
 #include "wire.h"
 
 namespace handover::test {

@@ -13,13 +13,6 @@ namespace handover::test {
 /// VmRSS; 0 if there is no such process.
 std::size_t resident_bytes(pid_t pid);
 
-/// A sanitizer keeps what was freed for some time: resident_bytes() tells nothing of the daemon
-/// then.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-inline constexpr bool sanitized = true;
-#else
-inline constexpr bool sanitized = false;
-#endif
 /// How many descriptors are open that lead to something whose name begins with `target`
 /// ("/memfd:", "socket:").
 std::size_t open_descriptors(pid_t pid, std::string_view target = {});

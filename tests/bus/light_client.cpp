@@ -98,7 +98,7 @@ void LightClient::owner_changed(const LightPeer::Received& received) {
 
 void LightClient::lost() {
   peer_.reset();
-  call_.reset();
+  forget_calls();
   registered_ = false;
   start();
 }
@@ -107,7 +107,7 @@ void LightClient::die() {
   later_.reset();
   enroll_later_.reset();
   peer_.reset();
-  call_.reset();
+  forget_calls();
   memory_.clear();
   registered_ = false;
   frozen_ = false;
@@ -157,6 +157,7 @@ void LightClient::send_enrollment() {
 void LightClient::came(LightPeer::Received& received) {
   const auto call = call_of(received.message.member);
   if (!call) return;
+  if (call_) overtaken_.push_back(std::move(*call_));
   call_ = std::move(received.message);
   on_call_(*this, *call);
 }
@@ -172,10 +173,22 @@ void LightClient::answer() {
   if (!call_) return;
   if (*call_of(call_->member) == Call::restore) return take_back();
   act();
+  answer_overtaken();
   peer_->reply(*std::exchange(call_, std::nullopt));
 }
 
+/// The daemon makes no new call to whom owes it too many answers.
+void LightClient::answer_overtaken() {
+  for (const auto& call : std::exchange(overtaken_, {})) peer_->reply(call);
+}
+
+void LightClient::forget_calls() {
+  call_.reset();
+  overtaken_.clear();
+}
+
 void LightClient::veto(const std::string& sentence) {
+  answer_overtaken();
   if (call_) peer_->reply_error(*std::exchange(call_, std::nullopt), "org.example.Error", sentence);
 }
 
@@ -235,6 +248,7 @@ void LightClient::take_back() {
   const auto finish = [this] {
     frozen_ = false;
     ++restored_;
+    answer_overtaken();
     if (call_) peer_->reply(*std::exchange(call_, std::nullopt));
     if (preserves_) preserve();
   };

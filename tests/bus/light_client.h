@@ -77,6 +77,8 @@ class LightClient {
   void enroll_later();
   void preserve_later();
   void take_back();
+  void answer_overtaken();
+  void forget_calls();
   void complain(const char* what, const LightPeer::Received& answer);
   [[nodiscard]] std::string contents(unsigned token) const;
 
@@ -88,8 +90,9 @@ class LightClient {
   SourcePtr enroll_later_;
   std::chrono::milliseconds enroll_pause_{0};
   SourcePtr later_;
-  std::optional<wire::Message> call_;  ///< not answered yet
-  std::vector<UniqueFd> memory_;       ///< by token
+  std::optional<wire::Message> call_;     ///< not answered yet
+  std::vector<wire::Message> overtaken_;  ///< nor these, when another one came
+  std::vector<UniqueFd> memory_;          ///< by token
   std::vector<std::string> complaints_;
   std::string state_;
   bool registered_ = false;

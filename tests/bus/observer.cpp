@@ -136,6 +136,11 @@ std::vector<Signal> Observer::all(const std::string& member) const {
   return found;
 }
 
+bool Observer::is_up_to_date() {
+  // Its answer comes behind all that.
+  return connection_.call(manager_path, "org.freedesktop.DBus.Peer", "Ping").ok();
+}
+
 std::optional<Signal> Observer::next(const std::string& member) {
   auto& seen = seen_[member];
   if (!loop_.run_until([&] { return all(member).size() > seen; })) return std::nullopt;

@@ -38,6 +38,8 @@ class Observer {
   [[nodiscard]] std::vector<Signal> all(const std::string& member) const;
   /// The first `member` after those that earlier calls returned; nullopt if none comes.
   std::optional<Signal> next(const std::string& member);
+  /// Waits for what the daemon has sent so far. False if it does not answer.
+  [[nodiscard]] bool is_up_to_date();
   /// Forgets everything so far.
   void clear();
   /// Runs the loop until `member` was seen with `first_argument`.

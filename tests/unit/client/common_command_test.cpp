@@ -90,13 +90,17 @@ TEST(Command, GroupIsStoppedOnceAllOfItIs) {
   const client::Fd memory(memfd_create("m", MFD_CLOEXEC));
   Start start;
   start.descriptors = {{memory.get(), "m"}};
-  start.arguments = {"sh", "-c", "sleep 100 & exec sleep 100"};
+  start.arguments = {"sh", "-c", "sleep 1000 >/dev/null 2>&1 & exec sleep 1000 >/dev/null 2>&1"};
   auto child = start_command(start);
   ASSERT_TRUE(child) << child.error().message;
   // A shell that is stopped while it waits for a vfork() is never seen stopped.
-  while (!sleeps(std::to_string(*child)) || !sleeps(first_child_of(*child))) {
+  const auto both_sleep = [&] {
+    return sleeps(std::to_string(*child)) && sleeps(first_child_of(*child));
+  };
+  for (int i = 0; i < 20'000 && !both_sleep(); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+  ASSERT_TRUE(both_sleep());
   auto running = group_is_stopped(*child);
   ASSERT_TRUE(running);
   EXPECT_FALSE(*running);

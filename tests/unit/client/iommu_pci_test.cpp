@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "iommu/pci.h"
 #include "support/temporary_directory.h"
@@ -40,6 +45,58 @@ class Pci : public testing::Test {
   TemporaryDirectory directory;
   fs::path sys = directory.path("sys");
   fs::path device = sys / "bus/pci/devices" / address;
+
+  /// The kernel's part when a driver is asked to let the device go: its link is gone before anybody
+  /// can ask for another driver.
+  class Unbinding {
+   public:
+    Unbinding(const Pci& of, const char* driver)
+        : unbind_(of.sys / "bus/pci/drivers" / driver / "unbind"),
+          probe_(of.sys / "bus/pci/drivers_probe"),
+          link_(of.device / "driver") {
+      // Who opens one for writing waits for us to read.
+      EXPECT_EQ(mkfifo(unbind_.c_str(), 0600), 0);
+      EXPECT_EQ(mkfifo(probe_.c_str(), 0600), 0);
+      kernel_ = std::thread([this] {
+        std::string name;
+        std::getline(std::ifstream(unbind_), name);
+        fs::remove(link_);
+        std::getline(std::ifstream(probe_), name);
+      });
+    }
+    ~Unbinding() { kernel_.join(); }
+    Unbinding(const Unbinding&) = delete;
+    Unbinding& operator=(const Unbinding&) = delete;
+
+   private:
+    fs::path unbind_;
+    fs::path probe_;
+    fs::path link_;
+    std::thread kernel_;
+  };
+};
+
+/// Which of some files were written to, in this order. Two of one file behind each other are one
+/// (inotify(7)).
+class Writes {
+ public:
+  explicit Writes(const std::vector<fs::path>& files) {
+    for (const auto& file : files) {
+      names_[inotify_add_watch(inotify_.get(), file.c_str(), IN_CLOSE_WRITE)] = file;
+    }
+  }
+  [[nodiscard]] std::vector<fs::path> so_far() const {
+    std::vector<fs::path> written;
+    inotify_event event{};  // a file's events have no name behind them
+    while (read(inotify_.get(), &event, sizeof event) == sizeof event) {
+      written.push_back(names_.at(event.wd));
+    }
+    return written;
+  }
+
+ private:
+  client::Fd inotify_{inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
+  std::map<int, fs::path> names_;
 };
 
 TEST_F(Pci, Addresses) {
@@ -112,24 +169,15 @@ TEST_F(Pci, WhatSomebodyElseWishedForStays) {
 TEST_F(Pci, ItsDriverIsAskedBeforeTheWishIsPutBack) {
   bind("nvme");
   const auto wish = device / "driver_override";
-  std::ofstream(wish) << "vfio-pci\n";
-  const auto unbind = sys / "bus/pci/drivers/nvme/unbind";
   const auto bind_again = sys / "bus/pci/drivers/nvme/bind";
-  std::ofstream(sys / "bus/pci/drivers_probe");
-  ASSERT_EQ(mkfifo(unbind.c_str(), 0600), 0);
-  ASSERT_EQ(mkfifo(bind_again.c_str(), 0600), 0);
-  std::string reserved_for;
-  std::thread kernel([&] {
-    std::string name;
-    std::getline(std::ifstream(unbind), name);
-    fs::remove(device / "driver");
-    std::ifstream asked(bind_again);
-    std::getline(std::ifstream(wish), reserved_for);
-    std::getline(asked, name);
-  });
+  std::ofstream(wish) << "vfio-pci\n";
+  const std::ofstream there(bind_again);
+  const Unbinding kernel(*this, "nvme");
+  const auto probe = sys / "bus/pci/drivers_probe";
+  const Writes writes({wish, probe, bind_again});
   EXPECT_FALSE(pci().bind_to_vfio());
-  kernel.join();
-  EXPECT_EQ(reserved_for, "");
+  EXPECT_EQ(writes.so_far(), (std::vector<fs::path>{wish, probe, wish, bind_again, wish}));
+  std::string reserved_for;
   std::getline(std::ifstream(wish), reserved_for);
   EXPECT_EQ(reserved_for, "vfio-pci");
 }
@@ -138,20 +186,9 @@ TEST_F(Pci, ItsDriverIsAskedBeforeTheWishIsPutBack) {
 TEST_F(Pci, ItsDriverIsAskedForAndItsRefusalIsTold) {
   bind("nvme");
   std::ofstream(device / "driver_override");
-  const auto unbind = sys / "bus/pci/drivers/nvme/unbind";
-  const auto probe = sys / "bus/pci/drivers_probe";
   std::ofstream(sys / "bus/pci/drivers/nvme/bind");
-  ASSERT_EQ(mkfifo(unbind.c_str(), 0600), 0);
-  ASSERT_EQ(mkfifo(probe.c_str(), 0600), 0);
-  // As the kernel does it: the link is gone before anybody can ask for another driver.
-  std::thread kernel([&] {
-    std::string name;
-    std::getline(std::ifstream(unbind), name);
-    fs::remove(device / "driver");
-    std::getline(std::ifstream(probe), name);
-  });
+  const Unbinding kernel(*this, "nvme");
   auto bound = pci().bind_to_vfio();
-  kernel.join();
   ASSERT_FALSE(bound);
   EXPECT_NE(bound.error().message.find("its driver 'nvme' does not have it again"),
             std::string::npos)

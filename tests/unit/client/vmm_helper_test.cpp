@@ -23,6 +23,9 @@ constexpr std::uint64_t patience_usec = 20'000'000;
 pid_t sleeper() {
   const pid_t child = fork();
   if (child == 0) {
+    // Nobody waits for the test's output while it sleeps.
+    close(STDOUT_FILENO);
+    close(STDERR_FILENO);
     for (;;) pause();
   }
   return child;
@@ -50,13 +53,16 @@ TEST(VmmGuard, KillsWhenItsOwnerIsKilled) {
     close(ends[0]);
     const pid_t child = sleeper();  // holds the writing end, too
     auto guard = Guard::over(child);
-    if (!guard) _exit(1);
+    if (!guard || write(ends[1], "g", 1) != 1) _exit(1);
     for (;;) pause();
   }
   close(ends[1]);
   // The end of the pipe comes when the last of them is gone; until then there is none.
   pollfd waited = {ends[0], POLLIN, 0};
-  EXPECT_EQ(poll(&waited, 1, 200), 0);
+  ASSERT_EQ(poll(&waited, 1, 20'000), 1);
+  char guarded = 0;
+  ASSERT_EQ(read(ends[0], &guarded, 1), 1);
+  EXPECT_EQ(poll(&waited, 1, 50), 0);
   kill(owner, SIGKILL);
   waitpid(owner, nullptr, 0);
   EXPECT_EQ(poll(&waited, 1, 20'000), 1);

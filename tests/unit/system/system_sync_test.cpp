@@ -176,11 +176,11 @@ TEST(Sync, LeavesNoDescriptorOfTheDaemonsBehind) {
 }
 
 TEST(Sync, SyncsThisMachine) {
-  const auto report = sync_file_systems(600 * second);
+  const auto report = sync_file_systems(200 * second);
   for (const auto& [mount_point, sys_errno] : report.unsynced) {
     EXPECT_EQ(sys_errno, 0) << mount_point;
   }
-  EXPECT_LT(report.usec, 600 * second);
+  EXPECT_LT(report.usec, 200 * second);
 }
 
 }  // namespace

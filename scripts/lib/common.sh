@@ -10,8 +10,13 @@ LOGS=$BUILD/logs
 mkdir -p "$CACHE" "$LOGS"
 export REPO CACHE BUILD LOGS
 
+# duration SECONDS: as minutes and seconds.
+duration() {
+    printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
+}
+
 elapsed() {
-    printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60))
+    duration "$SECONDS"
 }
 
 say() {

@@ -88,7 +88,6 @@ handover_client::handover_client(handover_connection* connection, std::string na
 }
 
 handover_client::~handover_client() {
-  *alive_ = false;
   connection_->remove(this);
   // Without a word to the daemon about one that was registered.
   if (registration_ && was_registered_) registration_->client = nullptr;
@@ -253,61 +252,42 @@ void handover_client::registration_answered(int result, sd_bus_message* reply,
   if (callbacks_.registered) callbacks_.registered(this, state_, userdata_);
 }
 
-void handover_client::session_made(const std::string& session, const std::string& client) {
-  if (client != name_) return;
-  sessions_.insert(session);
-  doubted_.erase(session);
-}
-
-void handover_client::session_ended(const std::string& session) {
-  sessions_.erase(session);
-  doubted_.erase(session);
-}
-
 /// Another process of the daemon may not have what the last one held. Asked before `registered` is
 /// told: what is made in there is not what is meant.
 void handover_client::look_for_sessions() {
-  doubted_.merge(sessions_);
-  sessions_.clear();
+  doubted_.merge(connection_->take_sessions_of(name_));
   // They are of the earlier kernel now, and end when Restore is answered.
-  if (state_ == HANDOVER_CLIENT_RESTORING) doubted_.clear();
-  if (doubted_.empty() || !callbacks_.session_lost) return;
+  if (is_restoring() || !callbacks_.session_lost) doubted_.clear();
+  look_for_next_session();
+}
+
+/// One after the other: a bus lets a connection wait for so many answers only.
+void handover_client::look_for_next_session() {
+  looking_.reset();
+  if (doubted_.empty()) return;
+  asked_ = *doubted_.begin();
   sd::Message call;
-  int r = connection_->new_call(manager_path, manager_interface, "ListSessions", &call, nullptr);
+  int r = connection_->new_call(manager_path, manager_interface, "GetSession", &call, nullptr);
+  if (r >= 0) r = sd_bus_message_append(call.get(), "s", asked_.c_str());
+  const auto on_session = [](sd_bus_message* reply, void* userdata, sd_bus_error*) {
+    static_cast<handover_client*>(userdata)->session_answered(reply);
+    return 0;
+  };
   sd_bus_slot* slot = nullptr;
-  if (r >= 0) r = sd_bus_call_async(connection_->bus(), &slot, call.get(), on_sessions, this, 0);
+  if (r >= 0) r = sd_bus_call_async(connection_->bus(), &slot, call.get(), on_session, this, 0);
   if (r >= 0) looking_.reset(slot);  // else there is no connection: the next registration asks
 }
 
-int handover_client::on_sessions(sd_bus_message* message, void* userdata, sd_bus_error*) {
-  auto* self = static_cast<handover_client*>(userdata);
-  if (sd_bus_message_is_method_error(message, nullptr)) return 0;
-  std::set<std::string> there;
-  int r = sd_bus_message_enter_container(message, SD_BUS_TYPE_ARRAY, "(sosusbut)");
-  while (r >= 0 &&
-         (r = sd_bus_message_enter_container(message, SD_BUS_TYPE_STRUCT, "sosusbut")) > 0) {
-    const char* name = nullptr;
-    r = sd_bus_message_read(message, "s", &name);
-    if (r >= 0) there.insert(name);
-    if (r >= 0) r = sd_bus_message_skip(message, "osusbut");
-    if (r >= 0) r = sd_bus_message_exit_container(message);
-  }
-  if (r >= 0) self->tell_lost(there);
-  return 0;
-}
-
-void handover_client::tell_lost(const std::set<std::string>& there) {
-  const auto doubted = std::move(doubted_);
-  doubted_.clear();
-  const auto alive = alive_;
-  for (const auto& session : doubted) {
-    if (there.count(session) != 0) sessions_.insert(session);
-  }
-  for (const auto& session : doubted) {
-    if (there.count(session) != 0 || sessions_.count(session) != 0) continue;  // or made anew
-    callbacks_.session_lost(this, session.c_str(), userdata_);
-    if (!*alive) return;
-  }
+void handover_client::session_answered(sd_bus_message* reply) {
+  const std::string session = asked_;
+  const sd_bus_error* failed = sd_bus_message_get_error(reply);
+  const bool is_lost =
+      failed && sd_bus_error_has_name(failed, HANDOVER_ERROR_PREFIX "NoSuchSession") > 0;
+  const bool is_doubted = doubted_.erase(session) > 0;  // not if it was made anew or ended
+  // Without an answer it is doubted again when the client is registered again.
+  if (is_doubted && !is_lost) connection_->session_held(session, name_);
+  look_for_next_session();
+  if (is_doubted && is_lost) callbacks_.session_lost(this, session.c_str(), userdata_);
 }
 
 void handover_client::registration_failed(const handover_error& error) {

@@ -32,8 +32,8 @@ struct handover_client final : handover::client::Follower {
   int follow_to(sd_bus* bus) override;
   void daemon_came() override { register_again(); }
   void daemon_went(const handover_error& error) override { tell_disconnected(error); }
-  void session_made(const std::string& session, const std::string& client) override;
-  void session_ended(const std::string& session) override;
+  void session_settled(const std::string& session) override { doubted_.erase(session); }
+  [[nodiscard]] bool is_restoring() const override { return state_ == HANDOVER_CLIENT_RESTORING; }
   [[nodiscard]] bool is_client(const std::string& name) const override { return name == name_; }
 
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -59,9 +59,9 @@ struct handover_client final : handover::client::Follower {
   void tell_disconnected(const handover_error& error);
 
   void look_for_sessions();
-  void tell_lost(const std::set<std::string>& there);
-
-  static int on_sessions(sd_bus_message* message, void* userdata, sd_bus_error* error);
+  void look_for_next_session();
+  /// The answer about `asked_`. May free this.
+  void session_answered(sd_bus_message* reply);
 
   /// On its way to the daemon, or on the way back.
   struct Registration {
@@ -79,10 +79,9 @@ struct handover_client final : handover::client::Follower {
   handover_client_state state_ = HANDOVER_CLIENT_NEW;
   uint64_t retry_usec_ = 0;
   bool name_taken_ = false;  ///< another one is registered by our name: the daemon said so last
-  std::set<std::string> sessions_;  ///< that the daemon holds, as far as this process knows
-  std::set<std::string> doubted_;   ///< that it held before it was away; it is being asked
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< a callback may free us
-  std::shared_ptr<Registration> registration_;                  ///< empty: none is on its way
+  std::set<std::string> doubted_;  ///< sessions that the daemon held before it was away
+  std::string asked_;              ///< the one of them that it is asked about
+  std::shared_ptr<Registration> registration_;  ///< empty: none is on its way
   bool was_registered_ = false;
   handover::client::sd::Slot object_, looking_;
   handover::client::sd::Source retry_;

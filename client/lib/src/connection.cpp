@@ -305,14 +305,6 @@ int handover_connection::on_owner_changed(sd_bus_message* message, void* userdat
   return 0;
 }
 
-void handover_connection::session_made(const std::string& session, const std::string& client) {
-  for (Follower* follower : followers_) follower->session_made(session, client);
-}
-
-void handover_connection::session_ended(const std::string& session) {
-  for (Follower* follower : followers_) follower->session_ended(session);
-}
-
 void handover_connection::remove(Follower* follower) {
   followers_.erase(std::remove(followers_.begin(), followers_.end(), follower), followers_.end());
 }

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,9 +52,13 @@ struct handover_connection {
   void add(handover::client::Follower* follower) { followers_.push_back(follower); }
   void remove(handover::client::Follower* follower);
   void remove(handover_operation* operation);
-  /// A session was made for the client of that name, or ended, over this connection.
-  void session_made(const std::string& session, const std::string& client);
+  /// A session of the client of that name is in use, or ended, over this connection.
+  void session_held(const std::string& session, const std::string& client);
   void session_ended(const std::string& session);
+  /// A session that somebody else made is in use: asks the daemon whose it is.
+  void find_client_of(const std::string& session, const std::string& path);
+  /// The sessions of that client, which are forgotten here: the daemon may not hold them any more.
+  std::set<std::string> take_sessions_of(const std::string& client);
   /// Tells the daemon that the client of that name is no more, unless there is another one.
   void unregister_abandoned(const std::string& client);
   /// How many watches are on this connection: what only they want is subscribed for them.
@@ -116,6 +122,8 @@ struct handover_connection {
   std::unique_ptr<handover::client::Connector> connector_;
   std::vector<handover::client::Follower*> followers_;
   std::vector<handover_operation*> operations_;
-  handover_done_callback opened_ = nullptr;  ///< who asked for it without waiting
+  std::map<std::string, std::string> sessions_;  ///< held by the daemon; whose they are
+  std::set<std::string> clientless_;             ///< sessions whose client is being asked for
+  handover_done_callback opened_ = nullptr;      ///< who asked for it without waiting
   void* opened_userdata_ = nullptr;
 };

@@ -18,9 +18,10 @@ class Follower {
   virtual void daemon_came() = 0;
   /// May free this.
   virtual void daemon_went(const handover_error& error) = 0;
-  /// A session was made for the client of that name, or ended, by this process.
-  virtual void session_made(const std::string& /*session*/, const std::string& /*client*/) {}
-  virtual void session_ended(const std::string& /*session*/) {}
+  /// This process made that session just now, or ended it: an older answer does not count.
+  virtual void session_settled(const std::string& /*session*/) {}
+  /// What it retrieves is of the earlier kernel.
+  [[nodiscard]] virtual bool is_restoring() const { return false; }
   /// Is it the client of that name?
   [[nodiscard]] virtual bool is_client(const std::string& /*name*/) const { return false; }
 

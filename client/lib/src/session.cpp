@@ -5,6 +5,7 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "error.h"
 #include "name.h"
@@ -98,8 +99,8 @@ int handover_session::take_session(handover_connection* connection, const std::s
   const char* path = nullptr;
   const int r = sd_bus_message_read(reply, "o", &path);
   if (r < 0) return report_errno(error, r, reading);
-  if (!client.empty()) connection->session_made(name, client);
-  *ret = new handover_session(connection, name, path);
+  if (!client.empty()) connection->session_held(name, client);
+  *ret = new handover_session(connection, name, path, true);
   return 0;
 }
 
@@ -116,7 +117,10 @@ int handover_session::take_fd(sd_bus_message* reply, int* ret_fd, handover_error
 int handover_session::call(const Message& message, Message* ret, handover_error** error) const {
   OwnError failure;
   int r = connection_->call(message.get(), ret, failure.get());
-  if (r >= 0) return r;
+  if (r >= 0) {
+    if (!std::exchange(is_known_, true)) connection_->find_client_of(name_, path_);
+    return r;
+  }
   r = explain(name_, r, failure.get());
   failure.move_to(error);
   return r;
@@ -126,7 +130,10 @@ int handover_session::send(const Message& message, Done done, handover_operation
                            handover_error** error) const {
   return connection_->send(
       message.get(),
-      [name = name_, done = std::move(done)](int r, sd_bus_message* reply, handover_error* failed) {
+      [connection = connection_, name = name_, path = path_,
+       is_known = std::exchange(is_known_, true),
+       done = std::move(done)](int r, sd_bus_message* reply, handover_error* failed) {
+        if (r >= 0 && !is_known) connection->find_client_of(name, path);
         if (!handover_error_is(failed, SD_BUS_ERROR_UNKNOWN_OBJECT)) return done(r, reply, failed);
         OwnError failure;
         report(failure.get(), -r, failed->name, failed->message);

@@ -16,8 +16,12 @@ struct handover_session {
   using Message = handover::client::sd::Message;
   using Done = handover_operation::Done;
 
-  handover_session(handover_connection* connection, std::string name, std::string path)
-      : connection_(handover_ref(connection)), name_(std::move(name)), path_(std::move(path)) {}
+  /// `made`: by this process, so that it is known whose it is.
+  handover_session(handover_connection* connection, std::string name, std::string path, bool made)
+      : connection_(handover_ref(connection)),
+        name_(std::move(name)),
+        path_(std::move(path)),
+        is_known_(made) {}
   handover_session(const handover_session&) = delete;
   handover_session& operator=(const handover_session&) = delete;
   ~handover_session() { handover_unref(connection_); }
@@ -52,11 +56,14 @@ struct handover_session {
   /// The same for Finish and Discard.
   int send_end(const Message& message, handover_done_callback callback, void* userdata,
                handover_operation** ret, handover_error** error) const;
-  /// Finish and Discard: this process has it no more.
+  /// Finish and Discard are called: whose it is does not matter.
+  void ends() const { is_known_ = true; }
+  /// They are answered: this process has it no more.
   void ended() const { connection_->session_ended(name_); }
 
  private:
   handover_connection* connection_;
   std::string name_;
   std::string path_;
+  mutable bool is_known_;  ///< whose it is, or it is being asked
 };

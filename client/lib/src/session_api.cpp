@@ -25,6 +25,7 @@ int call_for_fd(const handover_session& session, const sd::Message& call, int* r
 int end(handover_session* session, const char* method, handover_error** error) {
   sd::Message call;
   int r = session->make_plain(method, &call, error);
+  session->ends();
   if (r >= 0) r = session->call(call, nullptr, error);
   if (r >= 0) session->ended();
   return r;
@@ -54,7 +55,7 @@ int handover_session_get(handover_connection* connection, const char* name, hand
   r = sd_bus_path_encode("/org/handover1/session", name, &path);
   if (r < 0) return report_errno(error, r, "Making an object path");
   const std::unique_ptr<char, sd::Unreferencer<&free>> owned(path);
-  *ret = new handover_session(connection, name, path);
+  *ret = new handover_session(connection, name, path, false);
   return 0;
 }
 

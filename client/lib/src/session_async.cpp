@@ -53,6 +53,7 @@ int end(handover_session* session, const char* method, handover_done_callback ca
 int handover_session::send_end(const Message& message, handover_done_callback callback,
                                void* userdata, handover_operation** ret,
                                handover_error** error) const {
+  ends();
   return send(
       message,
       [callback, userdata, connection = connection_, name = name_](int result, sd_bus_message*,

@@ -11,6 +11,7 @@
 using handover::client::manager_interface;
 using handover::client::manager_path;
 using handover::client::OwnError;
+using handover::client::properties_interface;
 using handover::client::report;
 using handover::client::report_errno;
 using handover::client::report_invalid;
@@ -18,8 +19,6 @@ using handover::client::sized_copy;
 namespace sd = handover::client::sd;
 
 namespace {
-
-constexpr const char* properties_interface = "org.freedesktop.DBus.Properties";
 
 /// The value of a variant, if it has the type that we know.
 template <typename T>

@@ -125,22 +125,15 @@ struct FakeDaemon::Connection {
     return r;
   }
 
-  static int on_list(sd_bus_message* message, void* userdata, sd_bus_error*) {
+  static int on_get_session(sd_bus_message* message, void* userdata, sd_bus_error* error) {
     auto* self = static_cast<Connection*>(userdata);
-    sd_bus_message* reply = nullptr;
-    int r = sd_bus_message_new_method_return(message, &reply);
-    if (r >= 0) r = sd_bus_message_open_container(reply, 'a', "(sosusbut)");
-    for (const auto& [name, tokens] : self->sessions) {
-      if (r >= 0) {
-        r = sd_bus_message_append(reply, "(sosusbut)", name.c_str(), "/org/handover1/session/x",
-                                  "luo", 0U, "", 0, static_cast<unsigned>(tokens.size()),
-                                  std::uint64_t{0});
-      }
+    const char* name = nullptr;
+    const int r = sd_bus_message_read(message, "s", &name);
+    if (r < 0) return r;
+    if (self->sessions.count(name) != 0) {
+      return sd_bus_reply_method_return(message, "o", "/org/handover1/session/x");
     }
-    if (r >= 0) r = sd_bus_message_close_container(reply);
-    if (r >= 0) r = sd_bus_send(nullptr, reply, nullptr);
-    sd_bus_message_unref(reply);
-    return r;
+    return sd_bus_error_setf(error, "org.handover1.Error.NoSuchSession", "No session '%s'.", name);
   }
 
   static int on_discard(sd_bus_message* message, void* userdata, sd_bus_error*) {
@@ -159,6 +152,27 @@ struct FakeDaemon::Connection {
     auto* self = static_cast<Connection*>(userdata);
     *found = self->tokens_at(path) ? self : nullptr;
     return *found ? 1 : 0;
+  }
+
+  /// Of a session that another process made; NULL for others.
+  const Held* held_at(const char* path) {
+    char* name = nullptr;
+    if (sd_bus_path_decode(path, "/org/handover1/session", &name) <= 0) return nullptr;
+    const auto found = daemon->held_.find(name);
+    free(name);
+    return found == daemon->held_.end() ? nullptr : &found->second;
+  }
+
+  static int get_client(sd_bus*, const char* path, const char*, const char*, sd_bus_message* reply,
+                        void* userdata, sd_bus_error*) {
+    const Held* session = static_cast<Connection*>(userdata)->held_at(path);
+    return sd_bus_message_append(reply, "s", session ? session->client.c_str() : "");
+  }
+
+  static int get_incoming(sd_bus*, const char* path, const char*, const char*,
+                          sd_bus_message* reply, void* userdata, sd_bus_error*) {
+    const Held* session = static_cast<Connection*>(userdata)->held_at(path);
+    return sd_bus_message_append(reply, "b", session && session->incoming ? 1 : 0);
   }
 
   std::map<std::uint64_t, int>* tokens_at(const char* path) {
@@ -235,10 +249,12 @@ struct FakeDaemon::Connection {
         SD_BUS_METHOD("RegisterClient", "soasa{sv}", "s", on_register, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("UnregisterClient", "s", "", on_unregister, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("CreateSession", "sa{sv}", "o", on_create, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD("ListSessions", "", "a(sosusbut)", on_list, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("GetSession", "s", "o", on_get_session, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END};
     static const sd_bus_vtable session[] = {
         SD_BUS_VTABLE_START(0),
+        SD_BUS_PROPERTY("Client", "s", get_client, 0, 0),
+        SD_BUS_PROPERTY("Incoming", "b", get_incoming, 0, 0),
         SD_BUS_PROPERTY("Tokens", "a(tstbs)", get_tokens, 0, 0),
         SD_BUS_METHOD("Preserve", "tha{sv}", "", on_preserve, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("OpenTracker", "", "h", on_open_tracker, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -294,6 +310,10 @@ void FakeDaemon::let_registrations_go() {
   eventfd_write(wake_, 1);
 }
 
+void FakeDaemon::hold_session(const std::string& name, const std::string& client, bool incoming) {
+  held_[name] = {client, incoming};
+}
+
 void FakeDaemon::call_client(const std::string& method) {
   {
     const std::lock_guard lock(mutex_);
@@ -344,6 +364,7 @@ void FakeDaemon::run(int listener, std::string state) {
       auto connection = std::make_unique<Connection>();
       connection->daemon = this;
       connection->state = state;
+      for (const auto& [name, session] : held_) connection->sessions[name];
       connection->serve(check(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC), "accept4"));
       connections.push_back(std::move(connection));
     }

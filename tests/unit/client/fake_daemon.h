@@ -45,12 +45,20 @@ class FakeDaemon {
   /// How many clients it knows.
   [[nodiscard]] int clients() const { return clients_; }
 
+  /// Between starts: it has a session that another process made for that client.
+  void hold_session(const std::string& name, const std::string& client, bool incoming);
+  void release_sessions() { held_.clear(); }
+
   /// Calls a method of the registered client. The answer is waited for by wait_for_answer().
   void call_client(const std::string& method);
   std::optional<Answer> wait_for_answer();
 
  private:
   struct Connection;
+  struct Held {
+    std::string client;
+    bool incoming;
+  };
   void run(int listener, std::string state);
 
   std::string path_;
@@ -61,6 +69,7 @@ class FakeDaemon {
   std::atomic<int> clients_ = 0;
   std::atomic<bool> holds_ = false;
   std::string refusal_;
+  std::map<std::string, Held> held_;  ///< sessions
 
   std::mutex mutex_;
   std::condition_variable changed_;

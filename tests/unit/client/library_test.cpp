@@ -508,6 +508,45 @@ TEST_F(LostSessions, AreTold) {
   EXPECT_EQ(lost.back(), "db");
 }
 
+/// A client whose process had died takes them over. Each is told to the client that it is of.
+TEST_F(LostSessions, AreToldOfThoseTakenOverToo) {
+  daemon_->hold_session("db", "db", false);
+  daemon_->hold_session("cache", "cache", false);
+  daemon_->hold_session("untouched", "db", false);
+  daemon_->hold_session("earlier", "db", true);
+  daemon_->hold_session("ended", "db", false);
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  auto first = connection->get_session("db");  // also before its client is registered
+  ASSERT_TRUE(first);
+  ASSERT_TRUE(first->tokens());
+  auto client = Client::register_client(*connection, "db", {}, callbacks());
+  ASSERT_TRUE(client);
+  auto other = Client::register_client(*connection, "cache", {}, {});
+  ASSERT_TRUE(other);
+  ASSERT_TRUE(connection->get_session("untouched"));
+  for (const char* name : {"cache", "earlier", "ended"}) {
+    auto session = connection->get_session(name);
+    ASSERT_TRUE(session);
+    ASSERT_TRUE(session->tokens());
+    if (std::string_view(name) == "ended") {
+      ASSERT_TRUE(session->discard());
+    }
+  }
+  // What was asked for is answered before that.
+  bool listed = false;
+  auto listing = first->tokens_async([&](const auto&) { listed = true; });
+  ASSERT_TRUE(listing);
+  ASSERT_TRUE(run(*connection, [&] { return listed; }));
+  daemon_->stop();
+  daemon_->release_sessions();
+  daemon_->start("new");
+  ASSERT_TRUE(run(*connection, [&] { return !lost.empty(); }));
+  run(*connection, [&, times = 0]() mutable { return ++times > 5; });
+  EXPECT_EQ(lost, std::vector<std::string>{"db"});
+}
+
 TEST_F(LostSessions, NotThoseOfAnEarlierKernel) {
   daemon_->start("new");
   auto connection = connect();

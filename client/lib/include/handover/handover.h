@@ -245,9 +245,9 @@ typedef struct handover_client_callbacks {
   /* The daemon went away, or refused to register the client again; it is tried again by itself.
    * The error is borrowed. */
   void (*disconnected)(handover_client* client, const handover_error* error, void* userdata);
-  /* A session that this process made for the client is gone: the daemon that was started again does
-   * not hold it. Called after `registered`; preserve what was in it anew. `session` is borrowed.
-   */
+  /* A session of the client's that this process made, or took over in the same kernel by
+   * handover_session_get() and a first call, is gone: the daemon that was started again does not
+   * hold it. Called after `registered`; preserve what was in it anew. `session` is borrowed. */
   void (*session_lost)(handover_client* client, const char* session, void* userdata);
 } handover_client_callbacks;
 

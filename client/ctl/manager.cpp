@@ -88,7 +88,8 @@ client::Result<Message> Manager::call(const Message& message) {
     const Notice notice;
     r = sd_bus_call(connection_.bus(), message.get(), 0, &error.value, &reply);
   }
-  if (r == -ETIMEDOUT) {
+  // NoReply has that errno, too: the daemon went away before it answered.
+  if (r == -ETIMEDOUT && sd_bus_error_has_name(&error.value, SD_BUS_ERROR_NO_REPLY) <= 0) {
     return client::Error{SD_BUS_ERROR_TIMEOUT,
                          "handoverd does not answer; 'systemctl status handoverd' shows what it "
                          "does, --timeout waits longer.",

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <handover/handover.hpp>
 #include <memory>
@@ -125,6 +126,18 @@ TEST_P(LibraryOnTheDaemon, EveryCallHasAFormThatDoesNotWait) {
   EXPECT_TRUE(done) << done.error().message;
   EXPECT_TRUE(host.list_sessions().empty());
   EXPECT_TRUE(retrieve(session, 1).error().is("NoSuchSession"));
+}
+
+TEST_P(LibraryOnTheDaemon, ACallUnderWhichTheDaemonEndsIsNoTimeOut) {
+  std::optional<client::Result<client::Session>> ended;
+  ASSERT_EQ(kill(host.manager().pid(), SIGSTOP), 0);
+  auto begun = connection->create_session_async(
+      "s", "", "", [&](client::Result<client::Session> done) { ended.emplace(std::move(done)); });
+  ASSERT_TRUE(begun);
+  ASSERT_TRUE(host.kill_daemon());
+  ASSERT_TRUE(host.run_until([&] { return ended.has_value(); }));
+  ASSERT_FALSE(*ended);
+  EXPECT_EQ(ended->error().code, ECONNRESET) << ended->error().message;
 }
 
 TEST_P(LibraryOnTheDaemon, GoesThroughAnUpdate) {

@@ -6,6 +6,7 @@
 #include "connection.h"
 #include "error.h"
 
+using handover::client::CallLimit;
 using handover::client::Follower;
 using handover::client::manager_interface;
 using handover::client::manager_path;
@@ -37,9 +38,10 @@ int handover_connection::new_call(const char* path, const char* interface, const
 int handover_connection::call(sd_bus_message* message, sd::Message* ret, handover_error** error) {
   sd::BusError bus_error;
   sd_bus_message* reply = nullptr;
+  const CallLimit limit(link_.bus.get());
   const int r = sd_bus_call(link_.bus.get(), message, 0, bus_error.get(), &reply);
   wake();  // other messages may have been read meanwhile
-  if (r < 0) return report_bus(error, r, bus_error.value);
+  if (r < 0) return report_bus(error, r, bus_error.value, limit);
   sd::Message owned(reply);
   if (ret) *ret = std::move(owned);
   return 0;

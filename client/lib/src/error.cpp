@@ -59,9 +59,14 @@ int report_invalid(handover_error** error, std::string_view function) {
                     "(): an argument is NULL or malformed; see its comment in handover.h.");
 }
 
-int report_bus(handover_error** error, int result, const sd_bus_error& bus_error) {
+int report_bus(handover_error** error, int result, const sd_bus_error& bus_error,
+               const CallLimit& limit) {
   if (!sd_bus_error_is_set(&bus_error)) return report_errno(error, result, "Calling handoverd");
-  const int code = result < 0 ? -result : EIO;
+  int code = result < 0 ? -result : EIO;
+  // NoReply, in sd-bus's table ETIMEDOUT, is also what a bus and sd-bus say when the daemon went.
+  if (sd_bus_error_has_name(&bus_error, SD_BUS_ERROR_NO_REPLY) > 0 && !limit.is_over()) {
+    code = ECONNRESET;
+  }
   if (!bus_error.message || !*bus_error.message) {
     return report(error, code, bus_error.name, bus_error.name);
   }

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "call_limit.h"
 #include "handover/handover.h"
 #include "sd.h"
 
@@ -26,8 +27,9 @@ int report_errno(handover_error** error, int result, std::string_view what);
 int report_invalid(handover_error** error, std::string_view function);
 
 /// An error that came over the bus, or that sd_bus_call() made itself; `result` is what it
-/// returned.
-int report_bus(handover_error** error, int result, const sd_bus_error& bus_error);
+/// returned, and `limit` was made before the call.
+int report_bus(handover_error** error, int result, const sd_bus_error& bus_error,
+               const CallLimit& limit);
 
 /// An error of ours, as long as nobody has taken it.
 class OwnError {

@@ -16,6 +16,7 @@ handover_operation::~handover_operation() {
 }
 
 int handover_operation::send(sd_bus* bus, sd_bus_message* message) {
+  limit_.emplace(bus);
   sd_bus_slot* slot = nullptr;
   const int r = sd_bus_call_async(bus, &slot, message, on_reply, this, 0);
   if (r >= 0) slot_.reset(slot);
@@ -27,7 +28,7 @@ int handover_operation::on_reply(sd_bus_message* reply, void* userdata, sd_bus_e
   OwnError error;
   int r = 0;
   if (const sd_bus_error* failed = sd_bus_message_get_error(reply)) {
-    r = report_bus(error.get(), -sd_bus_message_get_errno(reply), *failed);
+    r = report_bus(error.get(), -sd_bus_message_get_errno(reply), *failed, *self->limit_);
   }
   self->end(r, reply, error.value());
   return 0;

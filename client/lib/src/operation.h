@@ -3,7 +3,9 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
+#include "call_limit.h"
 #include "handover/handover.h"
 #include "sd.h"
 
@@ -31,5 +33,6 @@ struct handover_operation {
   handover_connection* connection_;  ///< not a reference; NULL when it is over
   Done done_;
   handover::client::sd::Slot slot_;
+  std::optional<handover::client::CallLimit> limit_;  ///< since it was sent
   bool owned_ = false;
 };

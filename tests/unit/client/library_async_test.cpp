@@ -109,7 +109,19 @@ TEST_F(LibraryAsync, EndsWithTheDaemon) {
   EXPECT_FALSE(ended);
   daemon_->stop();
   ASSERT_TRUE(run(*connection, [&] { return ended.has_value(); }));
-  EXPECT_TRUE(ended->code == ECONNRESET || ended->code == ETIMEDOUT) << ended->code;
+  EXPECT_EQ(ended->code, ECONNRESET) << ended->name << ": " << ended->message;
+}
+
+TEST_F(LibraryAsync, TimesOutWithoutAnAnswer) {
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  ASSERT_GE(handover_set_call_timeout(connection->get(), 20'000), 0);
+  std::optional<Error> ended;
+  auto held = connection->create_session_async(
+      "held", "", "", [&](const Result<Session>& session) { ended = session.error(); });
+  ASSERT_TRUE(held);
+  ASSERT_TRUE(run(*connection, [&] { return ended.has_value(); }));
+  EXPECT_EQ(ended->code, ETIMEDOUT) << ended->name << ": " << ended->message;
 }
 
 TEST_F(LibraryAsync, EndsWithTheConnection) {

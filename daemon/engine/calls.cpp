@@ -14,6 +14,8 @@ constexpr std::uint64_t first_owed_usec = 100'000;
 constexpr std::uint64_t longest_owed_usec = 5'000'000;
 /// Nobody waits longer than this for clients that do not answer Restore.
 constexpr std::uint64_t longest_pause_usec = 1'000'000;
+/// An update is over then, whatever the kernel is still freeing.
+constexpr std::uint64_t longest_end_usec = 10'000'000;
 
 }  // namespace
 
@@ -59,6 +61,7 @@ void Engine::start_pass(ClientCall call, Event then, const std::set<std::string>
 void Engine::end_pass() {
   pass_.reset();
   absent_alarm_.reset();
+  losses_alarm_.reset();
   sessions_.put_off(false);
 }
 
@@ -71,13 +74,27 @@ void Engine::advance_pass() {
     if (!pass_ || pass_->number() != number) return;
   }
   if (pass_->called().empty()) sessions_.put_off(false);
-  if (!pass_->finished()) return;
+  if (!pass_->finished() || must_wait_for_losses()) return;
   const auto then = pass_->then();
   end_pass();
   const bool undone = then == Event::clients_cancelled || then == Event::clients_thawed;
   if (!undone) return post(then);
   // Before the update is over: a later process would not know whose kernel is loaded.
   unload_target([this, then] { post(then); });
+}
+
+/// What is freed at the end of an update, and lost, is told before its end and is in its record.
+bool Engine::must_wait_for_losses() {
+  if (pass_->call() != ClientCall::restore || !sessions_.finishing()) return false;
+  if (!losses_alarm_) {
+    losses_time_over_ = false;
+    losses_alarm_ = host_.after(longest_end_usec, [this] {
+      losses_time_over_ = true;
+      pass_moved_ = true;
+      wake();
+    });
+  }
+  return !losses_time_over_;
 }
 
 void Engine::take_turn(const std::string& name) {

@@ -177,6 +177,7 @@ class Engine final : private Model, private Sessions::Watch {
             const std::string& sentence) override;
   void session_settled(const std::string& name, const std::string& client) override;
   void sessions_idle() override;
+  void finishes_over() override;
 
   // registry.cpp: clients and sessions, as their owners ask for them
   void open_kernel_session(const std::string& session, const Caller& caller,
@@ -262,6 +263,7 @@ class Engine final : private Model, private Sessions::Watch {
   // calls.cpp: passes over the clients
   void start_pass(ClientCall call, Event then, const std::set<std::string>* only);
   void advance_pass();
+  [[nodiscard]] bool must_wait_for_losses();
   void take_turn(const std::string& name);
   void call(ClientRecord& client);
   void answered(std::uint64_t pass, const std::string& name, const std::string& to, Ticks sent,
@@ -326,6 +328,8 @@ class Engine final : private Model, private Sessions::Watch {
   std::uint64_t passes_ = 0;
   bool pass_moved_ = false;  ///< somebody's turn may have come
   Host::Alarm absent_alarm_;
+  Host::Alarm losses_alarm_;  ///< what is lost is told by then
+  bool losses_time_over_ = false;
   Host::Alarm pause_alarm_;  ///< new sessions of those that run wait for Restore of others
   Host::Alarm budget_alarm_;
   Host::Alarm claim_alarm_;

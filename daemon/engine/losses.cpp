@@ -115,6 +115,11 @@ void Engine::sessions_idle() {
   if (freeze_waits_) freeze_now();
 }
 
+void Engine::finishes_over() {
+  pass_moved_ = true;
+  wake();
+}
+
 void Engine::finish_sessions_of(const std::string& client, const std::string& why) {
   const auto names = sessions_.of_client(client);
   for (const auto& name : names) {

@@ -422,6 +422,7 @@ void Sessions::finish(Held& held, Reply<std::vector<std::uint64_t>> done) {
   record.ending = true;
   watch_.session_noted(record.id);
   watch_.write_down();
+  ++finishing_;
   struct Done {
     Result<void> result;
     std::optional<std::vector<backend::Descriptor>> there = {};
@@ -439,6 +440,7 @@ void Sessions::finish(Held& held, Reply<std::vector<std::uint64_t>> done) {
         return result;
       },
       [this, done = std::move(done)](Held* there, Done result) {
+        if (--finishing_ == 0) watch_.finishes_over();
         if (there == nullptr) return;
         if (result.there) take_in(*there, *result.there);
         if (!result.result) {

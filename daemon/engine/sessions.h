@@ -91,6 +91,8 @@ class Sessions {
     virtual void session_settled(const std::string& name, const std::string& client) = 0;
     /// The last job of all sessions has ended.
     virtual void sessions_idle() = 0;
+    /// finishing() is over, with this turn of the loop.
+    virtual void finishes_over() = 0;
   };
 
   Sessions(Host& host, backend::Keepers keepers, Ledger& ledger, Watch& watch);
@@ -117,6 +119,8 @@ class Sessions {
   [[nodiscard]] std::vector<std::string> busy() const;
   /// No job of any session runs or waits.
   [[nodiscard]] bool idle() const { return working_ == 0; }
+  /// What the earlier kernel left is being freed somewhere, and may be told as lost.
+  [[nodiscard]] bool finishing() const { return finishing_ != 0; }
   [[nodiscard]] Keeper main_keeper() const { return keepers_.main; }
   [[nodiscard]] bool has(Keeper keeper) const { return keepers_.by.contains(keeper); }
   [[nodiscard]] std::vector<std::string> keeper_names() const;
@@ -251,6 +255,7 @@ class Sessions {
   Host::Alarm put_off_alarm_;
   std::size_t unsettled_ = 0;
   std::size_t working_ = 0;
+  std::size_t finishing_ = 0;
   Host::Alarm again_;
   std::uint64_t again_usec_ = 0;
   std::shared_ptr<void> device_;  ///< stays open while sessions are being adopted

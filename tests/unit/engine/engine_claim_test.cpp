@@ -143,6 +143,43 @@ TEST_F(ClaimTest, LossAfterARestartOfTheDaemonIsToldInTheRecordToo) {
   expect_all_is_well(world);
 }
 
+/// It is freed when its client has answered Restore, which ends the update.
+class ForgottenMemoryTest : public ClaimTest {
+ protected:
+  void boot_forgetful() {
+    guest().preserves("guest", {1, 2}).never_retrieves("guest", 2);
+    world.boot();
+  }
+};
+
+TEST_F(ForgottenMemoryTest, IsToldBeforeTheEndOfTheUpdate) {
+  boot_forgetful();
+  EXPECT_EQ(world.update(), "done-with-losses");
+  ASSERT_EQ(world.announced.finished.size(), 1U);
+  EXPECT_EQ(world.announced.finished.front().losses, 1U);
+  EXPECT_EQ(newest().losses.size(), 1U);
+  expect_all_is_well(world);
+}
+
+TEST_F(ForgottenMemoryTest, IsNotWaitedForForEver) {
+  boot_forgetful();
+  Queue held = 0;
+  world.before_step = [&] {
+    if (held != 0 || world.kernels != 2 || !guest().runs()) return;
+    held = queue_of("guest");
+    world.host().hold(held);
+  };
+  ASSERT_TRUE(world.request(JobType::update));
+  ASSERT_TRUE(world.run_until([&] { return !world.announced.finished.empty(); }, 60 * second));
+  EXPECT_NE(held, 0U);
+  EXPECT_FALSE(world.lost_anything());
+  world.host().release(held);
+  ASSERT_TRUE(world.run_until([&] { return world.lost_anything(); }));
+  EXPECT_EQ(world.announced.finished.size(), 1U);
+  EXPECT_EQ(newest().outcome, Outcome::done_with_losses);
+  expect_all_is_well(world);
+}
+
 /// Whose session is not its own has no say in whose turn it is.
 TEST_F(ClaimTest, AStrangerHurriesNothing) {
   boot_two();

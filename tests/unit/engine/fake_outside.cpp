@@ -190,7 +190,8 @@ void FakeOutside::job_removed(std::uint64_t id, Outcome result, const std::strin
 
 void FakeOutside::update_finished(Outcome outcome, const std::string& reason,
                                   std::uint64_t generation) {
-  announced_.finished.push_back({std::string(to_string(outcome)), reason, generation});
+  announced_.finished.push_back(
+      {std::string(to_string(outcome)), reason, generation, announced_.losses.size()});
 }
 
 void FakeOutside::state_lost(const std::string& session, const std::string& client,

@@ -29,6 +29,7 @@ struct Announced {
     std::string outcome;
     std::string reason;
     std::uint64_t generation = 0;
+    std::size_t losses = 0;  ///< how many were told before
   };
   std::vector<Loss> losses;
   std::vector<Finished> finished;

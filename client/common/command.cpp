@@ -114,15 +114,17 @@ client::Result<ProcessStat> parse_stat(std::string_view line) {
   // proc_pid_stat(5): pid (name) state ppid pgrp …; the name may hold spaces and parentheses.
   const client::Error unreadable{"", "/proc/PID/stat is not as proc_pid_stat(5) describes it.",
                                  EBADMSG};
+  const auto name_begin = line.find('(');
   const auto name_end = line.rfind(')');
   if (name_end == std::string_view::npos || name_end + 4 >= line.size()) return unreadable;
   ProcessStat stat;
+  if (name_begin < name_end) stat.name = line.substr(name_begin + 1, name_end - name_begin - 1);
   stat.state = line[name_end + 2];
-  const auto group = line.find(' ', name_end + 4);
-  if (group == std::string_view::npos) return unreadable;
-  const auto parsed =
-      std::from_chars(line.data() + group + 1, line.data() + line.size(), stat.group);
-  if (parsed.ec != std::errc()) return unreadable;
+  const char* const end = line.data() + line.size();
+  const auto parent = std::from_chars(line.data() + name_end + 4, end, stat.parent);
+  if (parent.ec != std::errc() || parent.ptr == end) return unreadable;
+  const auto group = std::from_chars(parent.ptr + 1, end, stat.group);
+  if (group.ec != std::errc()) return unreadable;
   return stat;
 }
 

@@ -44,7 +44,9 @@ void take_terminal_back(pid_t group);
 
 /// One line of /proc/<pid>/stat.
 struct ProcessStat {
+  std::string name;
   char state = '?';
+  pid_t parent = 0;
   pid_t group = 0;
 };
 client::Result<ProcessStat> parse_stat(std::string_view line);

@@ -13,6 +13,7 @@
 #include "cgroup.h"
 #include "command.h"
 #include "file.h"
+#include "strays.h"
 
 namespace handover::common {
 namespace {
@@ -75,6 +76,9 @@ class GroupFreezer : public Freezer {
 /// program; if the child stopped before that, neither ever does: they are let go on for a moment.
 class StopFreezer : public GroupFreezer {
  public:
+  client::Result<std::vector<std::string>> out_of_reach(pid_t child) override {
+    return strays_of(child);
+  }
   client::Result<void> freeze(pid_t child) override {
     let_go_for_ = first_pause;
     if (auto stopped = note_whether_stopped(child); !stopped) return stopped.error();

@@ -7,6 +7,7 @@
 #include <handover/handover.hpp>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "freeze_method.h"
 
@@ -18,6 +19,10 @@ class Freezer {
 
   /// Where a child joins what is frozen: a descriptor to write "0" to, or -1.
   [[nodiscard]] virtual int procs_fd() const { return -1; }
+  /// "PID (NAME)" of those of COMMAND's processes that would run on, as far as they can be told.
+  virtual client::Result<std::vector<std::string>> out_of_reach(pid_t) {
+    return std::vector<std::string>();
+  }
   /// Asks `child` to stand still; is_still() tells when it does.
   virtual client::Result<void> freeze(pid_t child) = 0;
   virtual client::Result<bool> is_still(pid_t child) = 0;

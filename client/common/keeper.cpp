@@ -274,8 +274,30 @@ void Keeper::on_prepare(client::Call call) {
               "': " + preservation_.reason());
     return;
   }
+  if (auto reached = look_for_strays(); !reached) {
+    call.fail(reached.error().message);
+    return;
+  }
   if (auto session = connection_.get_session(options_.name)) kept_->prepare(*session);
   call.done();
+}
+
+/// Who runs on in a freeze may write into memory that is handed over. Who chose the method knows.
+client::Result<void> Keeper::look_for_strays() {
+  auto strays = freezer_->out_of_reach(child_);
+  if (!strays) return strays.error();
+  if (strays->empty()) return {};
+  const std::string sentence = "Process " + strays->front() + " of the command of '" +
+                               options_.name +
+                               "' has left its process group, and a stop would not reach it";
+  if (options_.freeze.kind == FreezeMethod::Kind::automatic) {
+    return client::Error{
+        "",
+        sentence + ": freeze by cgroup, or by sigstop if it does not use " + kept_->what() + ".",
+        EBUSY};
+  }
+  say(SD_WARNING, sentence + ".");
+  return {};
 }
 
 void Keeper::on_freeze(client::Call call) {

@@ -91,6 +91,7 @@ class Keeper {
   void on_ready();
 
   void on_prepare(client::Call call);
+  client::Result<void> look_for_strays();
   void on_freeze(client::Call call);
   void on_thaw(client::Call call);
   void on_restore(client::Call call);

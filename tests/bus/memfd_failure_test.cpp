@@ -401,6 +401,27 @@ TEST_F(MemfdFailure, WhomAPersonStoppedStaysStoppedAfterACancelledUpdate) {
   EXPECT_TRUE(host.run_until([&] { return state_of(process) != 'T'; }));
 }
 
+/// A stop of the group would let it write into memory that is handed over.
+TEST_F(MemfdFailure, AProcessThatLeftTheGroupIsInTheWay) {
+  start_shell(
+      {},
+      "cd " + path(".") +
+          "; printf 1/1' ' >>starts; setsid sleep 1000 & echo $! >stray; wait; exec sleep 1000");
+  ASSERT_TRUE(runs(1));
+  if (text_of("/proc/" + std::to_string(child()) + "/cgroup") != text_of("/proc/self/cgroup")) {
+    GTEST_SKIP() << "the cgroup is delegated, and stops everybody";
+  }
+  const auto stray = [&] { return std::strtol(text_of(path("stray")).c_str(), nullptr, 10); };
+  ASSERT_TRUE(host.run_until([&] { return stray() > 0 && getsid(stray()) == stray(); }));
+  const auto finished = host.update_ends("failed");
+  EXPECT_NE(finished.reason.find("Process " + std::to_string(stray()) + " (s"), std::string::npos)
+      << finished.reason;
+  // With it the way is free.
+  ASSERT_EQ(kill(static_cast<pid_t>(stray()), SIGKILL), 0);
+  host.observer().clear();
+  host.update_ends("done");
+}
+
 /// D13: a unit's sockets keep their places, and the memory comes behind them.
 TEST_F(MemfdFailure, InheritedDescriptorsStandInFront) {
   int ends[2] = {-1, -1};

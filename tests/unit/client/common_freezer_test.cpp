@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <csignal>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "common/command.h"
 #include "common/file.h"
@@ -105,6 +107,35 @@ TEST(Freezer, StopsAgainAfterAThaw) {
     EXPECT_TRUE(comes_to_a_standstill(**freezer, group.leader()));
     ASSERT_TRUE((*freezer)->thaw(group.leader()));
   }
+}
+
+TEST(Freezer, NamesWhomAStopOfTheGroupDoesNotReach) {
+  int ready[2] = {-1, -1};
+  ASSERT_EQ(pipe(ready), 0);
+  const Group group([&] {
+    close(ready[0]);
+    if (fork() == 0) {  // stays
+      for (;;) pause();
+    }
+    if (fork() == 0) {
+      setsid();
+      prctl(PR_SET_NAME, "one (gone)");
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      const pid_t self = getpid();
+      if (write(ready[1], &self, sizeof(self)) < 0) _exit(1);
+      for (;;) pause();
+    }
+    for (;;) pause();
+  });
+  close(ready[1]);
+  pid_t stray = 0;
+  ASSERT_EQ(read(ready[0], &stray, sizeof(stray)), static_cast<ssize_t>(sizeof(stray)));
+  close(ready[0]);
+  auto freezer = make_freezer({FreezeMethod::Kind::stop, 0, 0});
+  ASSERT_TRUE(freezer);
+  auto strays = (*freezer)->out_of_reach(group.leader());
+  ASSERT_TRUE(strays) << strays.error().message;
+  EXPECT_EQ(*strays, std::vector<std::string>{std::to_string(stray) + " (one (gone))"});
 }
 
 /// D16: the person who stopped it is to let it go on.

@@ -116,6 +116,26 @@ TEST_F(Stop, ASecondTimeWaitsForNobody) {
   host.expect_calm();
 }
 
+/// What is not restored yet is the next daemon's to restore; nobody waits for it here.
+TEST_F(Stop, WhileRestoringLeavesTheRestToTheNext) {
+  base->on(Call::restore, Behaviour::hold);
+  ASSERT_TRUE(host.update_held_by(*base, Call::restore));
+  ASSERT_EQ(host.state(), "restoring");
+  host.manager().terminate();
+  expect_ended_well();
+  EXPECT_TRUE(host.observer().all("StateLost").empty());
+  base->on(Call::restore, Behaviour::answer);
+  host.observer().clear();
+  host.boot();
+  const auto finished = host.finished();
+  EXPECT_EQ(finished.outcome, "done") << finished.reason;
+  EXPECT_TRUE(host.observer().all("StateLost").empty());
+  for (const auto& client : host.clients()) EXPECT_GE(client->memory()[0].retrieved, 1U);
+  host.observer().clear();
+  host.update_ends("done");
+  host.expect_calm();
+}
+
 /// Whether it is heard before the kexec or after it: the clients are restored.
 TEST_F(Stop, AtTheKexecLosesNothing) {
   bool sent = false;

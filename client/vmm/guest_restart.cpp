@@ -7,6 +7,7 @@
 #include "access.h"
 #include "common/log.h"
 #include "guest.h"
+#include "program_file.h"
 #include "replacement.h"
 #include "requirements.h"
 
@@ -112,7 +113,9 @@ client::Result<void> Guest::change_beside(const StateHeader& header, const std::
 client::Result<void> Guest::change_in_turn(const StateHeader& header, const std::string& program,
                                            Deadline deadline) {
   const auto before = description_.qemu;
-  auto old = program_of(qemu_->pid());
+  auto user = qemu_user(description_);
+  if (!user) return user.error();
+  auto old = program_of(qemu_->pid(), *user ? &(*user)->identity : nullptr);
   if (!old) return old.error();
   drop_qemu();
   description_.qemu = program;

@@ -14,7 +14,6 @@
 #include <string_view>
 
 #include "argument_list.h"
-#include "common/file.h"
 #include "common/loop.h"
 #include "common/process.h"
 #include "guard.h"
@@ -27,8 +26,6 @@ namespace {
 constexpr std::uint64_t longest_answer_usec = 10'000'000;
 constexpr int look_ms = 5;
 constexpr int first_program_number = 3;
-// Above those that a QEMU is started with.
-constexpr int first_kept_number = 16;
 
 using nlohmann::json;
 
@@ -173,20 +170,6 @@ client::Result<void> try_program(const std::string& program, const common::Ident
   }
   if (ended == *pid && WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
   return client::Error{"", "'" + program + " --version' fails.", ENOEXEC};
-}
-
-client::Result<client::Fd> program_of(pid_t process) {
-  const std::string path = "/proc/" + std::to_string(process) + "/exe";
-  const client::Fd low(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!low) return common::errno_error("Cannot open " + path);
-  client::Fd kept(fcntl(low.get(), F_DUPFD_CLOEXEC, first_kept_number));
-  if (!kept) return common::errno_error("Cannot duplicate a descriptor");
-  return kept;
-}
-
-/// Of the child that executes it, which has it until then.
-std::string path_of(const client::Fd& program) {
-  return "/proc/self/fd/" + std::to_string(program.get());
 }
 
 }  // namespace handover::vmm

@@ -2,8 +2,6 @@
 // Another QEMU program under a guest: which way one can take the other's place, and does it run.
 #pragma once
 
-#include <sys/types.h>
-
 #include <handover/handover.hpp>
 #include <string>
 #include <vector>
@@ -25,9 +23,5 @@ bool can_stand_beside(const std::vector<std::string>& arguments);
 
 /// Does it run at all? It is asked for its version.
 client::Result<void> try_program(const std::string& program, const common::Identity* identity);
-
-/// The program of a process, which may have been removed since; to be executed by path_of().
-client::Result<client::Fd> program_of(pid_t process);
-std::string path_of(const client::Fd& program);
 
 }  // namespace handover::vmm

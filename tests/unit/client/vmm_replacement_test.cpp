@@ -98,12 +98,5 @@ TEST(VmmReplacement, TriesAProgram) {
   EXPECT_NE(missing.error().message.find("/nonexistent"), std::string::npos);
 }
 
-TEST(VmmReplacement, FindsTheProgramOfAProcess) {
-  auto program = program_of(::getpid());
-  ASSERT_TRUE(program);
-  EXPECT_EQ(::access(path_of(*program).c_str(), X_OK), 0);
-  EXPECT_FALSE(program_of(0x7fffffff));
-}
-
 }  // namespace
 }  // namespace handover::vmm

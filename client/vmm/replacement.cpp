@@ -107,7 +107,7 @@ bool is_alone(const Argument& argument) {
            value.find("hostfwd") != std::string::npos;
   }
   if (option == "device") {
-    return kind.find("vhost") != std::string::npos || kind.find("usb-host") != std::string::npos;
+    return value.find("vhost") != std::string::npos || value.find("usb-host") != std::string::npos;
   }
   if (std::find(options.begin(), options.end(), option) != options.end()) return true;
   if (begins_file_anew(argument)) return true;

@@ -82,6 +82,11 @@ void add_accelerator(std::string_view names, Collector* collector) {
   if (names.substr(0, names.find(':')) == "kvm") collector->add(Kind::device, "/dev/kvm");
 }
 
+void add_vdpa(const OptionList& options, Collector* collector) {
+  const auto device = value_of(options, "vhostdev");
+  if (!device.empty()) collector->add(Kind::device, device);
+}
+
 void add_network(const OptionList& network, Collector* collector) {
   const auto type =
       value_of(network, "").empty() ? value_of(network, "type") : value_of(network, "");
@@ -102,6 +107,18 @@ void add_network(const OptionList& network, Collector* collector) {
     }
   }
   if (is_on(network, "vhost")) collector->add(Kind::device, "/dev/vhost-net");
+  if (type == "vhost-vdpa") add_vdpa(network, collector);
+}
+
+/// What is given by a descriptor's number is nobody's to wait for.
+void add_device(const OptionList& device, Collector* collector) {
+  const auto type =
+      value_of(device, "").empty() ? value_of(device, "driver") : value_of(device, "");
+  const auto is = [&](std::string_view name) { return type.substr(0, name.size()) == name; };
+  if (!value_of(device, "vhostfd").empty()) return;
+  if (is("vhost-vsock")) collector->add(Kind::device, "/dev/vhost-vsock");
+  if (is("vhost-scsi")) collector->add(Kind::device, "/dev/vhost-scsi");
+  if (is("vhost-vdpa-device")) add_vdpa(device, collector);
 }
 
 void add_argument(const Argument& argument, Collector* collector) {
@@ -130,9 +147,7 @@ void add_argument(const Argument& argument, Collector* collector) {
   if (option == "netdev" || option == "nic" || option == "net") {
     add_network(split_value(value), collector);
   }
-  if (option == "device" && value.substr(0, 11) == "vhost-vsock") {
-    collector->add(Kind::device, "/dev/vhost-vsock");
-  }
+  if (option == "device") add_device(split_value(value), collector);
 }
 
 }  // namespace

@@ -55,6 +55,16 @@ TEST(VmmRequirements, OfEachArgument) {
       {{"-nic", "bridge,br=br7"}, {"link:br7", "device:/dev/net/tun"}},
       {{"-netdev", "user,id=n"}, {}},
       {{"-device", "vhost-vsock-pci,guest-cid=7"}, {"device:/dev/vhost-vsock"}},
+      {{"-device", "driver=vhost-vsock-pci,guest-cid=7"}, {"device:/dev/vhost-vsock"}},
+      {{"-device", "vhost-vsock-pci,guest-cid=7,vhostfd=7"}, {}},
+      {{"-device", "vhost-scsi-pci,wwpn=naa.1"}, {"device:/dev/vhost-scsi"}},
+      {{"-device", "vhost-user-scsi-pci,chardev=c"}, {}},
+      {{"-netdev", "vhost-vdpa,id=n,vhostdev=/dev/vhost-vdpa-0"}, {"device:/dev/vhost-vdpa-0"}},
+      {{"-netdev", "type=vhost-vdpa,id=n,vhostdev=/dev/vhost-vdpa-0"},
+       {"device:/dev/vhost-vdpa-0"}},
+      {{"-netdev", "vhost-vdpa,id=n,vhostfd=7"}, {}},
+      {{"-device", "vhost-vdpa-device-pci,vhostdev=/dev/vhost-vdpa-1"},
+       {"device:/dev/vhost-vdpa-1"}},
       {{"-drive", "file=/a.img", "-drive", "file=/a.img"}, {"writable:/a.img"}},
   };
   for (const auto& [arguments, expected] : cases) {

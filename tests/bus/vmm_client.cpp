@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "vmm_client.h"
 
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -16,6 +19,17 @@
 
 namespace handover::test {
 namespace {
+
+/// For a child, in a mount namespace of its own.
+bool mount_full(const std::string& directory) {
+  if (unshare(CLONE_NEWNS) < 0) return false;
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) return false;
+  std::filesystem::create_directories(directory);
+  if (mount("full", directory.c_str(), "tmpfs", 0, "size=4k") < 0) return false;
+  const UniqueFd file(open((directory + "/fill").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  const std::string page(4096, 'x');
+  return write(file.get(), page.data(), page.size()) == static_cast<ssize_t>(page.size());
+}
 
 /// One connection to a monitor, for a few commands. Throws std::runtime_error.
 class Monitor {
@@ -105,7 +119,9 @@ void VmmClient::launch(json config) {
   setup.environment = {"HANDOVER_PRIVATE_SOCKET=" + host.directory().path("run/private"),
                        "DBUS_SYSTEM_BUS_ADDRESS=" + host.bus().address()};
   setup.log = log();
-  setup.in_child = [directory = host.directory().path(), most = most_file_bytes] {
+  setup.in_child = [directory = host.directory().path(), most = most_file_bytes,
+                    full = status_is_full] {
+    if (full && !mount_full(directory + "/status")) _exit(may_not_mount);
     const rlimit limit = {most, most};
     if (chdir(directory.c_str()) < 0 || setrlimit(RLIMIT_FSIZE, &limit) < 0) _exit(124);
   };

@@ -75,6 +75,9 @@ class VmmClient : public testing::Test {
   std::optional<ChildProcess> vmm;
   std::optional<int> status;
   rlim_t most_file_bytes = RLIM_INFINITY;  ///< `ulimit -f`
+  /// The directory of its status is a file system of its own, without room; told() says nothing.
+  bool status_is_full = false;
+  static constexpr int may_not_mount = 123;  ///< exit code then
 
  private:
   ScriptedClient* below_ = nullptr;

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 
@@ -263,6 +264,29 @@ TEST_F(VmmRestart, GuestThatNoQemuMayGoOnWith) {
     expect_disk_good();
     VmmClient::TearDown();
   }
+}
+
+/// Nobody has it any more then, and no update waits for it.
+TEST_F(VmmRestart, SigtermEndsAGuestThatStandsStill) {
+  run(guest_beside());
+  const UniqueFd image(::open(path("count.raw").c_str(), O_RDWR | O_CLOEXEC));
+  struct flock lock = {};
+  lock.l_type = F_RDLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = unshared_write;
+  lock.l_len = 1;
+  ASSERT_EQ(fcntl(image.get(), F_OFD_SETLK, &lock), 0);
+  EXPECT_EQ(restart(), 1);
+  ASSERT_EQ(told()["state"], "frozen") << said;
+  const auto process = qemu_process();
+  vmm->signal(SIGTERM);
+  ASSERT_TRUE(host.run_until([&] { return status.has_value(); }));
+  EXPECT_TRUE(WIFEXITED(*status) && WEXITSTATUS(*status) == 0) << *status;
+  EXPECT_TRUE(host.run_until([&] { return !alive(process); }));
+  EXPECT_EQ(told()["state"], "ended");
+  EXPECT_TRUE(host.run_until([&] { return host.list_sessions().empty(); }));
+  host.observer().clear();
+  host.update_ends("done");
 }
 
 /// An upgrade has put a broken program in place of the one that runs.

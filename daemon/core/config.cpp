@@ -11,6 +11,7 @@
 
 #include "core/field_reader.h"
 #include "core/json_lines.h"
+#include "core/kernel_cmdline.h"
 #include "core/names.h"
 #include "core/text.h"
 
@@ -277,6 +278,9 @@ Result<Config> parse_config(std::string_view text) {
     reader.refuse("kernel", "must be an absolute path, or empty for the newest in /boot");
   }
   reader.optional("cmdline", config.cmdline);
+  if (!check_cmdline_text(config.cmdline)) {
+    reader.refuse("cmdline", "must not have control characters; a kernel reads up to a NUL");
+  }
   read_duration(reader, "prepare_timeout", config.prepare_timeout_usec);
   read_duration(reader, "freeze_timeout", config.freeze_timeout_usec);
   read_duration(reader, "freeze_budget", config.freeze_budget_usec);

@@ -2,8 +2,6 @@
 #include "core/preflight.h"
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <string_view>
 
 #include "core/text.h"
@@ -11,62 +9,6 @@
 namespace handover {
 
 namespace {
-
-constexpr std::array switches = {std::string_view("kho"), std::string_view("liveupdate")};
-
-/// Splits as the kernel's next_arg() does (lib/cmdline.c): blanks separate, except in "quotes".
-std::vector<std::string> split_words(const std::string& cmdline) {
-  std::vector<std::string> words;
-  std::string word;
-  bool in_quotes = false;
-  for (const char c : cmdline) {
-    if (std::isspace(static_cast<unsigned char>(c)) != 0 && !in_quotes) {
-      if (!word.empty()) words.push_back(word);
-      word.clear();
-      continue;
-    }
-    if (c == '"') in_quotes = !in_quotes;
-    word += c;
-  }
-  if (!word.empty()) words.push_back(word);
-  return words;
-}
-
-/// A word as the kernel reads it: next_arg() drops the quotes around a word or its value.
-std::string without_quotes(std::string word) {
-  std::erase(word, '"');
-  return word;
-}
-
-bool sets(const std::string& word, std::string_view name) {
-  const std::string plain = without_quotes(word);
-  return plain == name || plain.starts_with(std::string(name) + "=");
-}
-
-/// Both parameters are read by kstrtobool() (lib/kstrtox.c): the first letter counts, "on" by two.
-bool sets_on(const std::string& word, std::string_view name) {
-  const std::string plain = without_quotes(word);
-  if (plain.size() <= name.size() + 1 || !sets(word, name)) return false;
-  const std::string value = plain.substr(name.size() + 1);
-  switch (value[0]) {
-    case 'y':
-    case 'Y':
-    case 't':
-    case 'T':
-    case '1':
-      return true;
-    case 'o':
-    case 'O':
-      return value.size() > 1 && (value[1] == 'n' || value[1] == 'N');
-    default:
-      return false;
-  }
-}
-
-/// Where the kernel stops reading: what follows "--" is init's.
-std::vector<std::string>::iterator end_of_kernel_words(std::vector<std::string>& words) {
-  return std::find(words.begin(), words.end(), "--");
-}
 
 /// The strings of one ABI family: "kho" has "kho-v4".
 std::set<std::string> family(const std::set<std::string>& abi, std::string_view name) {
@@ -207,27 +149,43 @@ void check_module(const PreflightInput& input, const KernelImage& target, Findin
   }
 }
 
-void check_cmdline(const PreflightInput& input, Findings& findings) {
-  for (const std::string_view name : switches) {
+void check_cmdline(const PreflightInput& input, const KernelImage& target, Findings& findings) {
+  const std::size_t most = target.cmdline_bytes - 1;
+  const auto& given = input.target_cmdline;
+  if (given.size() > most) {
+    return findings.add(ErrorCode::kernel_incompatible,
+                        "the target's command line has " + std::to_string(given.size()) +
+                            " bytes, but kexec takes no more than " + std::to_string(most) +
+                            " of them for " + describe(target) + "; shorten it (--cmdline)");
+  }
+  const auto line = booted_cmdline(given, target.built_in);
+  if (target.built_in && !target.built_in->overrides && !line.ends_with(given)) {
+    return findings.add(ErrorCode::kernel_incompatible,
+                        "the target's command line has " + std::to_string(given.size()) +
+                            " bytes, and with what is built into " + describe(target) +
+                            " (CONFIG_CMDLINE) more than the " + std::to_string(cmdline_bytes - 1) +
+                            " that a kernel reads, so that its end would be lost; shorten it "
+                            "(--cmdline)");
+  }
+  for (const std::string_view name : {"kho", "liveupdate"}) {
     if (name == "liveupdate" && !input.needs_luo) continue;
-    if (!is_on(input.target_cmdline, name)) {
-      findings.add(ErrorCode::kernel_incompatible,
-                   "the target's command line does not switch " + std::string(name) +
-                       " on, so that it would drop the state; add " + std::string(name) + "=on");
+    if (is_on(line, name)) continue;
+    const std::string wanted = std::string(name) + "=on";
+    std::string what = "the target's command line does not switch " + std::string(name) + " on";
+    std::string todo = "add " + wanted;
+    if (target.built_in && target.built_in->overrides) {
+      what = describe(target) +
+             " reads the command line that is built into it and no other "
+             "(CONFIG_CMDLINE_OVERRIDE), which does not switch " +
+             std::string(name) + " on";
+      todo = "build it with " + wanted + " there";
     }
+    findings.add(ErrorCode::kernel_incompatible,
+                 what + ", so that it would drop the state; " + todo);
   }
 }
 
 }  // namespace
-
-bool is_on(const std::string& cmdline, std::string_view name) {
-  std::vector<std::string> words = split_words(cmdline);
-  bool on = false;
-  for (auto word = words.begin(); word != end_of_kernel_words(words); ++word) {
-    if (sets(*word, name)) on = sets_on(*word, name);
-  }
-  return on;
-}
 
 std::vector<Error> preflight(const PreflightInput& input) {
   Findings findings;
@@ -235,7 +193,7 @@ std::vector<Error> preflight(const PreflightInput& input) {
     check_running(input, findings);
     check_target(input, *input.target, findings);
     check_module(input, *input.target, findings);
-    check_cmdline(input, findings);
+    check_cmdline(input, *input.target, findings);
   }
   if (input.initrd_missing) {
     findings.add(ErrorCode::kernel_not_found,
@@ -280,27 +238,6 @@ std::vector<Error> preflight_warnings(const PreflightInput& input) {
                      "update; install them");
   }
   return findings.take();
-}
-
-std::string ensure_cmdline(const std::string& cmdline) {
-  std::vector<std::string> words = split_words(cmdline);
-  for (const std::string_view name : switches) {
-    const std::string wanted = std::string(name) + "=on";
-    bool there = false;
-    const auto end = end_of_kernel_words(words);
-    for (auto word = words.begin(); word != end; ++word) {
-      if (!sets(*word, name)) continue;
-      there = true;
-      if (!sets_on(*word, name)) *word = wanted;
-    }
-    if (!there) words.insert(end, wanted);
-  }
-  std::string text;
-  for (const std::string& word : words) {
-    if (!text.empty()) text += ' ';
-    text += word;
-  }
-  return text;
 }
 
 }  // namespace handover

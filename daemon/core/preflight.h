@@ -2,6 +2,7 @@
 // Rules that decide whether this host may go into that kernel now. They see plain values only.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/kernel_cmdline.h"
 
 namespace handover {
 
@@ -18,6 +20,10 @@ struct KernelImage {
   std::string path;
   std::string release;        ///< "7.3.4-handover"; "" if the image does not say
   std::set<std::string> abi;  ///< "kho-v4", "luo-v5", "memfd-v2" … found in its read-only data
+  /// CONFIG_CMDLINE, as far as its configuration lies beside it.
+  std::optional<BuiltInCmdline> built_in = {};
+  /// What kexec takes, with the NUL.
+  std::size_t cmdline_bytes = handover::cmdline_bytes;
 };
 
 /// What the running kernel speaks. Empty sets: could not be found out.
@@ -71,14 +77,5 @@ std::vector<Error> preflight(const PreflightInput& input);
 
 /// What may go wrong, and need not: the update goes on, and the journal tells.
 std::vector<Error> preflight_warnings(const PreflightInput& input);
-
-/// Whether a kernel with this command line has its boolean parameter `name` on: "on", "1", "y", …
-/// in its last mention, as kstrtobool() reads it (lib/kstrtox.c). Not named is not on.
-bool is_on(const std::string& cmdline, std::string_view name);
-
-/// The command line with `kho=on` and `liveupdate=on`: replaces other values, appends what is
-/// missing, and keeps everything else in its order. Text in "quotes" is one word; "--" ends the
-/// kernel's part. Words are separated by one space.
-std::string ensure_cmdline(const std::string& cmdline);
 
 }  // namespace handover

@@ -16,6 +16,7 @@
 #include "system/collapse.h"
 #include "system/disk.h"
 #include "system/files.h"
+#include "system/kernel_config.h"
 #include "system/kernel_image.h"
 #include "system/kernel_module.h"
 #include "system/kexec.h"
@@ -186,7 +187,12 @@ Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
     }
   }
   looked.input.modules_missing = has_modules(running->release) && !has_modules(target.release);
-  options.cmdline = ensure_cmdline(options.cmdline.empty() ? running->cmdline : options.cmdline);
+  target.built_in = built_in_cmdline(system::kernel_config(options.kernel, target.release));
+  if (options.cmdline.empty()) {
+    options.cmdline = without_built_in(running->cmdline, target.built_in);
+  }
+  if (auto checked = check_cmdline_text(options.cmdline); !checked) return fail(checked.error());
+  options.cmdline = ensure_cmdline(options.cmdline);
   looked.input.running = std::move(*running);
   looked.input.target = std::move(target);
   looked.input.target_cmdline = options.cmdline;

@@ -65,11 +65,15 @@ constexpr std::size_t header = 0x202;
 constexpr std::size_t version = 0x206;
 constexpr std::size_t kernel_version = 0x20e;
 constexpr std::size_t xloadflags = 0x236;
+constexpr std::size_t cmdline_size = 0x238;
 constexpr std::size_t payload_offset = 0x248;
 constexpr std::size_t payload_length = 0x24c;
 constexpr std::uint16_t protocol_with_xloadflags = 0x020c;
 constexpr std::uint16_t xlf_kernel_64 = 1;
 constexpr std::size_t sector = 512;
+/// What bzImage64_load() keeps for "elfcorehdr=", of any kernel
+/// (arch/x86/kernel/kexec-bzimage64.c).
+constexpr std::size_t elfcorehdr_bytes = 30;
 }  // namespace x86
 
 bool is_x86(std::string_view image) { return has_at(image, x86::header, "HdrS"sv); }
@@ -99,6 +103,11 @@ Result<InspectedKernel> inspect_x86(const std::string& path, std::string_view im
 
   KernelImage result;
   result.path = path;
+  // It is counted without the NUL there, and the kernel compares it with one.
+  const auto cmdline_size = number_at<std::uint32_t>(image, x86::cmdline_size);
+  if (cmdline_size && *cmdline_size > x86::elfcorehdr_bytes) {
+    result.cmdline_bytes = *cmdline_size - x86::elfcorehdr_bytes;
+  }
   if (*version != 0) result.release = release_of_version(image, *version + x86::sector);
 
   AbiScan scan;

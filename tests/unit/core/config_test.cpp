@@ -172,6 +172,7 @@ TEST(Config, SaysTheLineTheFieldAndWhatIsAllowed) {
   expect_refused("{\"freeze_timeout\": 0.5}", {"freeze_timeout", "duration"});
   expect_refused("{\"restore_threads\": 65}", {"field restore_threads", "between 0 and 64"});
   expect_refused("{\"backend\": \"disk\"}", {"field backend", "\"tracker\"", "'disk'"});
+  expect_refused("{\"cmdline\": \"root=/dev/vda1\\u0000 quiet\"}", {"field cmdline", "NUL"});
   expect_refused("{\"kernel\": \"vmlinuz\"}", {"field kernel", "absolute"});
   expect_refused("{\"clients\": {\"a/b\": {}}}", {"field clients/a~1b", "'/'"});
   expect_refused("{\"clients\": []}", {"field clients", "object"});

@@ -238,28 +238,26 @@ TEST(Preflight, NamesEveryCulpritTheGravestFirst) {
   EXPECT_NE(findings[4].message.find("'old-2'"), std::string::npos);
 }
 
-TEST(EnsureCmdline, AppendsReplacesAndKeeps) {
-  const std::map<std::string, std::string> cases = {
-      {"", "kho=on liveupdate=on"},
-      {"root=/dev/vda1 quiet\n", "root=/dev/vda1 quiet kho=on liveupdate=on"},
-      {"kho=on liveupdate=on", "kho=on liveupdate=on"},
-      {"liveupdate=1 a kho=y b", "liveupdate=1 a kho=y b"},
-      {"kho=off a liveupdate=0 b", "kho=on a liveupdate=on b"},
-      {"kho a liveupdate", "kho=on a liveupdate=on"},
-      {"kho=on x kho=off liveupdate=on", "kho=on x kho=on liveupdate=on"},
-      {"a -- init kho=off", "a kho=on liveupdate=on -- init kho=off"},
-      {"-- x", "kho=on liveupdate=on -- x"},
-      {R"(dyndbg="file a.c +p; kho=off" kho=off)",
-       R"(dyndbg="file a.c +p; kho=off" kho=on liveupdate=on)"},
-      {R"("kho=off" b)", "kho=on b liveupdate=on"},
-      {"khoo=off my.kho=off kho_scratch=16M,512M,256M",
-       "khoo=off my.kho=off kho_scratch=16M,512M,256M kho=on liveupdate=on"},
-      {"  a\t b ", "a b kho=on liveupdate=on"},
-  };
-  for (const auto& [before, after] : cases) {
-    EXPECT_EQ(ensure_cmdline(before), after) << before;
-    EXPECT_EQ(ensure_cmdline(after), after) << "not stable: " << after;
-  }
+TEST(Preflight, ACommandLineThatIsTooLongIsRefused) {
+  PreflightInput input = good();
+  input.target->cmdline_bytes = 2017;
+  input.target_cmdline += std::string(2016 - input.target_cmdline.size(), ' ');
+  EXPECT_TRUE(preflight(input).empty());
+  input.target_cmdline += ' ';
+  expect_one(input, ErrorCode::kernel_incompatible,
+             {"2017 bytes", "no more than 2016", "--cmdline"});
+}
+
+TEST(Preflight, WhatIsBuiltIntoTheTargetCounts) {
+  PreflightInput input = good();
+  input.target->built_in = BuiltInCmdline{"kho=off liveupdate=off"};
+  EXPECT_TRUE(preflight(input).empty()) << "the later mention counts";
+  input.target->built_in = BuiltInCmdline{std::string(2000, 'a')};
+  input.target_cmdline += std::string(100, ' ');
+  expect_one(input, ErrorCode::kernel_incompatible, {"CONFIG_CMDLINE", "2047"});
+  input = good();
+  input.target->built_in = BuiltInCmdline{"kho=on", true};
+  expect_one(input, ErrorCode::kernel_incompatible, {"CONFIG_CMDLINE_OVERRIDE", "liveupdate=on"});
 }
 
 }  // namespace

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "system/kernel_config.h"
+
+#include <fcntl.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "core/unique_fd.h"
+#include "system/files.h"
+
+namespace handover::system {
+
+namespace {
+
+/// Distributions' have 300 KiB.
+constexpr std::uint64_t config_limit = UINT64_C(4) << 20;
+
+}  // namespace
+
+std::string kernel_config(const std::string& kernel, const std::string& release,
+                          const std::string& root) {
+  // What an image says of itself leads to no other directory.
+  if (release.empty() || release.starts_with('.') || release.find('/') != std::string::npos) {
+    return {};
+  }
+  std::error_code error;
+  const auto image = std::filesystem::canonical(kernel, error);
+  const auto folder = error ? std::filesystem::path(kernel).parent_path() : image.parent_path();
+  for (const std::string& path :
+       {(folder / ("config-" + release)).string(), root + "/lib/modules/" + release + "/config"}) {
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    if (!fd) continue;
+    if (auto text = read_fd(fd.get(), config_limit)) return std::move(*text);
+  }
+  return {};
+}
+
+}  // namespace handover::system

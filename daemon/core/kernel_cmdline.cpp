@@ -211,6 +211,11 @@ std::string ensure_cmdline(std::string_view cmdline) {
       there = true;
       if (!mention(word, name).value_or(false)) word.text = wanted;
     }
+    // All of it is that parameter's value.
+    if (!last.empty() && same_name(last.front().name, name) &&
+        !mention(last.front(), name).value_or(true)) {
+      last.clear();
+    }
     if (!there) line.words.push_back({wanted, std::string(name), "on"});
   }
   std::string text;

@@ -13,11 +13,11 @@
 #include <system_error>
 #include <vector>
 
+#include "core/version_order.h"
 #include "system/abi_scan.h"
 #include "system/files.h"
 #include "system/kernel_image.h"
 #include "system/kexec.h"
-#include "system/version_order.h"
 
 namespace handover::system {
 namespace {

@@ -129,6 +129,8 @@ TEST(EnsureCmdline, AppendsReplacesAndKeeps) {
       {R"(root=/dev/vda1 "--" single)", R"(root=/dev/vda1 kho=on liveupdate=on "--" single)"},
       {R"(a dyndbg="file foo +p)", R"(a kho=on liveupdate=on dyndbg="file foo +p)"},
       {R"(kho="on liveupdate=1)", R"(kho=on liveupdate=on kho="on liveupdate=1)"},
+      {R"(a "kho=off b)", "a kho=on liveupdate=on"},
+      {R"(a "kho=x b)", R"(a kho=on liveupdate=on "kho=x b)"},
       {R"(a -- "b)", R"(a kho=on liveupdate=on -- "b)"},
       {R"("kho"=on)", R"("kho"=on kho=on liveupdate=on)"},
       {"kho=ox liveupdate=2", "kho=on liveupdate=on"},

@@ -4,10 +4,10 @@
 
 #include <filesystem>
 
+#include "core/version_order.h"
 #include "kernel_images.h"
 #include "support/temporary_directory.h"
 #include "system/kernel_image.h"
-#include "system/version_order.h"
 
 namespace handover::system::test {
 

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "core/kernel_name.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+namespace handover {
+namespace {
+
+bool is_number_sign(char c) { return c >= '0' && c <= '9'; }
+
+bool is_all_digits(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_number_sign);
+}
+
+/// "rc5", "r1" (Gentoo's revision), "git20210128", "deb13", "bpo12": of a version, not of a kind.
+bool is_version_word(std::string_view word) {
+  if (is_all_digits(word) || word == "bpo") return true;
+  for (const std::string_view prefix : {"rc", "r", "deb", "bpo", "git"}) {
+    if (word.starts_with(prefix) && is_number_sign(word.back())) {
+      word.remove_prefix(prefix.size());
+      return is_number_sign(word.front());
+    }
+  }
+  return false;
+}
+
+/// "fc44" and "fc45" are one distribution; "x86_64" and "v8" are not a number of anything.
+std::string_view without_number(std::string_view word) {
+  for (const std::string_view distribution : {"arch", "el", "fc", "mga", "gentoo"}) {
+    if (word.starts_with(distribution) && word.size() > distribution.size() &&
+        is_number_sign(word[distribution.size()])) {
+      return distribution;
+    }
+  }
+  return word;
+}
+
+/// The last part of a path, which is taken off it.
+std::string_view take_last(std::string_view& path) {
+  const auto slash = path.rfind('/');
+  const auto last = slash == std::string_view::npos ? path : path.substr(slash + 1);
+  path = slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+  return last;
+}
+
+}  // namespace
+
+std::string name_of_image(std::string_view file) {
+  for (const std::string_view prefix : {"vmlinuz-", "kernel-", "linux-", "bzImage-", "Image-"}) {
+    if (file.starts_with(prefix)) return std::string(file.substr(prefix.size()));
+  }
+  return {};
+}
+
+bool is_release(std::string_view name) { return !name.empty() && is_number_sign(name.front()); }
+
+bool is_companion(std::string_view file) {
+  constexpr std::array<std::string_view, 21> endings = {
+      ".old",    ".bak",     ".new",     ".tmp",  ".orig",   ".save", ".sig",
+      ".sign",   ".asc",     ".p7s",     ".hmac", ".sha256", ".md5",  ".efi.signed",
+      ".signed", ".rpmsave", ".rpmorig", "~",     ".img",    ".lock", ".rpmnew"};
+  if (file.starts_with('.')) return true;
+  if (file.find(".dpkg-") != std::string_view::npos) return true;
+  if (file.find(".ucf-") != std::string_view::npos) return true;
+  return std::any_of(endings.begin(), endings.end(),
+                     [file](std::string_view ending) { return file.ends_with(ending); });
+}
+
+bool is_special(std::string_view name) {
+  for (const std::string_view word : {"rescue", "kdump", "memtest", "recovery", "installer"}) {
+    if (name.find(word) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
+std::string flavour_of(std::string_view release) {
+  // The version itself.
+  const auto in_version = [](char c) { return is_number_sign(c) || c == '.'; };
+  while (!release.empty() && in_version(release.front())) release.remove_prefix(1);
+  std::string flavour;
+  while (!release.empty()) {
+    const auto end = std::min(release.find_first_of("-+.~"), release.size());
+    const auto word = release.substr(0, end);
+    release.remove_prefix(std::min(release.size(), end + 1));
+    if (word.empty() || is_version_word(word)) continue;
+    if (!flavour.empty()) flavour += '-';
+    flavour += without_number(word);
+  }
+  return flavour;
+}
+
+std::string release_of_directory(std::string_view path) {
+  const auto file = take_last(path);
+  const auto release = take_last(path);
+  const auto above = take_last(path);
+  if (!is_release(release)) return {};
+  if (file == "vmlinuz" && above == "modules") return std::string(release);
+  if (file == "linux" && !above.empty()) return std::string(release);
+  return {};
+}
+
+}  // namespace handover

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "core/kernel_choice.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "boot_trees.h"
+
+namespace handover {
+namespace {
+
+/// The tree as it would be listed. `asked`: what images without a version say of themselves.
+BootListing listing_of(const std::string& name,
+                       const std::map<std::string, std::string>& asked = {}) {
+  const auto tree = test::boot_tree(name);
+  BootListing listing;
+  for (const auto& file : tree) {
+    FoundImage image{file.path, test::real_path(tree, file.path), !file.target.empty()};
+    const auto said = asked.find(file.path);
+    if (said != asked.end() && must_be_asked(image)) image.release = said->second;
+    listing.images.push_back(std::move(image));
+  }
+  for (const auto& [path, release] : asked) listing.modules.insert(release);
+  return listing;
+}
+
+std::string newest_of(const BootListing& listing, const std::string& running) {
+  const auto chosen = choose_kernel("", listing, running);
+  return chosen ? chosen->path : chosen.error().message;
+}
+
+TEST(NewestKernel, IsTheRightOneOfEachTree) {
+  struct Case {
+    std::string tree, running, newest;
+  };
+  const std::vector<Case> cases = {
+      {"alias", "6.1.0-9-amd64", "/vmlinuz-7.3.4-amd64"},
+      {"debian-rt", "7.2.13-amd64", "/vmlinuz-7.3.4-amd64"},
+      {"debian-rt", "7.2.13-rt-amd64", "/vmlinuz-7.3.4-rt-amd64"},
+      {"debian-rt", "7.2.13-cloud-amd64", "/vmlinuz-7.3.4-cloud-amd64"},
+      {"el10-debug", "6.12.0-55.9.1.el10_0.x86_64", "/vmlinuz-6.12.0-55.27.1.el10_0.x86_64"},
+      {"el10-debug", "6.12.0-55.9.1.el10_0.x86_64+rt", "/vmlinuz-6.12.0-55.27.1.el10_0.x86_64+rt"},
+      {"hmac", "5.14.0-427.el9.x86_64", "/vmlinuz-5.14.0-427.el9.x86_64"},
+      {"installkernel-next", "7.3.3", "/vmlinuz-7.3.4"},
+      {"kdump", "7.3.3-amd64", "/vmlinuz-7.3.4-amd64"},
+      {"next", "7.2.13", "/vmlinuz-7.3.0"},
+      {"next", "7.3.0-rc1-next-20260101", "/vmlinuz-7.3.0-next-20260901"},
+      {"old", "7.3.3", "/vmlinuz-7.3.4"},
+      {"omarchy", "7.3.3-amd64", "/vmlinuz-7.3.4-amd64"},
+      {"partial", "7.3.3-amd64", "/vmlinuz-7.3.4-amd64"},
+      {"rc", "7.2.13", "/vmlinuz-7.3.0"},
+      {"rcdeb", "7.2-amd64", "/vmlinuz-7.3-amd64"},
+      {"rescue", "3.10.0-957.el7.x86_64", "/vmlinuz-3.10.0-1127.el7.x86_64"},
+      {"rpi", "6.18.33+rpt-rpi-2712", "/vmlinuz-6.18.34+rpt-rpi-2712"},
+      {"rpi", "6.18.33+rpt-rpi-v8", "/vmlinuz-6.18.34+rpt-rpi-v8"},
+      {"signed", "7.3.3-amd64", "/vmlinuz-7.3.4-amd64"},
+      {"ten", "7.9.8-1-amd64", "/vmlinuz-7.10.0-1-amd64"},
+      {"unsigned", "7.3.3-generic", "/vmlinuz-7.3.4-generic"},
+      {"xen", "6.17-amd64", "/vmlinuz-6.18-amd64"},
+      {"xen", "6.17-xen", "/vmlinuz-6.18-xen"},
+      {"deb-abs", "7.3.3-amd64", "/boot/vmlinuz-7.3.4-amd64"},
+      {"debian", "7.3.3-amd64", "/boot/vmlinuz-7.3.4-amd64"},
+      {"fedora", "7.3.3-100.fc44.x86_64", "/boot/vmlinuz-7.3.4-200.fc44.x86_64"},
+      {"gentoo", "7.3.3-gentoo-dist", "/boot/kernel-7.3.4-gentoo-dist"},
+      {"mod", "7.3.3-amd64", "/lib/modules/7.3.4-amd64/vmlinuz"},
+      {"suse", "7.3.3-1-default", "/boot/vmlinuz-7.3.4-1-default"},
+      {"bls", "7.3.3-amd64", "/boot/b0e793a9baf14b5fa13ecbe84ff637ac/7.3.4-amd64/linux"},
+  };
+  for (const Case& one : cases) {
+    EXPECT_EQ(newest_of(listing_of(one.tree), one.running), one.newest) << one.tree;
+  }
+}
+
+TEST(NewestKernel, MayHaveNoVersionInItsName) {
+  const std::map<std::string, std::string> arch = {{"/vmlinuz-linux", "7.3.5-arch1-1"},
+                                                   {"/vmlinuz-linux-lts", "6.18.9-1-lts"}};
+  const auto root_arch = listing_of("arch", arch);
+  // The tree has /boot as well.
+  EXPECT_EQ(newest_of(root_arch, "7.3.4-arch1-1"), "/vmlinuz-linux");
+  EXPECT_EQ(newest_of(root_arch, "6.18.8-1-lts"), "/vmlinuz-linux-lts");
+  EXPECT_EQ(
+      newest_of(listing_of("alpine", {{"/boot/vmlinuz-lts", "6.18.2-0-lts"}}), "6.18.1-0-lts"),
+      "/boot/vmlinuz-lts");
+  // Without modules it is somebody else's: an installer's, say.
+  auto listing = listing_of("omarchy", {{"/vmlinuz-omarchy-usb-root", "9.9.9-amd64"}});
+  listing.modules.clear();
+  EXPECT_EQ(newest_of(listing, "7.3.3-amd64"), "/vmlinuz-7.3.4-amd64");
+}
+
+TEST(NewestKernel, IsNoLinkToAnotherRelease) {
+  BootListing listing;
+  listing.images = {{"/boot/vmlinuz-6.1", "/boot/vmlinuz-6.1"},
+                    {"/boot/vmlinuz-7.0", "/boot/vmlinuz-6.1", true},
+                    {"/boot/vmlinuz-7.1", "/build/bzImage", true, "6.1"},
+                    {"/boot/vmlinuz-7.2", "", true}};
+  EXPECT_EQ(newest_of(listing, "6.0"), "/boot/vmlinuz-6.1");
+  listing.images.push_back({"/boot/vmlinuz-7.3", "/build/bzImage", true, "7.3"});
+  EXPECT_EQ(newest_of(listing, "6.0"), "/boot/vmlinuz-7.3");
+}
+
+TEST(NewestKernel, IsNotFoundWithWhatIsThere) {
+  const auto none = choose_kernel("", listing_of("debian-rt"), "7.2.13-handover");
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::kernel_not_found);
+  for (const char* word :
+       {"'handover'", "7.2.13-handover", "/vmlinuz-7.3.4-rt-amd64", "handoverctl update KERNEL"}) {
+    EXPECT_NE(none.error().message.find(word), std::string::npos) << none.error().message;
+  }
+  const auto empty = choose_kernel("newest", {}, "7.3");
+  ASSERT_FALSE(empty);
+  EXPECT_EQ(empty.error().message.find("there is ;"), std::string::npos) << empty.error().message;
+  // No kernel loads an ELF file.
+  EXPECT_FALSE(choose_kernel("", listing_of("vmlinux"), "6.18.41-cloud-arm64"));
+}
+
+TEST(NewestKernel, SaysWhy) {
+  const auto chosen = choose_kernel("newest", listing_of("debian-rt"), "7.2.13-amd64");
+  ASSERT_TRUE(chosen);
+  EXPECT_EQ(chosen->why, "the newest of 2 kernels of the running one's kind ('amd64')");
+  EXPECT_EQ(chosen->release, "7.3.4-amd64");
+  const auto rescue = choose_kernel("", listing_of("rescue"), "3.10.0-957.el7.x86_64");
+  ASSERT_TRUE(rescue);
+  EXPECT_EQ(rescue->why, "the only kernel of the running one's kind ('el-x86_64')");
+  BootListing listing;
+  listing.images = {{"/boot/vmlinuz-7.3-amd64", "/boot/vmlinuz-7.3-amd64"},
+                    {"/boot/vmlinuz-7.4-rt-amd64", "/boot/vmlinuz-7.4-rt-amd64"}};
+  const auto older = choose_kernel("", listing, "7.3-amd64");
+  ASSERT_TRUE(older);
+  EXPECT_NE(older->why.find("/boot/vmlinuz-7.4-rt-amd64 is newer and of another kind ('rt-amd64')"),
+            std::string::npos)
+      << older->why;
+}
+
+/// The images of "debian-rt", and entries of this machine and others.
+BootListing with_entries() {
+  auto listing = listing_of("debian-rt");
+  listing.machine_id = "b0e7";
+  const auto entry = [](std::string id, std::string version, std::string machine) {
+    BootEntry made;
+    made.id = std::move(id);
+    made.source = "/efi/loader/entries/" + made.id;
+    made.version = version;
+    made.machine_id = std::move(machine);
+    made.sort_key = "debian";
+    made.linux = "/efi/" + made.machine_id + "/" + version + "/linux";
+    made.release = std::move(version);
+    return made;
+  };
+  listing.entries = {entry("b0e7-7.3.5-amd64.conf", "7.3.5-amd64", "b0e7"),
+                     entry("ffff-7.9.9-amd64.conf", "7.9.9-amd64", "ffff"),
+                     entry("b0e7-7.8.8-amd64.conf", "7.8.8-amd64", "b0e7"),
+                     entry("b0e7-0-rescue.conf", "0-rescue-amd64", "b0e7")};
+  listing.entries[2].tries_left = 0;
+  return listing;
+}
+
+TEST(NewestKernel, MayBeABootLoaderEntry) {
+  const auto chosen = choose_kernel("", with_entries(), "7.2.13-amd64");
+  ASSERT_TRUE(chosen) << chosen.error().message;
+  EXPECT_EQ(chosen->path, "/efi/b0e7/7.3.5-amd64/linux");
+  ASSERT_TRUE(chosen->entry);
+  EXPECT_EQ(chosen->entry->id, "b0e7-7.3.5-amd64.conf");
+  // Of two of the same release, the image in /boot, whose command line is the running kernel's.
+  auto listing = with_entries();
+  listing.entries[0].release = "7.3.4-amd64";
+  const auto image = choose_kernel("", listing, "7.2.13-amd64");
+  ASSERT_TRUE(image);
+  EXPECT_EQ(image->path, "/vmlinuz-7.3.4-amd64");
+  EXPECT_FALSE(image->entry);
+}
+
+TEST(ChooseKernel, ByPath) {
+  const auto listing = with_entries();
+  const auto chosen = choose_kernel("/srv/vmlinuz-test", listing, "7.2.13-amd64");
+  ASSERT_TRUE(chosen);
+  EXPECT_EQ(chosen->path, "/srv/vmlinuz-test");
+  const auto entry =
+      choose_kernel("/efi/loader/entries/b0e7-7.3.5-amd64.conf", listing, "7.2.13-amd64");
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(entry->path, "/efi/b0e7/7.3.5-amd64/linux");
+  for (const char* relative : {"../../tmp/bzimage", "boot/vmlinuz", "./vmlinuz"}) {
+    const auto refused = choose_kernel(relative, listing, "7.2.13-amd64");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+  }
+}
+
+TEST(ChooseKernel, ByReleaseAndByEntry) {
+  const auto listing = with_entries();
+  const auto path = [&](const std::string& wanted) {
+    const auto chosen = choose_kernel(wanted, listing, "7.2.13-amd64");
+    return chosen ? chosen->path : chosen.error().message;
+  };
+  EXPECT_EQ(path("7.3.4-rt-amd64"), "/vmlinuz-7.3.4-rt-amd64");
+  EXPECT_EQ(path("b0e7-7.3.5-amd64.conf"), "/efi/b0e7/7.3.5-amd64/linux");
+  EXPECT_EQ(path("b0e7-7.3.5-amd64"), "/efi/b0e7/7.3.5-amd64/linux");
+  EXPECT_EQ(path("7.3.5-amd64"), "/efi/b0e7/7.3.5-amd64/linux");
+  const auto none = choose_kernel("8.0-amd64", listing, "7.2.13-amd64");
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::kernel_not_found);
+  EXPECT_NE(none.error().message.find("'8.0-amd64'"), std::string::npos);
+  const auto named = choose_kernel("linux-lts", listing_of("arch"), "7.3.4-arch1-1");
+  ASSERT_TRUE(named);
+  EXPECT_EQ(named->path, "/vmlinuz-linux-lts");
+}
+
+TEST(ChooseKernel, ByTheBootLoadersDefault) {
+  auto listing = with_entries();
+  listing.loader_conf = "timeout 3\ndefault b0e7-*\n";
+  const auto chosen = choose_kernel("default", listing, "7.2.13-amd64");
+  ASSERT_TRUE(chosen);
+  EXPECT_EQ(chosen->entry->id, "b0e7-7.3.5-amd64.conf") << "the other one has no tries left";
+  const auto none = choose_kernel("default", listing_of("debian"), "7.2.13-amd64");
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::kernel_not_found);
+}
+
+TEST(MustBeAsked, OnlyWhoseNameDoesNotSayIt) {
+  EXPECT_TRUE(must_be_asked({"/boot/vmlinuz-linux", "/boot/vmlinuz-linux"}));
+  EXPECT_TRUE(must_be_asked({"/boot/vmlinuz-7.3", "/build/bzImage", true}));
+  EXPECT_FALSE(must_be_asked({"/boot/vmlinuz-7.3", "/boot/vmlinuz-7.3"}));
+  EXPECT_FALSE(must_be_asked({"/boot/vmlinuz-7.3", "/boot/vmlinuz-7.2", true}));
+  EXPECT_FALSE(must_be_asked({"/boot/vmlinuz-previous", "/boot/vmlinuz-7.2", true}));
+  EXPECT_FALSE(must_be_asked({"/boot/vmlinuz-kdump", "/boot/vmlinuz-kdump"}));
+  EXPECT_FALSE(must_be_asked({"/boot/vmlinuz-7.3.sig", "/boot/vmlinuz-7.3.sig"}));
+  EXPECT_FALSE(must_be_asked({"/boot/initrd.img-7.3", "/boot/initrd.img-7.3"}));
+  EXPECT_FALSE(must_be_asked({"/boot/vmlinuz-gone", "", true}));
+}
+
+}  // namespace
+}  // namespace handover

@@ -36,6 +36,14 @@ std::string absolute(const std::string& path) {
   return error ? path : whole.lexically_normal().string();
 }
 
+/// A word without a slash is a release, the id of an entry, "newest" or "default", which the daemon
+/// knows; unless a file of that name lies here.
+std::string kernel_named(const std::string& kernel) {
+  std::error_code error;
+  const bool word = kernel.find('/') == std::string::npos;
+  return word && !std::filesystem::exists(kernel, error) ? kernel : absolute(kernel);
+}
+
 /// What a command was given for `option`, which may be an empty text.
 std::optional<std::string> given(const CLI::App* command, const char* option,
                                  const std::string& value) {
@@ -152,7 +160,9 @@ CLI::App* Parser::add_session(const char* name, const char* what, bool token) {
 }
 
 void Parser::add_update_options(CLI::App* command) {
-  command->add_option("KERNEL", kernel_, "Kernel image to boot; else the configured or newest one")
+  command
+      ->add_option("KERNEL", kernel_,
+                   "Path, release or boot loader entry; else the configured or newest")
       ->type_name("");
   command->add_option("--initrd", initrd_, "Its initial RAM disk; '' for none")->type_name("FILE");
   command->add_option("--cmdline", cmdline_, "Its command line; else the configured or running one")
@@ -352,7 +362,7 @@ client::Result<Command> Parser::command() const {
     request.kernel = given(asked, "KERNEL", kernel_);
     request.initrd = given(asked, "--initrd", initrd_);
     request.cmdline = given(asked, "--cmdline", cmdline_);
-    if (request.kernel) request.kernel = absolute(*request.kernel);
+    if (request.kernel) request.kernel = kernel_named(*request.kernel);
     // Empty: no initrd.
     if (request.initrd && !request.initrd->empty()) request.initrd = absolute(*request.initrd);
     if (immediate_) request.mode = "immediate";

@@ -275,7 +275,7 @@ Result<Config> parse_config(std::string_view text) {
   config.mode = from_string<Mode>(mode).value_or(config.mode);
   reader.optional("kernel", config.kernel);
   if (!config.kernel.empty() && !config.kernel.starts_with('/')) {
-    reader.refuse("kernel", "must be an absolute path, or empty for the newest in /boot");
+    reader.refuse("kernel", "must be an absolute path, or empty for the newest one");
   }
   reader.optional("cmdline", config.cmdline);
   if (!check_cmdline_text(config.cmdline)) {

@@ -48,7 +48,7 @@ struct Config {
   std::uint64_t restore_threads = 0;  ///< of the tracker, after the last client; 0: one a processor
   bool collapse = true;               ///< collapse shmem memfds into huge pages while preparing
   Mode mode = Mode::immediate;        ///< default of Update: immediate or orderly
-  std::string kernel;                 ///< default target; "": the newest image in /boot
+  std::string kernel;                 ///< default target; "": the newest of its kind
   std::string cmdline;                ///< "": the running kernel's
   std::uint64_t prepare_timeout_usec = 60'000'000;
   std::uint64_t freeze_timeout_usec = 5'000'000;

@@ -185,6 +185,33 @@ void check_cmdline(const PreflightInput& input, const KernelImage& target, Findi
   }
 }
 
+void check_initrd(const PreflightInput& input, const KernelImage& target, Findings& findings) {
+  if (!input.initrd) return;
+  const InitrdFacts& initrd = *input.initrd;
+  const std::string the_initrd = "the initrd " + printable(initrd.path);
+  if (initrd.bytes == 0) {
+    return findings.add(ErrorCode::kernel_not_found,
+                        the_initrd +
+                            " is empty (was the disk full?); make it again "
+                            "(update-initramfs, dracut), or name another with --initrd "
+                            "FILE");
+  }
+  if (!initrd.damage.empty()) {
+    return findings.add(ErrorCode::kernel_not_found,
+                        the_initrd + " is damaged: " + printable(initrd.damage) +
+                            "; make it again (update-initramfs, dracut), or name another with "
+                            "--initrd FILE");
+  }
+  if (initrd.modules.empty() || target.release.empty() || initrd.modules.contains(target.release)) {
+    return;
+  }
+  findings.add(ErrorCode::kernel_incompatible,
+               the_initrd + " has the modules of " + join(initrd.modules) + ", and none of " +
+                   describe(target) +
+                   ", which may not find its root file system with it; name the right one with "
+                   "--initrd FILE");
+}
+
 }  // namespace
 
 std::vector<Error> preflight(const PreflightInput& input) {
@@ -194,6 +221,7 @@ std::vector<Error> preflight(const PreflightInput& input) {
     check_target(input, *input.target, findings);
     check_module(input, *input.target, findings);
     check_cmdline(input, *input.target, findings);
+    check_initrd(input, *input.target, findings);
   }
   if (input.initrd_missing) {
     findings.add(ErrorCode::kernel_not_found,

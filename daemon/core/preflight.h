@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/initrd_facts.h"
 #include "core/kernel_cmdline.h"
 
 namespace handover {
@@ -33,6 +34,7 @@ struct RunningKernel {
   bool kho_enabled = false;
   bool luo_available = false;  ///< /dev/liveupdate is there
   std::string cmdline;
+  bool has_initrd = false;       ///< it was booted with one
   std::string abi_problem = {};  ///< what kept `abi` from being read; "" if nothing went wrong
 };
 
@@ -63,6 +65,7 @@ struct PreflightInput {
   std::vector<std::string> unthawed_clients;   ///< required, and have not answered Thaw
   /// The running kernel has an initrd beside it; the target has none, and none was asked for.
   bool initrd_missing = false;
+  std::optional<InitrdFacts> initrd;  ///< the target's, if it has one
   /// The running kernel has modules of its own (/lib/modules/RELEASE); the target has none.
   bool modules_missing = false;
   std::string target_cmdline;

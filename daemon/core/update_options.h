@@ -11,9 +11,8 @@ namespace handover {
 
 /// Empty or absent: the configured default.
 struct UpdateOptions {
-  std::string kernel;
-  std::optional<std::string>
-      initrd;  ///< "" means none; absent: initrd.img-RELEASE beside the kernel if it is there
+  std::string kernel;                 ///< as choose_kernel() takes it
+  std::optional<std::string> initrd;  ///< "" means none; absent: what belongs to the kernel
   std::string cmdline;
   std::optional<Mode> mode;
   bool operator==(const UpdateOptions&) const = default;

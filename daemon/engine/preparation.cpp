@@ -101,6 +101,7 @@ void Engine::run_preflight() {
       input.running = seen.running;
       input.target_cmdline = seen.target_cmdline;
       input.initrd_missing = seen.initrd_missing;
+      input.initrd = seen.initrd;
       input.modules_missing = seen.modules_missing;
       input.module.target = seen.module.target;
       input.module.problem = seen.module.problem;

@@ -12,10 +12,12 @@
 #include <utility>
 
 #include "core/preflight.h"
+#include "core/text.h"
 #include "system/boot.h"
 #include "system/collapse.h"
 #include "system/disk.h"
 #include "system/files.h"
+#include "system/initrd.h"
 #include "system/kernel_config.h"
 #include "system/kernel_image.h"
 #include "system/kernel_module.h"
@@ -23,6 +25,7 @@
 #include "system/log.h"
 #include "system/notify.h"
 #include "system/sync.h"
+#include "system/target.h"
 
 namespace handover::engine {
 
@@ -162,32 +165,30 @@ bool ThisHost::state_is_mounted() { return system::is_directory_on_disk(places_.
 // ---- the next kernel
 
 Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
-  if (options.kernel.empty()) {
-    auto newest = system::newest_kernel();
-    if (!newest) return fail(newest.error());
-    options.kernel = *newest;
-  }
   LookedAt looked;
   auto running = system::running_kernel();
   if (!running) return fail(running.error());
-  auto image = system::open_kernel(options.kernel);
-  if (!image) return fail(image.error());
-  auto inspected = system::inspect_kernel(image->kernel.get(), options.kernel);
+  auto found = system::find_target(options, running->release);
+  if (!found) return fail(found.error());
+  log::info("The target is ", printable(options.kernel), ": ", found->why, ".");
+  auto inspected = system::inspect_kernel(found->image.kernel.get(), options.kernel);
   if (!inspected) return fail(inspected.error());
+  if (!inspected->not_loadable.empty()) {
+    return fail(ErrorCode::not_a_kernel, options.kernel + " " + inspected->not_loadable);
+  }
   auto& target = inspected->image;
-  if (!options.initrd) {
-    options.initrd = system::initrd_beside(options.kernel, target.release);
-    const auto own = "/boot/vmlinuz-" + running->release;
-    looked.input.initrd_missing =
-        options.initrd->empty() && !system::initrd_beside(own, running->release).empty();
+  if (auto opened = system::open_its_initrd(*found, options, target.release); !opened) {
+    return fail(opened.error());
   }
-  if (!options.initrd->empty()) {
-    if (auto opened = system::open_initrd(*image, *options.initrd); !opened) {
-      return fail(opened.error());
-    }
+  if (found->image.initrd) {
+    auto initrd = system::inspect_initrd(found->image.initrd->get(), found->image.initrd_path);
+    if (!initrd) return fail(initrd.error());
+    looked.input.initrd = std::move(*initrd);
   }
+  looked.input.initrd_missing = found->no_initrd_found && running->has_initrd;
   looked.input.modules_missing = has_modules(running->release) && !has_modules(target.release);
   target.built_in = built_in_cmdline(system::kernel_config(options.kernel, target.release));
+  if (options.cmdline.empty()) options.cmdline = found->cmdline;
   if (options.cmdline.empty()) {
     options.cmdline = without_built_in(running->cmdline, target.built_in);
   }
@@ -198,15 +199,15 @@ Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
   looked.input.target_cmdline = options.cmdline;
   // Also if nothing needs it yet: clients are about to preserve more.
   if (module) {
-    auto found = system::find_companion_module(looked.input.target->release);
-    if (found) {
-      looked.input.module.target = *found;
+    auto companion = system::find_companion_module(looked.input.target->release);
+    if (companion) {
+      looked.input.module.target = *companion;
     } else {
-      looked.input.module.problem = found.error().message;
+      looked.input.module.problem = companion.error().message;
     }
   }
   looked.options = std::move(options);
-  looked.target = std::make_shared<OpenTarget>(std::move(*image));
+  looked.target = std::make_shared<OpenTarget>(std::move(found->image));
   return looked;
 }
 
@@ -214,9 +215,9 @@ Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
 Result<LookedAt> ThisHost::look_at_emulated(UpdateOptions options) {
   LookedAt looked;
   if (!options.kernel.empty()) {
-    auto image = system::open_kernel(options.kernel);
-    if (!image) return fail(image.error());
-    const auto target = system::inspect_kernel(image->kernel.get(), options.kernel);
+    auto found = system::find_target(options, system::kernel_release());
+    if (!found) return fail(found.error());
+    const auto target = system::inspect_kernel(found->image.kernel.get(), options.kernel);
     if (!target) return fail(target.error());
   }
   looked.options = std::move(options);

@@ -96,6 +96,30 @@ Result<UniqueFd> memfd_with(const std::string& name, std::string_view text) {
   return fd;
 }
 
+Result<UniqueFd> sealed_file(const std::string& name, const std::vector<std::string_view>& pieces) {
+  UniqueFd fd(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return fail_errno("cannot create the memfd " + name);
+  constexpr std::string_view zeros("\0\0\0", 3);
+  std::size_t size = 0;
+  for (const std::string_view piece : pieces) {
+    const auto gap = zeros.substr(0, (4 - size % 4) % 4);
+    for (const std::string_view bytes : {gap, piece}) {
+      if (auto written = write_all(fd.get(), bytes, "the memfd " + name); !written) {
+        return fail(written.error());
+      }
+    }
+    size += gap.size() + piece.size();
+  }
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) <
+      0) {
+    return fail_errno("cannot seal the memfd " + name);
+  }
+  const auto path = "/proc/self/fd/" + std::to_string(fd.get());
+  UniqueFd reader(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!reader) return fail_errno("cannot open the memfd " + name + " again");
+  return reader;
+}
+
 Result<std::string> read_fd(int fd, std::uint64_t limit) {
   std::string text;
   char chunk[16384];

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "core/pe_image.h"
 #include "system/abi_scan.h"
 #include "system/files.h"
 #include "system/unpack.h"
@@ -22,6 +23,8 @@ using namespace std::string_view_literals;
 /// Far more than any kernel has. A stream that unpacks to more is damaged, or made to harm.
 constexpr std::uint64_t unpacked_image_limit = UINT64_C(1) << 30;
 constexpr off_t image_limit = off_t{512} << 20;
+/// kernel_version is 16 bits, and points at a line of text.
+constexpr std::uint64_t header_limit = 128U << 10U;
 
 /// Little-endian `Number` at `offset`, or nullopt beyond the end.
 template <typename Number>
@@ -174,7 +177,43 @@ Result<InspectedKernel> inspect_arm64(const std::string& path, std::string_view 
     scan.feed(payload);
   }
   if (!is_arm64_plain(head)) return not_a_kernel(path, "is not a kernel image");
-  return InspectedKernel{{path, scan.release(), scan.abi()}, scan.banner()};
+  InspectedKernel found{{path, scan.release(), scan.abi()}, scan.banner()};
+  if (is_zboot(image)) {
+    found.not_loadable =
+        "is an EFI zboot image, which this kernel's kexec_file_load() does not unpack: take the "
+        "Image that it was made of (arch/arm64/boot/Image)";
+  } else if (is_compressed(payload)) {
+    found.not_loadable =
+        "is compressed, and kexec_file_load() takes a plain Image only: unpack it (gunzip -c FILE "
+        "> Image) and name that";
+  }
+  return found;
+}
+
+/// What a file is that is no kernel image, and what to do.
+std::string what_else(std::string_view image) {
+  if (image.empty()) return "is empty: install it again";
+  if (image.starts_with("\x7f"
+                        "ELF"sv)) {
+    return "is an ELF file (vmlinux), which kexec_file_load() does not take: name the image that "
+           "was made of it (/boot/vmlinuz-RELEASE, arch/x86/boot/bzImage, arch/arm64/boot/Image)";
+  }
+  if (is_compressed(image)) {
+    return "is a compressed file, and no kernel image by itself: unpack it (gunzip, unxz, unzstd) "
+           "and name what was in it";
+  }
+  if (image.starts_with("\x27\x05\x19\x56"sv)) {
+    return "is an image for U-Boot (uImage): name the image that was made into it "
+           "(/boot/vmlinuz-RELEASE, arch/arm64/boot/Image)";
+  }
+  if (pe_sections(image)) {
+    return "is an EFI program and no unified kernel image: it has no kernel (.linux); name the "
+           "kernel's own image";
+  }
+  if (image.starts_with("070701"sv) || image.starts_with("070702"sv)) {
+    return "is an initrd: name the kernel, and this one with --initrd";
+  }
+  return "is not a kernel image";
 }
 
 Result<std::string> read_image(int fd, const std::string& path) {
@@ -198,6 +237,17 @@ Architecture host_architecture() {
 #endif
 }
 
+std::string image_release(int fd, const std::string& path) {
+  const auto head = read_fd(fd, header_limit);
+  if (!head) return {};
+  if (is_x86(*head)) {
+    const auto version = number_at<std::uint16_t>(*head, x86::kernel_version);
+    if (version && *version != 0) return release_of_version(*head, *version + x86::sector);
+  }
+  const auto inspected = inspect_kernel(fd, path);
+  return inspected ? inspected->image.release : std::string();
+}
+
 Result<InspectedKernel> inspect_kernel(int fd, const std::string& path, Architecture architecture) {
   const auto image = read_image(fd, path);
   if (!image) return fail(image.error());
@@ -214,7 +264,7 @@ Result<InspectedKernel> inspect_kernel(int fd, const std::string& path, Architec
     }
     return inspect_arm64(path, *image);
   }
-  return not_a_kernel(path, "is not a kernel image");
+  return not_a_kernel(path, what_else(*image));
 }
 
 }  // namespace handover::system

@@ -17,6 +17,8 @@ Architecture host_architecture();
 struct InspectedKernel {
   KernelImage image;
   std::string banner;  ///< the line that this build prints in /proc/version; "" if not found
+  /// Why kexec_file_load() does not take it, though it is a kernel, and what to do; "" if it does.
+  std::string not_loadable = {};
 };
 
 /// Reads an x86 bzImage (Documentation/arch/x86/boot.rst: "HdrS", kernel_version, payload_offset)
@@ -28,13 +30,9 @@ struct InspectedKernel {
 Result<InspectedKernel> inspect_kernel(int fd, const std::string& path,
                                        Architecture architecture = host_architecture());
 
-/// The newest image under `boot` ("/boot/vmlinuz-*", by version order); kernel_not_found.
-Result<std::string> newest_kernel(const std::string& boot = "/boot");
-
-/// The initrd that belongs to the image `kernel`, of that release, by Debian's names: initrd.img-X
-/// for vmlinuz-X, or initrd.img-RELEASE, beside the image itself or beside a link to it
-/// (/vmlinuz). "" if there is none.
-std::string initrd_beside(const std::string& kernel, const std::string& release);
+/// The release that an image says of itself; "" if it cannot be read. Faster than inspect_kernel():
+/// x86's stands in its header.
+std::string image_release(int fd, const std::string& path);
 
 /// What the running kernel speaks. Its live trees in debugfs (KHO's and LUO's) say so themselves.
 /// What they do not name, or all of it where debugfs is not mounted, is taken from an image

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <utility>
 
 #include "core/unique_fd.h"
@@ -18,6 +19,8 @@ namespace {
 // include/uapi/linux/kexec.h; older kernel headers on the build machine lack some of them.
 constexpr unsigned long file_unload = 0x1;
 constexpr unsigned long file_no_initramfs = 0x4;
+
+constexpr std::uint64_t one_initrd_limit = UINT64_C(1) << 30;
 
 long kexec_file_load(int kernel, int initrd, std::size_t cmdline_size, const char* cmdline,
                      unsigned long flags) {
@@ -51,6 +54,26 @@ Result<void> open_initrd(KexecImage& image, const std::string& path) {
   auto fd = open_file("initrd", path);
   if (!fd) return fail(fd.error());
   image.initrd = std::move(*fd);
+  return {};
+}
+
+Result<void> open_initrds(KexecImage& image, const std::vector<std::string>& paths) {
+  if (paths.size() == 1) return open_initrd(image, paths.front());
+  image.initrd.reset();
+  image.initrd_path.clear();
+  std::vector<std::string> contents;
+  for (const auto& path : paths) {
+    const auto fd = open_file("initrd", path);
+    if (!fd) return fail(fd.error());
+    auto text = read_fd(fd->get(), one_initrd_limit);
+    if (!text) return fail(text.error());
+    contents.push_back(std::move(*text));
+    image.initrd_path += (image.initrd_path.empty() ? "" : ", ") + path;
+  }
+  if (contents.empty()) return {};
+  auto joined = sealed_file("initrd", {contents.begin(), contents.end()});
+  if (!joined) return fail(joined.error());
+  image.initrd = std::move(*joined);
   return {};
 }
 

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/error.h"
 #include "core/unique_fd.h"
@@ -23,6 +24,9 @@ struct KexecImage {
 Result<KexecImage> open_kernel(const std::string& path);
 /// The initrd that the target boots with; "" for none. kernel_not_found.
 Result<void> open_initrd(KexecImage& image, const std::string& path);
+
+/// The same for several that are loaded one behind the other (microcode, then the initrd). io.
+Result<void> open_initrds(KexecImage& image, const std::vector<std::string>& paths);
 
 /// kexec_file_load(2). kexec_load_failed (with what to do for EPERM, ENOEXEC, ENOMEM: no room in
 /// KHO's scratch, EKEYREJECTED). Tens to hundreds of ms: a thread of the pool.

@@ -19,6 +19,18 @@ std::string load_advice(int sys_errno) {
     case EADDRNOTAVAIL:
       return "there is no room for it: with kho=on it must fit in KHO's scratch area, so give a "
              "larger kho_scratch= on the kernel command line or a smaller initrd";
+    case ENODATA:
+      // verify_pefile_signature(): there is none.
+      return "it has no signature, and this kernel loads only what is signed with a key that it "
+             "knows (KEXEC_SIG, Secure Boot): install a signed kernel";
+    case ENOPKG:
+      return "its signature is made in a way that this kernel cannot check: install a kernel that "
+             "is signed otherwise";
+    case ELIBBAD:
+      return "its signature does not fit it, or it is damaged: install it again";
+    case ETXTBSY:
+      return "somebody has it, or its initrd, open for writing: wait until the installation is "
+             "over";
     case EKEYREJECTED:
     case ENOKEY:
     case EBADMSG:
@@ -29,7 +41,8 @@ std::string load_advice(int sys_errno) {
     case ENOSYS:
       return "this kernel was built without CONFIG_KEXEC_FILE";
     case EINVAL:
-      return "its command line is too long for it, or a flag is not known here";
+      return "its initrd is empty, its command line is too long for it, or a flag is not known "
+             "here";
     default:
       return "see the kernel log";
   }

@@ -1,49 +1,22 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include <dirent.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <filesystem>
 #include <iterator>
-#include <memory>
+#include <optional>
 #include <string_view>
-#include <system_error>
-#include <vector>
 
-#include "core/version_order.h"
 #include "system/abi_scan.h"
 #include "system/files.h"
+#include "system/initrd.h"
 #include "system/kernel_image.h"
 #include "system/kexec.h"
 
 namespace handover::system {
 namespace {
 
-constexpr std::string_view image_prefix = "vmlinuz-";
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
-
-bool is_file(const std::string& path) {
-  struct stat status = {};
-  return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
-}
-
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
-
-/// What packagers and editors leave beside a kernel.
-bool is_leftover(std::string_view name) {
-  constexpr std::array<std::string_view, 7> endings = {
-      ".old", ".bak", ".dpkg-new", ".dpkg-bak", ".dpkg-tmp", ".rpmsave", "~"};
-  for (const std::string_view ending : endings) {
-    if (name.ends_with(ending)) return true;
-  }
-  return false;
-}
 
 Result<std::string> one_line(const std::string& path) {
   return read_file(path).map([](std::string text) {
@@ -106,47 +79,20 @@ std::set<std::string> abi_of_image(const std::string& path, const std::string& v
   return inspected->image.abi;
 }
 
+/// Whether a boot loader gave the running kernel an initrd: setup header and struct boot_params of
+/// Documentation/arch/x86/boot.rst and zero-page.rst. Absent: it does not say (arm64).
+std::optional<bool> was_given_initrd(const std::string& root) {
+  constexpr std::size_t ramdisk_size = 0x21c;
+  constexpr std::size_t ext_ramdisk_size = 0xc4;
+  const auto parameters = read_file(root + "/sys/kernel/boot_params/data");
+  if (!parameters || parameters->size() < ramdisk_size + 4) return std::nullopt;
+  const auto any = [&parameters](std::size_t at) {
+    return parameters->substr(at, 4) != std::string(4, '\0');
+  };
+  return any(ramdisk_size) || any(ext_ramdisk_size);
+}
+
 }  // namespace
-
-Result<std::string> newest_kernel(const std::string& boot) {
-  const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(boot.c_str()));
-  if (!directory) {
-    return fail_errno("cannot look for kernels in " + boot, errno, ErrorCode::kernel_not_found);
-  }
-  std::string newest;
-  while (const dirent* entry = ::readdir(directory.get())) {
-    const std::string_view name(entry->d_name);
-    if (!name.starts_with(image_prefix) || is_leftover(name)) continue;
-    if (!is_file(boot + "/" + std::string(name))) continue;
-    const std::string release(name.substr(image_prefix.size()));
-    if (newest.empty() || version_less(newest, release)) newest = release;
-  }
-  if (newest.empty()) {
-    return fail(ErrorCode::kernel_not_found,
-                "there is no vmlinuz-* in " + boot + ": install a kernel, or name one");
-  }
-  return boot + "/" + std::string(image_prefix) + newest;
-}
-
-std::string initrd_beside(const std::string& kernel, const std::string& release) {
-  std::vector<std::filesystem::path> images;
-  std::error_code error;
-  // A link's own name says nothing of what it points to today.
-  if (auto image = std::filesystem::canonical(kernel, error); !error) images.push_back(image);
-  images.emplace_back(kernel);
-  for (const auto& image : images) {
-    const std::string name = image.filename().string();
-    std::vector<std::string> names;
-    if (name.starts_with(image_prefix)) names.push_back(name.substr(image_prefix.size()));
-    // What an image says of itself leads to no other directory.
-    if (release.find('/') == std::string::npos) names.push_back(release);
-    for (const auto& of : names) {
-      std::string initrd = (image.parent_path() / ("initrd.img-" + of)).string();
-      if (is_file(initrd)) return initrd;
-    }
-  }
-  return {};
-}
 
 Result<RunningKernel> running_kernel(const std::string& root) {
   const auto release = one_line(root + "/proc/sys/kernel/osrelease");
@@ -176,6 +122,8 @@ Result<RunningKernel> running_kernel(const std::string& root) {
   // alone proves nothing: a kernel without KHO ignores it.
   result.kho_enabled = exists(root + "/sys/kernel/debug/kho") || result.luo_available ||
                        (is_on(*cmdline, "kho") && has_family(result.abi, "kho"));
+  result.has_initrd = was_given_initrd(root).value_or(
+      !find_initrd(root + "/boot/vmlinuz-" + *release, *release, root).empty());
   return result;
 }
 

@@ -111,12 +111,17 @@ TEST(CtlOptions, UnregisterNamesAClient) {
 
 TEST(CtlOptions, Update) {
   const auto update = parsed<UpdateCommand>(
-      {"update", "vmlinuz", "--initrd", "/boot/initrd", "--cmdline", "quiet", "--orderly"});
+      {"update", "./vmlinuz", "--initrd", "/boot/initrd", "--cmdline", "quiet", "--orderly"});
   EXPECT_TRUE(update.request.whole);
   EXPECT_EQ(update.request.kernel, (std::filesystem::current_path() / "vmlinuz").string());
   EXPECT_EQ(update.request.initrd, "/boot/initrd");
   EXPECT_EQ(update.request.cmdline, "quiet");
   EXPECT_EQ(update.request.mode, "orderly");
+
+  for (const char* name : {"7.3.4-amd64", "newest", "default", "debian-7.3.4.conf"}) {
+    EXPECT_EQ(parsed<UpdateCommand>({"update", name}).request.kernel, name)
+        << "the daemon knows it";
+  }
 
   const auto plain = parsed<UpdateCommand>({"prepare"});
   EXPECT_FALSE(plain.request.whole);

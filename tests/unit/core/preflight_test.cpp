@@ -71,6 +71,22 @@ TEST(Preflight, AnInitrdThatIsMissingIsRefused) {
   expect_one(input, ErrorCode::kernel_not_found, {"no initrd", "--initrd"});
 }
 
+TEST(Preflight, AnInitrdMustBeWholeAndTheTargets) {
+  PreflightInput input = good();
+  input.initrd = InitrdFacts{"/boot/initrd.img-7.3.4", 1 << 20, "", {}};
+  EXPECT_TRUE(preflight(input).empty());
+  input.initrd->modules = {"7.2.13", "7.3.4"};
+  EXPECT_TRUE(preflight(input).empty());
+  input.initrd->modules = {"7.2.13"};
+  expect_one(input, ErrorCode::kernel_incompatible,
+             {"/boot/initrd.img-7.3.4", "modules of 7.2.13", "(7.3.4)", "--initrd"});
+  input.initrd->damage = "its archive ends early";
+  expect_one(input, ErrorCode::kernel_not_found,
+             {"/boot/initrd.img-7.3.4", "ends early", "update-initramfs"});
+  input.initrd->bytes = 0;
+  expect_one(input, ErrorCode::kernel_not_found, {"/boot/initrd.img-7.3.4", "is empty"});
+}
+
 TEST(Preflight, ModulesThatAreMissingAreAWarning) {
   PreflightInput input = good();
   EXPECT_TRUE(preflight_warnings(input).empty());

@@ -8,7 +8,9 @@
 #include <filesystem>
 
 #include "kernel_images.h"
+#include "support/cpio.h"
 #include "support/temporary_directory.h"
+#include "support/uki.h"
 #include "system/abi_scan.h"
 #include "system/kernel_image.h"
 #include "system/kexec.h"
@@ -145,6 +147,45 @@ TEST_F(KernelImageTest, RefusesWhatIsNoKernel) {
       inspect(zboot("gzip", arm64_image("text")).substr(0, 4100), Architecture::arm64);
   ASSERT_FALSE(cut_zboot);
   EXPECT_EQ(cut_zboot.error().code, ErrorCode::not_a_kernel);
+}
+
+TEST_F(KernelImageTest, SaysWhatAFileIsInstead) {
+  const auto say = [this](const std::string& bytes, Architecture architecture) {
+    const auto opened = open_kernel(directory.write("image", bytes));
+    const auto result = inspect_kernel(opened->kernel.get(), "image", architecture);
+    return result ? result->not_loadable : result.error().message;
+  };
+  struct Case {
+    std::string bytes;
+    const char* words;
+  };
+  const auto elf =
+      "\x7f"
+      "ELF and more"s;
+  for (const auto& [bytes, words] :
+       {Case{elf, "ELF file (vmlinux)"}, Case{"", "is empty"},
+        Case{compress("gzip", elf), "compressed file"}, Case{compress("zstd", elf), "unpack it"},
+        Case{"\x27\x05\x19\x56 uImage", "U-Boot"}, Case{handover::test::cpio({}), "is an initrd"},
+        Case{handover::test::pe_file({{".text", "shell"}}), "no kernel (.linux)"},
+        Case{"MZ", "is not a kernel image"}}) {
+    EXPECT_NE(say(bytes, Architecture::x86_64).find(words), std::string::npos)
+        << say(bytes, Architecture::x86_64);
+  }
+  const auto plain = arm64_image(kernel_text("7.3.4", all_abi_text));
+  EXPECT_EQ(say(plain, Architecture::arm64), "");
+  EXPECT_NE(say(compress("gzip", plain), Architecture::arm64).find("gunzip"), std::string::npos);
+  EXPECT_NE(say(zboot("gzip", plain), Architecture::arm64).find("zboot"), std::string::npos);
+}
+
+TEST_F(KernelImageTest, TellsTheReleaseAtOnce) {
+  const auto release = [this](const std::string& bytes) {
+    const auto opened = open_kernel(directory.write("image", bytes));
+    return image_release(opened->kernel.get(), "image");
+  };
+  auto cut = bzimage("gzip", "7.3.4-first", kernel_text("7.3.4-first", ""));
+  cut.resize(cut.size() / 2);
+  EXPECT_EQ(release(cut), "7.3.4-first");
+  EXPECT_EQ(release("nothing"), "");
 }
 
 TEST_F(KernelImageTest, NeverReadsBeyondTheEnd) {

@@ -45,6 +45,29 @@ TEST(Kexec, OpensATargetOnce) {
   EXPECT_FALSE(image->initrd) << "none is wanted";
 }
 
+TEST(Kexec, JoinsSeveralInitrds) {
+  TemporaryDirectory directory;
+  auto image = open_kernel(directory.write("kernel", "kernel"));
+  ASSERT_TRUE(image);
+  const auto one = directory.write("microcode", "12345");
+  const auto two = directory.write("initrd", "6789");
+  ASSERT_TRUE(open_initrds(*image, {one, two}));
+  // init/initramfs.c wants each archive at a multiple of four.
+  EXPECT_EQ(read_fd(image->initrd->get(), 100), std::string("12345\0\0\0"
+                                                            "6789",
+                                                            12));
+  EXPECT_EQ(image->initrd_path, one + ", " + two);
+  // The kernel loads nothing that is open for writing.
+  EXPECT_EQ(::fcntl(image->initrd->get(), F_GETFL) & O_ACCMODE, O_RDONLY);
+  ASSERT_TRUE(open_initrds(*image, {two}));
+  EXPECT_EQ(read_fd(image->initrd->get(), 100), "6789");
+  EXPECT_EQ(image->initrd_path, two);
+  EXPECT_FALSE(open_initrds(*image, {one, directory.path("missing")}));
+  EXPECT_FALSE(image->initrd);
+  ASSERT_TRUE(open_initrds(*image, {}));
+  EXPECT_FALSE(image->initrd);
+}
+
 TEST(Kexec, RefusesToLoadWhatIsNoKernel) {
   TemporaryDirectory directory;
   auto image = open_kernel(directory.write("kernel", "kernel"));
@@ -73,8 +96,10 @@ TEST(Kexec, SaysWhatToDo) {
   };
   for (const Case one : {Case{EPERM, "CAP_SYS_BOOT"}, Case{ENOEXEC, "cannot load an image"},
                          Case{ENOMEM, "kho_scratch="}, Case{EADDRNOTAVAIL, "kho_scratch="},
-                         Case{EKEYREJECTED, "signature"}, Case{ENOSYS, "CONFIG_KEXEC_FILE"},
-                         Case{EIO, "kernel log"}}) {
+                         Case{EKEYREJECTED, "signature"}, Case{ENODATA, "has no signature"},
+                         Case{ENOPKG, "signed otherwise"}, Case{ELIBBAD, "signature does not fit"},
+                         Case{ETXTBSY, "open for writing"}, Case{EINVAL, "initrd is empty"},
+                         Case{ENOSYS, "CONFIG_KEXEC_FILE"}, Case{EIO, "kernel log"}}) {
     const Error error = kexec_load_error("/boot/vmlinuz", one.sys_errno);
     EXPECT_EQ(error.code, ErrorCode::kexec_load_failed);
     EXPECT_EQ(error.sys_errno, one.sys_errno);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The newest kernel in /boot and what the running one speaks, from fixture trees.
+// What the running kernel speaks, from fixture trees.
 #include <gtest/gtest.h>
 
 #include <filesystem>
 
-#include "core/version_order.h"
 #include "kernel_images.h"
 #include "support/temporary_directory.h"
 #include "system/kernel_image.h"
@@ -15,92 +14,6 @@ using handover::test::TemporaryDirectory;
 namespace {
 
 using namespace std::string_literals;
-
-TEST(VersionOrder, SortsReleasesAsLinuxVersionDoes) {
-  const std::vector<std::string> sorted = {
-      "5.10.0-9-amd64", "5.10.0-10-amd64", "6.1.0-rc7",      "6.1.0",  "6.1.0-1-amd64",
-      "6.1.0-13-amd64", "6.1.9",           "6.1.10",         "7.2.13", "7.3~rc1-amd64",
-      "7.3~rc2-amd64",  "7.3-amd64",       "7.3.4-handover", "7.10.1", "10.0.1"};
-  for (std::size_t a = 0; a < sorted.size(); ++a) {
-    for (std::size_t b = 0; b < sorted.size(); ++b) {
-      EXPECT_EQ(version_less(sorted[a], sorted[b]), a < b) << sorted[a] << " " << sorted[b];
-    }
-  }
-  EXPECT_FALSE(version_less("7.03", "7.3"));
-  EXPECT_FALSE(version_less("7.3", "7.03"));
-}
-
-TEST(NewestKernel, IsTheHighestVersionAndNoLeftover) {
-  TemporaryDirectory boot;
-  for (const char* name : {"vmlinuz-6.1.0-9-amd64", "vmlinuz-6.1.0-10-amd64",
-                           "vmlinuz-6.1.0-8-amd64", "vmlinuz-9.9.9.old", "vmlinuz-9.9.9.dpkg-new",
-                           "vmlinuz-9.9.9~", "initrd.img-9.9.9", "vmlinux-9.9.9"}) {
-    boot.write(name, "");
-  }
-  boot.write("vmlinuz-9.9.9-directory/file", "");
-  boot.link("vmlinuz-9.9.9-dangling", "nowhere");
-  EXPECT_EQ(newest_kernel(boot.path()), boot.path("vmlinuz-6.1.0-10-amd64"));
-  boot.link("vmlinuz-7.0", "vmlinuz-6.1.0-8-amd64");
-  EXPECT_EQ(newest_kernel(boot.path()), boot.path("vmlinuz-7.0"));
-}
-
-TEST(NewestKernel, IsNotFoundWhereThereIsNone) {
-  TemporaryDirectory boot;
-  for (const std::string& path : {boot.path(), boot.path("missing")}) {
-    const auto none = newest_kernel(path);
-    ASSERT_FALSE(none);
-    EXPECT_EQ(none.error().code, ErrorCode::kernel_not_found);
-  }
-}
-
-class InitrdBeside : public testing::Test {
- protected:
-  InitrdBeside() {
-    boot.write("boot/vmlinuz-6.1", "");
-    initrd = std::filesystem::canonical(boot.write("boot/initrd.img-6.1", "")).string();
-  }
-  [[nodiscard]] std::string beside(const char* kernel, const char* release = "6.1") const {
-    return initrd_beside(boot.path(kernel), release);
-  }
-
-  TemporaryDirectory boot;
-  std::string initrd;
-};
-
-TEST_F(InitrdBeside, HasTheNameOfTheImage) {
-  EXPECT_EQ(beside("boot/vmlinuz-6.1"), initrd);
-  EXPECT_EQ(beside("boot/vmlinuz-6.1", "another"), initrd);
-}
-
-TEST_F(InitrdBeside, BelongsToWhatALinkPointsTo) {
-  boot.link("boot/vmlinuz", "vmlinuz-6.1");
-  boot.link("vmlinuz", "boot/vmlinuz");
-  boot.link("boot/vmlinuz-newest", "vmlinuz-6.1");
-  boot.write("boot/initrd.img-newest", "");
-  for (const char* kernel : {"boot/vmlinuz", "vmlinuz", "boot/vmlinuz-newest"}) {
-    EXPECT_EQ(beside(kernel, ""), initrd) << kernel;
-  }
-}
-
-TEST_F(InitrdBeside, HasTheReleaseOfAnImageOfAnotherName) {
-  boot.write("boot/bzImage", "");
-  EXPECT_EQ(beside("boot/bzImage"), initrd);
-  boot.write("build/bzImage", "");
-  boot.link("boot/linux", "../build/bzImage");
-  EXPECT_EQ(beside("boot/linux"), initrd);
-  boot.link("boot/vmlinuz-own", "../build/bzImage");
-  boot.write("boot/initrd.img-own", "");
-  EXPECT_EQ(beside("boot/vmlinuz-own"), boot.path("boot/initrd.img-own"));
-}
-
-TEST_F(InitrdBeside, IsNotThere) {
-  boot.write("boot/vmlinuz-7.0", "");
-  EXPECT_EQ(beside("boot/vmlinuz-7.0", "7.0"), "");
-  EXPECT_EQ(beside("boot/missing", "7.0"), "");
-  boot.write("boot/initrd.img-up/file", "");
-  EXPECT_EQ(beside("boot/vmlinuz-7.0", "up/file"), "");
-  EXPECT_EQ(beside("boot/vmlinuz-7.0", "up"), "");  // a directory
-}
 
 class RunningKernelTest : public testing::Test {
  protected:
@@ -203,6 +116,21 @@ TEST_F(RunningKernelTest, HasKhoIfItHasLuo) {
   root.write("proc/cmdline", "quiet\n");
   EXPECT_TRUE(running().luo_available);
   EXPECT_TRUE(running().kho_enabled);
+}
+
+TEST_F(RunningKernelTest, KnowsWhetherItWasGivenAnInitrd) {
+  EXPECT_FALSE(running().has_initrd);
+  root.write("boot/initramfs-7.3.4-test.img", "");
+  EXPECT_TRUE(running().has_initrd) << "it lies where it would have been taken from";
+  // What the boot loader has told the kernel says it for certain.
+  std::string parameters(4096, '\0');
+  root.write("sys/kernel/boot_params/data", parameters);
+  EXPECT_FALSE(running().has_initrd);
+  parameters[0x21d] = 1;
+  root.write("sys/kernel/boot_params/data", parameters);
+  EXPECT_TRUE(running().has_initrd);
+  root.write("sys/kernel/boot_params/data", parameters.substr(0, 100));
+  EXPECT_TRUE(running().has_initrd) << "it is cut: back to the file's name";
 }
 
 TEST_F(RunningKernelTest, SaysWhatCannotBeRead) {

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What was found in an initrd (system/initrd.h looks).
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+
+namespace handover {
+
+struct InitrdFacts {
+  std::string path;
+  std::uint64_t bytes = 0;
+  std::string damage;             ///< what is wrong with its archives; "" if nothing is, or unknown
+  std::set<std::string> modules;  ///< releases whose modules it has
+};
+
+}  // namespace handover

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "system/boot_listing.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "core/pe_image.h"
+#include "core/unique_fd.h"
+#include "system/files.h"
+#include "system/kernel_image.h"
+#include "system/uki.h"
+
+namespace handover::system {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t entry_limit = 64U << 10U;
+constexpr std::size_t most_files = 4096;
+
+UniqueFd open_to_read(const std::string& path) {
+  return UniqueFd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+}
+
+std::string small_text(const std::string& path) {
+  const auto fd = open_to_read(path);
+  if (!fd) return {};
+  return read_fd(fd.get(), entry_limit).value_or("");
+}
+
+/// Names in a directory, sorted.
+std::vector<std::string> names_in(const std::string& directory) {
+  std::vector<std::string> names;
+  std::error_code error;
+  fs::directory_iterator entry(directory, error);
+  for (const fs::directory_iterator end; !error && entry != end && names.size() < most_files;
+       entry.increment(error)) {
+    names.push_back(entry->path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+FoundImage found_image(const std::string& path) {
+  FoundImage image{path, {}};
+  std::error_code error;
+  image.is_link = fs::is_symlink(path, error);
+  const auto real = fs::canonical(path, error);
+  if (!error && fs::is_regular_file(real, error)) image.real = real.string();
+  if (!must_be_asked(image)) return image;
+  if (const auto fd = open_to_read(path)) image.release = image_release(fd.get(), path);
+  return image;
+}
+
+void add_entries(const std::string& root, BootListing& listing) {
+  const auto add = [&listing](BootEntry entry) {
+    const auto same = [&entry](const BootEntry& other) { return other.id == entry.id; };
+    // The same file system may be mounted at two places.
+    if (std::any_of(listing.entries.begin(), listing.entries.end(), same)) return;
+    std::error_code error;
+    if (!fs::is_regular_file(entry.uki.empty() ? entry.linux : entry.uki, error)) return;
+    listing.entries.push_back(std::move(entry));
+  };
+  const auto entries = root + "/loader/entries/";
+  for (const auto& name : names_in(entries)) {
+    if (!name.ends_with(".conf") || name.starts_with('.')) continue;
+    auto entry = parse_boot_entry(entries + name, root, small_text(entries + name));
+    if (entry) add(std::move(*entry));
+  }
+  const auto unified = root + "/EFI/Linux/";
+  for (const auto& name : names_in(unified)) {
+    if (!name.ends_with(".efi") || name.starts_with('.')) continue;
+    const auto fd = open_to_read(unified + name);
+    if (!fd) continue;
+    if (const auto head = read_uki_head(fd.get())) {
+      add(entry_of_uki(unified + name, head->osrel, head->uname, head->cmdline));
+    }
+  }
+  if (listing.loader_conf.empty()) listing.loader_conf = small_text(root + "/loader/loader.conf");
+}
+
+}  // namespace
+
+BootListing boot_listing(const std::string& root) {
+  BootListing listing;
+  std::string machine_id = small_text(root + "/etc/machine-id");
+  listing.machine_id = machine_id.substr(0, machine_id.find('\n'));
+  const auto modules = root + "/lib/modules/";
+  for (const auto& release : names_in(modules)) {
+    std::error_code error;
+    if (fs::is_directory(modules + release, error)) listing.modules.insert(release);
+  }
+  for (const auto& name : names_in(root + "/boot")) {
+    listing.images.push_back(found_image(root + "/boot/" + name));
+  }
+  for (const auto& release : listing.modules) {
+    auto image = found_image(modules + release + "/vmlinuz");
+    if (!image.real.empty()) listing.images.push_back(std::move(image));
+  }
+  for (const char* place : {"/boot", "/efi", "/boot/efi"}) add_entries(root + place, listing);
+  return listing;
+}
+
+}  // namespace handover::system

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "system/target.h"
+
+#include <utility>
+
+#include "core/kernel_choice.h"
+#include "system/boot_listing.h"
+#include "system/initrd.h"
+#include "system/uki.h"
+
+namespace handover::system {
+namespace {
+
+/// GRUB's own variables ("$kernelopts") mean nothing to a kernel.
+bool is_for_grub(const std::string& options) { return options.find('$') != std::string::npos; }
+
+}  // namespace
+
+Result<FoundTarget> find_target(UpdateOptions& options, const std::string& running,
+                                const std::string& root) {
+  auto choice = choose_kernel(options.kernel, boot_listing(root), running);
+  if (!choice) return fail(choice.error());
+  options.kernel = choice->path;
+  auto image = open_kernel(choice->path);
+  if (!image) return fail(image.error());
+  FoundTarget target{std::move(*image), std::move(choice->why), {}, {}, false};
+  if (choice->entry) {
+    if (!is_for_grub(choice->entry->options)) target.cmdline = choice->entry->options;
+    target.initrds = choice->entry->initrds;
+  }
+  auto unified = take_apart(target.image);
+  if (!unified) return fail(unified.error());
+  if (*unified) target.cmdline = **unified;
+  return target;
+}
+
+Result<void> open_its_initrd(FoundTarget& target, UpdateOptions& options,
+                             const std::string& release, const std::string& root) {
+  if (options.initrd) return open_initrd(target.image, *options.initrd);
+  if (target.image.initrd) return {};
+  if (!target.initrds.empty()) {
+    if (target.initrds.size() == 1) options.initrd = target.initrds.front();
+    return open_initrds(target.image, target.initrds);
+  }
+  options.initrd = find_initrd(options.kernel, release, root);
+  target.no_initrd_found = options.initrd->empty();
+  return open_initrd(target.image, *options.initrd);
+}
+
+}  // namespace handover::system

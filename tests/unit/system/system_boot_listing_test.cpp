@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gtest/gtest.h>
+
+#include "kernel_images.h"
+#include "support/temporary_directory.h"
+#include "support/uki.h"
+#include "system/boot_listing.h"
+#include "system/kernel_image.h"
+
+namespace handover::system::test {
+namespace {
+
+using handover::test::pe_file;
+using handover::test::TemporaryDirectory;
+
+const FoundImage* image_of(const BootListing& listing, const std::string& path) {
+  for (const auto& image : listing.images) {
+    if (image.path == path) return &image;
+  }
+  return nullptr;
+}
+
+TEST(BootListing, IsEmptyWhereThereIsNothing) {
+  const TemporaryDirectory root;
+  const auto listing = boot_listing(root.path());
+  EXPECT_TRUE(listing.images.empty());
+  EXPECT_TRUE(listing.entries.empty());
+  EXPECT_TRUE(listing.modules.empty());
+}
+
+TEST(BootListing, HasImagesAndWhatTheySay) {
+  const TemporaryDirectory root;
+  const auto plain = root.write("boot/vmlinuz-7.3.4", "");
+  root.link("boot/vmlinuz", "vmlinuz-7.3.4");
+  root.link("boot/vmlinuz-9.9", "nowhere");
+  root.write("boot/vmlinuz-linux", bzimage("gzip", "7.3.5-arch1-1", kernel_text("7.3.5", "")));
+  root.write("lib/modules/7.3.4/vmlinuz", "");
+  root.write("lib/modules/7.3.5-arch1-1/modules.dep", "");
+  const auto listing = boot_listing(root.path());
+  ASSERT_NE(image_of(listing, plain), nullptr);
+  EXPECT_FALSE(image_of(listing, plain)->is_link);
+  EXPECT_TRUE(image_of(listing, root.path("boot/vmlinuz"))->is_link);
+  EXPECT_TRUE(image_of(listing, root.path("boot/vmlinuz"))->real.ends_with("/boot/vmlinuz-7.3.4"));
+  EXPECT_EQ(image_of(listing, root.path("boot/vmlinuz-9.9"))->real, "");
+  EXPECT_NE(image_of(listing, root.path("lib/modules/7.3.4/vmlinuz")), nullptr);
+  EXPECT_EQ(listing.modules, (std::set<std::string>{"7.3.4", "7.3.5-arch1-1"}));
+  if (host_architecture() == Architecture::x86_64) {
+    EXPECT_EQ(image_of(listing, root.path("boot/vmlinuz-linux"))->release, "7.3.5-arch1-1");
+    const auto chosen = choose_kernel("", listing, "7.3.4-arch1-1");
+    ASSERT_TRUE(chosen) << chosen.error().message;
+    EXPECT_EQ(chosen->path, root.path("boot/vmlinuz-linux"));
+  }
+}
+
+TEST(BootListing, HasTheBootLoadersEntries) {
+  const TemporaryDirectory root;
+  root.write("etc/machine-id", "b0e7\n");
+  root.write("efi/loader/loader.conf", "default b0e7-*\n");
+  root.write("efi/b0e7/7.3.4/linux", "");
+  root.write("efi/loader/entries/b0e7-7.3.4+3.conf",
+             "version 7.3.4\nmachine-id b0e7\nlinux /b0e7/7.3.4/linux\n");
+  root.write("efi/loader/entries/gone.conf", "linux /nothing\n");
+  root.write("efi/loader/entries/note.txt", "linux /b0e7/7.3.4/linux\n");
+  root.write("efi/loader/entries/bad.conf", "title no kernel\n");
+  // The same, mounted there as well.
+  root.write("boot/efi/b0e7/7.3.4/linux", "");
+  root.write("boot/efi/loader/entries/b0e7-7.3.4+3.conf", "linux /b0e7/7.3.4/linux\n");
+  const auto uki = pe_file({{".osrel", "ID=debian\nVERSION_ID=13\n"},
+                            {".uname", "7.3.5"},
+                            {".cmdline", "quiet"},
+                            {".linux", std::string(200'000, 'k')}});
+  root.write("efi/EFI/Linux/debian.efi", uki);
+  root.write("efi/EFI/Linux/shell.efi", pe_file({{".text", "shell"}}));
+  const auto listing = boot_listing(root.path());
+  EXPECT_EQ(listing.machine_id, "b0e7");
+  EXPECT_EQ(listing.loader_conf, "default b0e7-*\n");
+  ASSERT_EQ(listing.entries.size(), 2U);
+  EXPECT_EQ(listing.entries[0].id, "b0e7-7.3.4.conf");
+  EXPECT_EQ(listing.entries[0].linux, root.path("efi/b0e7/7.3.4/linux"));
+  EXPECT_EQ(listing.entries[0].tries_left, 3U);
+  EXPECT_EQ(listing.entries[1].uki, root.path("efi/EFI/Linux/debian.efi"));
+  EXPECT_EQ(listing.entries[1].release, "7.3.5");
+  EXPECT_EQ(listing.entries[1].sort_key, "debian");
+  EXPECT_EQ(listing.entries[1].options, "quiet");
+}
+
+}  // namespace
+}  // namespace handover::system::test

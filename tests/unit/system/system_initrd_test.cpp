@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Initrds as tools make them, cut and garbled ones.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include "core/unique_fd.h"
+#include "kernel_images.h"
+#include "support/cpio.h"
+#include "support/temporary_directory.h"
+#include "system/initrd.h"
+
+namespace handover::system::test {
+namespace {
+
+using handover::test::cpio;
+using handover::test::TemporaryDirectory;
+
+class InitrdTest : public testing::Test {
+ protected:
+  InitrdFacts inspect(const std::string& bytes) {
+    const auto path = directory.write("initrd", bytes);
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const auto facts = inspect_initrd(fd.get(), path);
+    EXPECT_TRUE(facts) << facts.error().message;
+    EXPECT_EQ(facts->bytes, bytes.size());
+    return facts.value_or(InitrdFacts{});
+  }
+
+  TemporaryDirectory directory;
+  const std::string microcode = cpio({{"kernel/x86/microcode/GenuineIntel.bin", "code"}});
+  const std::string files =
+      cpio({{"init", std::string(5000, 'i')}, {"usr/lib/modules/7.3.4/modules.dep", "x"}});
+};
+
+TEST_F(InitrdTest, IsWholeHoweverItIsPacked) {
+  for (const char* method : {"gzip", "bzip2", "lzma", "xz", "zstd", "lz4", "lz4-legacy"}) {
+    for (const auto& front : {std::string(), microcode, microcode + std::string(512, '\0')}) {
+      const auto facts = inspect(front + compress(method, files));
+      EXPECT_EQ(facts.damage, "") << method;
+      EXPECT_EQ(facts.modules, std::set<std::string>{"7.3.4"}) << method;
+    }
+  }
+  for (const auto& plain : {files, microcode + files, files + std::string(1024, '\0')}) {
+    EXPECT_EQ(inspect(plain).damage, "");
+    EXPECT_EQ(inspect(plain).modules, std::set<std::string>{"7.3.4"});
+  }
+  EXPECT_EQ(inspect(microcode).modules, std::set<std::string>{});
+}
+
+TEST_F(InitrdTest, MayBeCut) {
+  for (const char* method : {"gzip", "xz", "zstd"}) {
+    const auto packed = compress(method, files);
+    for (const auto size : {packed.size() / 3, packed.size() / 2}) {
+      EXPECT_NE(inspect(microcode + packed.substr(0, size)).damage, "") << method << " " << size;
+    }
+    EXPECT_NE(inspect(compress(method, files.substr(0, 3000))).damage, "") << method;
+  }
+  for (const auto size : {std::size_t{1}, std::size_t{50}, files.size() / 2, files.size() - 1}) {
+    EXPECT_EQ(inspect(files.substr(0, size)).damage, "its archive ends early") << size;
+  }
+}
+
+TEST_F(InitrdTest, MayBeSomethingElse) {
+  EXPECT_EQ(inspect("").damage, "") << "its size says it";
+  EXPECT_EQ(inspect("hsqs").damage, "it is no cpio archive, compressed or not");
+  EXPECT_EQ(inspect("070707old format").damage,
+            "its archive ends early");  // as far as it goes
+  EXPECT_NE(inspect("070707" + std::string(200, '0')).damage, "");
+  EXPECT_NE(inspect(compress("gzip", "no archive")).damage, "");
+  EXPECT_NE(inspect(microcode + "junk").damage, "");
+  EXPECT_EQ(inspect(microcode + "\x89LZO").damage, "") << "nobody here can read it";
+  const UniqueFd folder(::open(directory.path().c_str(), O_RDONLY | O_CLOEXEC));
+  const auto refused = inspect_initrd(folder.get(), "folder");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+}
+
+TEST_F(InitrdTest, IsFoundByTheNamesOfDistributions) {
+  const auto kernel = directory.write("boot/vmlinuz-7.3.4", "");
+  const auto find = [&](const std::string& of) {
+    return find_initrd(of, "7.3.4", directory.path());
+  };
+  EXPECT_EQ(find(kernel), "");
+  directory.write("boot/initrd.img-7.3.4/directory", "");
+  EXPECT_EQ(find(kernel), "");
+  const auto fedora = directory.write("boot/initramfs-7.3.4.img", "");
+  EXPECT_EQ(find(kernel), fedora);
+  directory.link("vmlinuz", "boot/vmlinuz-7.3.4");
+  EXPECT_EQ(find(directory.path("vmlinuz")), fedora);
+  EXPECT_EQ(find(directory.write("lib/modules/7.3.4/vmlinuz", "")), fedora);
+  EXPECT_EQ(find(directory.path("missing/vmlinuz-7.3.4")), "");
+}
+
+}  // namespace
+}  // namespace handover::system::test

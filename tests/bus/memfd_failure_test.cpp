@@ -417,7 +417,9 @@ TEST_F(MemfdFailure, AProcessThatLeftTheGroupIsInTheWay) {
   EXPECT_NE(finished.reason.find("Process " + std::to_string(stray()) + " (s"), std::string::npos)
       << finished.reason;
   // With it the way is free.
-  ASSERT_EQ(kill(static_cast<pid_t>(stray()), SIGKILL), 0);
+  const auto pid = static_cast<pid_t>(stray());
+  ASSERT_EQ(kill(pid, SIGKILL), 0);
+  ASSERT_TRUE(host.run_until([&] { return kill(pid, 0) < 0; })) << "the shell waits for it";
   host.observer().clear();
   host.update_ends("done");
 }

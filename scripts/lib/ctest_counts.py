@@ -7,7 +7,6 @@ REPORT is CTest's JUnit file, LOG its output, STATUS its exit code. Prints a JSO
 """
 
 import json
-import os
 import re
 import sys
 import xml.etree.ElementTree
@@ -24,15 +23,22 @@ def unfinished(log):
     return list(began.values())
 
 
+def cases(report):
+    """Of a report that was not written, or not to its end: none."""
+    try:
+        return list(xml.etree.ElementTree.parse(report).getroot().iter("testcase"))
+    except (OSError, xml.etree.ElementTree.ParseError):
+        return []
+
+
 def counts(report, log, status):
     total = skipped = 0
     failures = {}
-    if os.path.exists(report):
-        for case in xml.etree.ElementTree.parse(report).getroot().iter("testcase"):
-            total += 1
-            if case.get("status") == "fail":
-                failures[case.get("name")] = case.findtext("system-out") or ""
-            skipped += case.get("status") in ("notrun", "disabled")
+    for case in cases(report):
+        total += 1
+        if case.get("status") == "fail":
+            failures[case.get("name")] = case.findtext("system-out") or ""
+        skipped += case.get("status") in ("notrun", "disabled")
     if status != 0 and not failures:
         # CTest itself failed, or was ended: that counts as one.
         total += 1

@@ -37,11 +37,9 @@ std::string absolute(const std::string& path) {
 }
 
 /// A word without a slash is a release, the id of an entry, "newest" or "default", which the daemon
-/// knows; unless a file of that name lies here.
+/// knows: never a file that somebody has put here ("./vmlinuz" is one).
 std::string kernel_named(const std::string& kernel) {
-  std::error_code error;
-  const bool word = kernel.find('/') == std::string::npos;
-  return word && !std::filesystem::exists(kernel, error) ? kernel : absolute(kernel);
+  return kernel.find('/') == std::string::npos ? kernel : absolute(kernel);
 }
 
 /// What a command was given for `option`, which may be an empty text.

@@ -37,6 +37,15 @@ std::pair<std::string_view, std::string_view> key_and_value(std::string_view lin
   return {line.substr(0, end), trimmed(line.substr(end))};
 }
 
+std::vector<std::string_view> words_in(std::string_view text) {
+  std::vector<std::string_view> words;
+  while (!(text = trimmed(text)).empty()) {
+    words.push_back(text.substr(0, text.find_first_of(blanks)));
+    text.remove_prefix(words.back().size());
+  }
+  return words;
+}
+
 std::string_view file_of(std::string_view path) {
   const auto slash = path.rfind('/');
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
@@ -80,9 +89,10 @@ std::string path_below(std::string_view root, std::string_view path) {
 }
 
 std::string release_of_path(std::string_view path) {
+  auto release = release_of_directory(path);
+  if (!release.empty()) return release;
   const auto name = name_of_image(file_of(path));
-  if (is_release(name)) return name;
-  return release_of_directory(path);
+  return is_release(name) ? name : std::string();
 }
 
 /// os-release(5): KEY=value, or in quotes.
@@ -130,15 +140,21 @@ Result<BootEntry> parse_boot_entry(std::string_view source, std::string_view roo
     if (key == "architecture") entry.architecture = value;
     if (key == "options") entry.options += (entry.options.empty() ? "" : " ") + std::string(value);
     if (key != "linux" && key != "uki" && key != "initrd") continue;
-    const auto path = path_below(root, value);
-    if (path.empty()) return bad("names a file outside of its file system: " + printable(value));
-    if (key == "linux") entry.linux = path;
-    if (key == "uki") entry.uki = path;
-    if (key == "initrd") entry.initrds.push_back(path);
+    // GRUB takes several initrds in a line, and variables ("$tuned_initrd") that are empty here.
+    for (const auto one : key == "initrd" ? words_in(value) : std::vector{value}) {
+      if (one.starts_with('$')) continue;
+      const auto path = path_below(root, one);
+      if (path.empty()) return bad("names a file outside of its file system: " + printable(one));
+      if (key == "linux") entry.linux = path;
+      if (key == "uki") entry.uki = path;
+      if (key == "initrd") entry.initrds.push_back(path);
+    }
   }
   if (entry.linux.empty() == entry.uki.empty()) return bad("does not name one kernel");
   entry.release = release_of_path(entry.linux);
-  if (entry.release.empty() && is_release(entry.version)) entry.release = entry.version;
+  // "SNAPSHOT@RELEASE": openSUSE.
+  const auto version = std::string_view(entry.version).substr(entry.version.rfind('@') + 1);
+  if (entry.release.empty() && is_release(version)) entry.release = version;
   return entry;
 }
 
@@ -178,6 +194,15 @@ bool menu_order(const BootEntry& a, const BootEntry& b) {
     return a.tries_left > b.tries_left;
   }
   return a.tries_done < b.tries_done;
+}
+
+std::string grub_default(std::string_view grubenv) {
+  constexpr std::string_view key = "saved_entry=";
+  while (!grubenv.empty()) {
+    const auto line = take_entry_line(grubenv);
+    if (line.starts_with(key)) return std::string(line.substr(key.size()));
+  }
+  return {};
 }
 
 const BootEntry* default_entry(const std::vector<BootEntry>& entries,

@@ -40,6 +40,10 @@ BootEntry entry_of_uki(std::string_view source, std::string_view osrel, std::str
 /// something else was chosen. Entries that used up their tries are last.
 bool menu_order(const BootEntry& a, const BootEntry& b);
 
+/// The id of the entry that GRUB boots by default, of the text of its grubenv ("saved_entry="); ""
+/// if that says none.
+std::string grub_default(std::string_view grubenv);
+
 /// What is booted by default. `loader_conf` is the text of loader/loader.conf. `entries` may be in
 /// any order. nullptr: there is none. What only the firmware's variables say is not known here.
 const BootEntry* default_entry(const std::vector<BootEntry>& entries, std::string_view loader_conf);

@@ -48,20 +48,51 @@ std::string release_of(const FoundImage& image, const std::set<std::string>& mod
   return is == said ? said : std::string();
 }
 
+/// Below /lib/modules. No initrd lies beside it.
+bool is_of_modules(const FoundImage& image) {
+  return name_in(image.path) == "vmlinuz" && !release_of_directory(image.path).empty();
+}
+
+/// kernel-install puts the id of its machine in front.
+bool is_of_another_machine(const BootEntry& entry, const std::string& machine_id) {
+  constexpr std::size_t id_size = 32;
+  if (machine_id.empty()) return false;
+  if (!entry.machine_id.empty()) return entry.machine_id != machine_id;
+  const auto first = entry.id.substr(0, entry.id.find('-'));
+  return first.size() == id_size && first != machine_id &&
+         first.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+bool may_be_taken(const BootEntry& entry, const BootListing& listing) {
+  return !is_of_another_machine(entry, listing.machine_id) && entry.tries_left != 0U &&
+         !entry.release.empty();
+}
+
+/// In the order in which those of one release are preferred.
 std::vector<Candidate> candidates_in(const BootListing& listing) {
   std::vector<Candidate> found;
-  for (const FoundImage& image : listing.images) {
-    auto release = release_of(image, listing.modules);
-    if (!release.empty()) found.push_back({image.path, std::move(release), nullptr});
-  }
+  const auto add_images = [&](bool of_modules) {
+    for (const FoundImage& image : listing.images) {
+      if (is_of_modules(image) != of_modules) continue;
+      auto release = release_of(image, listing.modules);
+      if (!release.empty()) found.push_back({image.path, std::move(release), nullptr});
+    }
+  };
+  add_images(false);
   for (const BootEntry& entry : listing.entries) {
-    const bool foreign = !entry.machine_id.empty() && !listing.machine_id.empty() &&
-                         entry.machine_id != listing.machine_id;
-    if (foreign || entry.tries_left == 0U || entry.release.empty()) continue;
+    if (!may_be_taken(entry, listing)) continue;
     if (is_special(entry.id) || is_special(entry.title) || is_special(entry.release)) continue;
     found.push_back({entry.uki.empty() ? entry.linux : entry.uki, entry.release, &entry});
   }
+  add_images(true);
   return found;
+}
+
+/// Whether `a` is to be taken rather than `b`, which was found earlier.
+bool is_better(const Candidate& a, const Candidate& b) {
+  if (version_less(b.release, a.release)) return true;
+  if (version_less(a.release, b.release) || a.entry == nullptr || b.entry == nullptr) return false;
+  return menu_order(*a.entry, *b.entry);
 }
 
 /// "7.3.4" of "7.3.4-rt-amd64": flavours of one version are not older than each other.
@@ -99,7 +130,7 @@ Result<KernelChoice> newest(const BootListing& listing, std::string_view running
     const bool same = flavour_of(candidate.release) == flavour;
     if (same) releases.insert(candidate.release);
     auto& place = same ? best : other;
-    if (place == nullptr || version_less(place->release, candidate.release)) place = &candidate;
+    if (place == nullptr || is_better(candidate, *place)) place = &candidate;
   }
   if (best == nullptr) {
     return none_found("there is no kernel of the running one's kind (" + printable(running) + ": " +
@@ -121,6 +152,53 @@ Result<KernelChoice> newest(const BootListing& listing, std::string_view running
   return choice;
 }
 
+Result<KernelChoice> by_default(const BootListing& listing) {
+  // Its menu is in the same order, but what it boots is written down elsewhere.
+  if (listing.loader_conf.empty() && !listing.grubenv.empty()) {
+    const auto* entry = find_entry(listing.entries, grub_default(listing.grubenv));
+    if (entry != nullptr) return by_entry(*entry, "what GRUB boots by default");
+    return fail(ErrorCode::kernel_not_found,
+                "GRUB's environment (grubenv) does not say by saved_entry= which entry is the "
+                "default; name a kernel");
+  }
+  const auto* entry = default_entry(listing.entries, listing.loader_conf);
+  if (entry != nullptr) return by_entry(*entry, "what the boot loader boots by default");
+  return fail(ErrorCode::kernel_not_found,
+              "there is no boot loader entry (loader/entries/*.conf, EFI/Linux/*.efi), so that "
+              "none is the default; name a kernel");
+}
+
+/// A link that says another release than that of its image is not what was meant.
+bool is_misnamed(const FoundImage& image) {
+  if (!image.is_link) return false;
+  const auto said = said_release(image.path);
+  const auto points_to = said_release(image.real);
+  const auto& is = points_to.empty() ? image.release : points_to;
+  return !said.empty() && !is.empty() && is != said;
+}
+
+std::optional<KernelChoice> image_of(std::string_view wanted, const BootListing& listing,
+                                     bool of_modules) {
+  for (const FoundImage& image : listing.images) {
+    if (!may_be_image(image) || is_misnamed(image) || is_of_modules(image) != of_modules) continue;
+    const auto said = said_release(image.path);
+    if (wanted == name_of_image(name_in(image.path)) || wanted == said || wanted == image.release) {
+      return KernelChoice{image.path, said, std::nullopt,
+                          "the image of the release that was named"};
+    }
+  }
+  return std::nullopt;
+}
+
+const BootEntry* entry_of(std::string_view release, const BootListing& listing) {
+  const BootEntry* best = nullptr;
+  for (const BootEntry& entry : listing.entries) {
+    if (entry.release != release || !may_be_taken(entry, listing)) continue;
+    if (best == nullptr || menu_order(entry, *best)) best = &entry;
+  }
+  return best;
+}
+
 }  // namespace
 
 bool must_be_asked(const FoundImage& image) {
@@ -132,13 +210,7 @@ bool must_be_asked(const FoundImage& image) {
 Result<KernelChoice> choose_kernel(std::string_view wanted, const BootListing& listing,
                                    std::string_view running) {
   if (wanted.empty() || wanted == "newest") return newest(listing, running);
-  if (wanted == "default") {
-    const auto* entry = default_entry(listing.entries, listing.loader_conf);
-    if (entry != nullptr) return by_entry(*entry, "what the boot loader boots by default");
-    return fail(ErrorCode::kernel_not_found,
-                "there is no boot loader entry (loader/entries/*.conf, EFI/Linux/*.efi), so that "
-                "none is the default; name a kernel");
-  }
+  if (wanted == "default") return by_default(listing);
   if (wanted.find('/') != std::string_view::npos) {
     if (!wanted.starts_with('/')) {
       return fail(ErrorCode::invalid_argument, "the kernel " + in_quotes(wanted) +
@@ -149,20 +221,14 @@ Result<KernelChoice> choose_kernel(std::string_view wanted, const BootListing& l
     if (entry != nullptr && entry->uki.empty()) return by_entry(*entry, "the entry that was named");
     return KernelChoice{std::string(wanted), {}, std::nullopt, "the path that was named"};
   }
-  for (const FoundImage& image : listing.images) {
-    if (!may_be_image(image)) continue;
-    if (wanted == name_of_image(name_in(image.path)) || wanted == said_release(image.path) ||
-        wanted == image.release) {
-      return KernelChoice{image.path, said_release(image.path), std::nullopt,
-                          "the image of the release that was named"};
-    }
-  }
+  if (auto found = image_of(wanted, listing, false)) return *found;
   if (const auto* entry = find_entry(listing.entries, wanted); entry != nullptr) {
     return by_entry(*entry, "the entry that was named");
   }
-  for (const BootEntry& entry : listing.entries) {
-    if (wanted == entry.release) return by_entry(entry, "the entry of the release that was named");
+  if (const auto* entry = entry_of(wanted, listing); entry != nullptr) {
+    return by_entry(*entry, "the entry of the release that was named");
   }
+  if (auto found = image_of(wanted, listing, true)) return *found;
   return none_found("there is no kernel and no boot loader entry of the name " + in_quotes(wanted),
                     listing, "name one of them, or the path of another");
 }

@@ -27,6 +27,7 @@ struct BootListing {
   std::set<std::string> modules;  ///< releases that have a directory below /lib/modules
   std::string machine_id;
   std::string loader_conf;  ///< the text of loader/loader.conf
+  std::string grubenv;      ///< that of grub2/grubenv or grub/grubenv
 };
 
 struct KernelChoice {
@@ -41,10 +42,10 @@ bool must_be_asked(const FoundImage& image);
 
 /// `wanted` is
 /// - "" or "newest": the newest one of the running kernel's kind (flavour_of()). No link to an
-/// image
-///   of another release, no rescue system, no kernel of kdump, no companion file, no entry of
+///   image of another release, no rescue system, no kernel of kdump, no companion file, no entry of
 ///   another machine or without tries left. An image whose name has no version (Arch, Alpine)
-///   counts if there are modules for it.
+///   counts if there are modules for it. Of one release, an image in /boot comes before an entry,
+///   and that before one below /lib/modules, which has no initrd beside it.
 /// - "default": what the boot loader boots by default, by its entries
 /// - a path: the image, unified image or entry of that path
 /// - a release, or what follows "vmlinuz-"; the id of an entry

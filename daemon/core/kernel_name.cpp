@@ -14,9 +14,32 @@ bool is_all_digits(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), is_number_sign);
 }
 
+bool is_letter(char c) { return c >= 'a' && c <= 'z'; }
+
+std::string_view after_digits(std::string_view text) {
+  return text.substr(std::min(text.find_first_not_of("0123456789"), text.size()));
+}
+
+/// "gabcdef012345" (LOCALVERSION_AUTO), "251107g4a0c9b339199" (Fedora's development kernels).
+bool is_commit(std::string_view word) {
+  constexpr std::size_t shortest = 7;
+  word = after_digits(word);
+  if (!word.starts_with('g')) return false;
+  word.remove_prefix(word.starts_with("git") ? 3 : 1);
+  return word.size() >= shortest &&
+         word.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+/// "061800rc3" (Ubuntu's mainline kernels).
+bool is_candidate(std::string_view word) {
+  word = after_digits(word);
+  return word.starts_with("rc") && is_all_digits(word.substr(2));
+}
+
 /// "rc5", "r1" (Gentoo's revision), "git20210128", "deb13", "bpo12": of a version, not of a kind.
 bool is_version_word(std::string_view word) {
-  if (is_all_digits(word) || word == "bpo") return true;
+  if (is_all_digits(word) || word == "bpo" || word == "dirty") return true;
+  if (is_commit(word) || is_candidate(word)) return true;
   for (const std::string_view prefix : {"rc", "r", "deb", "bpo", "git"}) {
     if (word.starts_with(prefix) && is_number_sign(word.back())) {
       word.remove_prefix(prefix.size());
@@ -26,15 +49,19 @@ bool is_version_word(std::string_view word) {
   return false;
 }
 
-/// "fc44" and "fc45" are one distribution; "x86_64" and "v8" are not a number of anything.
-std::string_view without_number(std::string_view word) {
-  for (const std::string_view distribution : {"arch", "el", "fc", "mga", "gentoo"}) {
-    if (word.starts_with(distribution) && word.size() > distribution.size() &&
-        is_number_sign(word[distribution.size()])) {
-      return distribution;
-    }
+/// "fc44" and "fc45" are one distribution, "zen1" and "zen2" one kind; "amd64" and "v8" are not a
+/// number of anything. "el9uek" is another kind than "el9".
+std::string without_number(std::string_view word) {
+  const auto digits = std::find_if_not(word.begin(), word.end(), is_letter);
+  const auto name = word.substr(0, static_cast<std::size_t>(digits - word.begin()));
+  const auto number = word.substr(name.size());
+  const auto rest = number.substr(std::min(number.find_first_not_of("0123456789_"), number.size()));
+  const bool is_distribution = name == "el" || name == "fc" || name == "mga";
+  if (name.size() < 2 || number == rest || number == "64" || number == "32") {
+    return std::string(word);
   }
-  return word;
+  if (!rest.empty() && !is_distribution) return std::string(word);
+  return std::string(name) + std::string(rest);
 }
 
 /// The last part of a path, which is taken off it.
@@ -97,7 +124,8 @@ std::string release_of_directory(std::string_view path) {
   const auto above = take_last(path);
   if (!is_release(release)) return {};
   if (file == "vmlinuz" && above == "modules") return std::string(release);
-  if (file == "linux" && !above.empty()) return std::string(release);
+  const bool is_image = file == "linux" || file.starts_with("linux-");
+  if (is_image && !above.empty()) return std::string(release);
   return {};
 }
 

@@ -28,7 +28,7 @@ bool is_special(std::string_view name);
 std::string flavour_of(std::string_view release);
 
 /// The release that the directory of an image says: of "…/modules/RELEASE/vmlinuz", or of
-/// "MACHINE-ID/RELEASE/linux" (kernel-install). "" if it says none.
+/// "MACHINE-ID/RELEASE/linux" (kernel-install) and "…/linux-HASH" (openSUSE). "" if it says none.
 std::string release_of_directory(std::string_view path);
 
 }  // namespace handover

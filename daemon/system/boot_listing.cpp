@@ -57,13 +57,33 @@ FoundImage found_image(const std::string& path) {
   return image;
 }
 
+bool has_kernel(const BootEntry& entry) {
+  std::error_code error;
+  return fs::is_regular_file(entry.uki.empty() ? entry.linux : entry.uki, error);
+}
+
+/// Where /boot is no file system of its own, GRUB's tools and ostree write paths from the root of
+/// the one that it lies in: "/boot/vmlinuz-…".
+bool reads_from_above(BootEntry& entry, const std::string& root) {
+  const auto above = root.substr(0, root.rfind('/'));
+  const auto from_above = [&](const std::string& path) {
+    return path.empty() ? path : above + path.substr(root.size());
+  };
+  BootEntry moved = entry;
+  moved.linux = from_above(entry.linux);
+  moved.uki = from_above(entry.uki);
+  for (auto& initrd : moved.initrds) initrd = from_above(initrd);
+  if (!has_kernel(moved)) return false;
+  entry = std::move(moved);
+  return true;
+}
+
 void add_entries(const std::string& root, BootListing& listing) {
-  const auto add = [&listing](BootEntry entry) {
+  const auto add = [&listing, &root](BootEntry entry) {
     const auto same = [&entry](const BootEntry& other) { return other.id == entry.id; };
     // The same file system may be mounted at two places.
     if (std::any_of(listing.entries.begin(), listing.entries.end(), same)) return;
-    std::error_code error;
-    if (!fs::is_regular_file(entry.uki.empty() ? entry.linux : entry.uki, error)) return;
+    if (!has_kernel(entry) && !reads_from_above(entry, root)) return;
     listing.entries.push_back(std::move(entry));
   };
   const auto entries = root + "/loader/entries/";
@@ -103,6 +123,9 @@ BootListing boot_listing(const std::string& root) {
     if (!image.real.empty()) listing.images.push_back(std::move(image));
   }
   for (const char* place : {"/boot", "/efi", "/boot/efi"}) add_entries(root + place, listing);
+  for (const char* place : {"/boot/grub2/grubenv", "/boot/grub/grubenv"}) {
+    if (listing.grubenv.empty()) listing.grubenv = small_text(root + place);
+  }
   return listing;
 }
 

@@ -122,6 +122,11 @@ Result<UniqueFd> sealed_file(const std::string& name, const std::vector<std::str
 
 Result<std::string> read_fd(int fd, std::uint64_t limit) {
   std::string text;
+  // An initrd is large: no copies while it grows.
+  struct stat status = {};
+  if (::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) {
+    text.reserve(std::min<std::uint64_t>(static_cast<std::uint64_t>(status.st_size), limit));
+  }
   char chunk[16384];
   while (text.size() < limit) {
     const std::size_t wanted = std::min<std::uint64_t>(sizeof(chunk), limit - text.size());

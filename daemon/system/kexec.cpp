@@ -67,6 +67,10 @@ Result<void> open_initrds(KexecImage& image, const std::vector<std::string>& pat
     if (!fd) return fail(fd.error());
     auto text = read_fd(fd->get(), one_initrd_limit);
     if (!text) return fail(text.error());
+    if (text->size() >= one_initrd_limit) {
+      return fail(ErrorCode::invalid_argument, "the initrd " + path + " is larger than " +
+                                                   std::to_string(one_initrd_limit) + " bytes");
+    }
     contents.push_back(std::move(*text));
     image.initrd_path += (image.initrd_path.empty() ? "" : ", ") + path;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "system/target.h"
 
+#include <sstream>
 #include <utility>
 
 #include "core/kernel_choice.h"
@@ -11,8 +12,15 @@
 namespace handover::system {
 namespace {
 
-/// GRUB's own variables ("$kernelopts") mean nothing to a kernel.
-bool is_for_grub(const std::string& options) { return options.find('$') != std::string::npos; }
+/// GRUB's own variables ("$tuned_params") mean nothing to a kernel.
+std::string without_variables(const std::string& options) {
+  std::string kept;
+  std::istringstream words(options);
+  for (std::string word; words >> word;) {
+    if (!word.starts_with('$')) kept += (kept.empty() ? "" : " ") + word;
+  }
+  return kept;
+}
 
 }  // namespace
 
@@ -25,12 +33,12 @@ Result<FoundTarget> find_target(UpdateOptions& options, const std::string& runni
   if (!image) return fail(image.error());
   FoundTarget target{std::move(*image), std::move(choice->why), {}, {}, false};
   if (choice->entry) {
-    if (!is_for_grub(choice->entry->options)) target.cmdline = choice->entry->options;
+    target.cmdline = without_variables(choice->entry->options);
     target.initrds = choice->entry->initrds;
   }
   auto unified = take_apart(target.image);
   if (!unified) return fail(unified.error());
-  if (*unified) target.cmdline = **unified;
+  if (*unified && !(*unified)->empty()) target.cmdline = **unified;
   return target;
 }
 

@@ -52,6 +52,23 @@ TEST(ParseBootEntry, FindsTheRelease) {
   EXPECT_EQ(parse("linux vmlinuz-linux\nversion 7.3.4-arch1-1\n").release, "7.3.4-arch1-1");
   EXPECT_EQ(parse("linux vmlinuz-linux\n").release, "");
   EXPECT_EQ(parse("linux vmlinuz-linux\n").linux, "/efi/vmlinuz-linux");
+  // sdbootutil of openSUSE: the hash is no release, and the snapshot's number none of it.
+  EXPECT_EQ(
+      parse("version 1@6.17.5-1-default\nlinux /suse/6.17.5-1-default/linux-1f2e3d\n").release,
+      "6.17.5-1-default");
+  EXPECT_EQ(parse("version 12@6.17.5-1-default\nlinux /suse/linux\n").release, "6.17.5-1-default");
+}
+
+TEST(ParseBootEntry, TakesWhatGrubTakesInOneLine) {
+  const auto entry = parse("linux /l\ninitrd /ucode.img /initramfs-7.3.img $tuned_initrd\n");
+  EXPECT_EQ(entry.initrds, (std::vector<std::string>{"/efi/ucode.img", "/efi/initramfs-7.3.img"}));
+}
+
+TEST(GrubDefault, IsItsSavedEntry) {
+  EXPECT_EQ(grub_default("# GRUB Environment Block\nsaved_entry=ffff-7.3.4\nboot_success=0\n####"),
+            "ffff-7.3.4");
+  EXPECT_EQ(grub_default("# GRUB Environment Block\nmy_saved_entry=x\n"), "");
+  EXPECT_EQ(grub_default(""), "");
 }
 
 TEST(ParseBootEntry, CountsTries) {

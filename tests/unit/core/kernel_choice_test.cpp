@@ -170,6 +170,75 @@ TEST(NewestKernel, MayBeABootLoaderEntry) {
   EXPECT_FALSE(image->entry);
 }
 
+/// Only the entry's has an initrd (Arch, Fedora, openSUSE with kernel-install).
+TEST(NewestKernel, OfOneReleaseAnEntryComesBeforeTheModulesImage) {
+  BootListing listing;
+  const std::string modules = "/lib/modules/7.3.5-arch1-1/vmlinuz";
+  listing.images = {{modules, modules}};
+  BootEntry entry;
+  entry.id = "b0e7-7.3.5-arch1-1.conf";
+  entry.linux = "/efi/b0e7/7.3.5-arch1-1/linux";
+  entry.release = "7.3.5-arch1-1";
+  listing.entries = {entry};
+  for (const char* wanted : {"", "7.3.5-arch1-1"}) {
+    const auto chosen = choose_kernel(wanted, listing, "7.3.4-arch1-1");
+    ASSERT_TRUE(chosen) << chosen.error().message;
+    EXPECT_EQ(chosen->path, entry.linux);
+  }
+  listing.entries.clear();
+  EXPECT_EQ(newest_of(listing, "7.3.4-arch1-1"), modules);
+}
+
+TEST(NewestKernel, OfOneReleaseTheMenuDecides) {
+  BootListing listing;
+  for (const char* id : {"ostree-1.conf", "ostree-2.conf"}) {
+    BootEntry entry;
+    entry.id = id;
+    entry.linux = "/boot/ostree/vmlinuz-7.3.5";
+    entry.release = "7.3.5";
+    listing.entries.push_back(std::move(entry));
+  }
+  for (const char* wanted : {"", "7.3.5"}) {
+    const auto chosen = choose_kernel(wanted, listing, "7.3.4");
+    ASSERT_TRUE(chosen) << chosen.error().message;
+    EXPECT_EQ(chosen->entry->id, "ostree-2.conf");
+  }
+}
+
+TEST(NewestKernel, IsNotAnotherMachinesUnifiedImage) {
+  const std::string here(32, 'a');
+  const std::string there(32, 'b');
+  BootListing listing;
+  listing.machine_id = here;
+  for (const auto& id : {here + "-7.3.5.efi", there + "-7.9.9.efi"}) {
+    BootEntry entry;
+    entry.id = id;
+    entry.uki = "/efi/EFI/Linux/" + id;
+    entry.release = id.substr(33, 5);
+    listing.entries.push_back(std::move(entry));
+  }
+  EXPECT_EQ(newest_of(listing, "7.3.4"), listing.entries[0].uki);
+  EXPECT_FALSE(choose_kernel("7.9.9", listing, "7.3.4"));
+}
+
+TEST(ChooseKernel, TakesNoLinkToAnotherRelease) {
+  BootListing listing;
+  listing.images = {{"/boot/vmlinuz-7.0", "/boot/vmlinuz-6.1", true},
+                    {"/boot/vmlinuz-6.1", "/boot/vmlinuz-6.1"}};
+  EXPECT_FALSE(choose_kernel("7.0", listing, "6.1"));
+  EXPECT_TRUE(choose_kernel("6.1", listing, "6.1"));
+}
+
+TEST(ChooseKernel, ByWhatGrubHasSaved) {
+  auto listing = with_entries();
+  listing.grubenv = "saved_entry=ffff-7.9.9-amd64\n";
+  const auto chosen = choose_kernel("default", listing, "7.2.13-amd64");
+  ASSERT_TRUE(chosen) << chosen.error().message;
+  EXPECT_EQ(chosen->entry->id, "ffff-7.9.9-amd64.conf");
+  listing.grubenv = "# GRUB Environment Block\n";
+  EXPECT_FALSE(choose_kernel("default", listing, "7.2.13-amd64"));
+}
+
 TEST(ChooseKernel, ByPath) {
   const auto listing = with_entries();
   const auto chosen = choose_kernel("/srv/vmlinuz-test", listing, "7.2.13-amd64");

@@ -83,6 +83,18 @@ TEST(FlavourOf, LeavesOutWhatChangesWithTheVersion) {
       {"6.18-xen", "xen"},
       {"7.3.4-handover", "handover"},
       {"6.8.0-45-generic-64k", "generic-64k"},
+      {"5.15.0-200.131.27.el9uek.x86_64", "eluek-x86_64"},
+      {"7.3.5-zen1-1-zen", "zen-zen"},
+      {"7.3.6-zen2-1-zen", "zen-zen"},
+      {"7.3.5-hardened1-1-hardened", "hardened-hardened"},
+      {"7.3.4-rt5", "rt"},
+      {"7.3.4-arm64", "arm64"},
+      {"6.1.0-9-x64v3-xanmod1", "x64v3-xanmod"},
+      {"6.18.0-061800rc3-generic", "generic"},
+      {"6.18.0-061800-generic", "generic"},
+      {"6.18.0-0.rc4.251107g4a0c9b339199.40.fc44.x86_64", "fc-x86_64"},
+      {"7.3.4-00123-gabcdef012345-dirty", ""},
+      {"7.3.4-gaming", "gaming"},
   };
   for (const auto& [release, flavour] : cases) EXPECT_EQ(flavour_of(release), flavour) << release;
 }
@@ -92,6 +104,7 @@ TEST(ReleaseOfDirectory, IsThatOfModulesOrOfKernelInstall) {
   EXPECT_EQ(release_of_directory("/usr/lib/modules/7.3.4/vmlinuz"), "7.3.4");
   EXPECT_EQ(release_of_directory("/efi/b0e793a9baf14b5fa13ecbe84ff637ac/7.3.4-amd64/linux"),
             "7.3.4-amd64");
+  EXPECT_EQ(release_of_directory("/efi/b0e7/6.17.5-1-default/linux-1f2e3d"), "6.17.5-1-default");
   for (const char* path : {"/boot/vmlinuz", "/boot/linux", "/lib/modules/build/vmlinuz", "vmlinuz",
                            "/7.3.4/linux", "/lib/modules/7.3.4/other", ""}) {
     EXPECT_EQ(release_of_directory(path), "") << path;

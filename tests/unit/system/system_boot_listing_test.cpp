@@ -52,6 +52,21 @@ TEST(BootListing, HasImagesAndWhatTheySay) {
   }
 }
 
+/// Fedora, EL and ostree where /boot is a directory of the root file system.
+TEST(BootListing, HasEntriesWhosePathsBeginAtTheRoot) {
+  const TemporaryDirectory root;
+  root.write("boot/vmlinuz-7.3.4", "");
+  root.write("boot/loader/entries/a-7.3.4.conf",
+             "linux /boot/vmlinuz-7.3.4\ninitrd /boot/initramfs-7.3.4.img\n");
+  root.write("boot/grub2/grubenv", "saved_entry=a-7.3.4\n");
+  const auto listing = boot_listing(root.path());
+  ASSERT_EQ(listing.entries.size(), 1U);
+  EXPECT_EQ(listing.entries[0].linux, root.path("boot/vmlinuz-7.3.4"));
+  EXPECT_EQ(listing.entries[0].initrds,
+            std::vector<std::string>{root.path("boot/initramfs-7.3.4.img")});
+  EXPECT_EQ(listing.grubenv, "saved_entry=a-7.3.4\n");
+}
+
 TEST(BootListing, HasTheBootLoadersEntries) {
   const TemporaryDirectory root;
   root.write("etc/machine-id", "b0e7\n");

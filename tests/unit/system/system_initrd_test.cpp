@@ -47,6 +47,26 @@ TEST_F(InitrdTest, IsWholeHoweverItIsPacked) {
   EXPECT_EQ(inspect(microcode).modules, std::set<std::string>{});
 }
 
+/// ukify and mkosi fill up what they join; `bootconfig -a` puts a text behind.
+TEST_F(InitrdTest, MayHaveSomethingBehindIt) {
+  const std::string text = "kernel.quiet\n";
+  const auto number = static_cast<char>(text.size());
+  const std::string boot_config = text + std::string{number, 0, 0, 0, 1, 2, 3, 4} + "#BOOTCONFIG\n";
+  for (const char* method : {"gzip", "bzip2", "lzma", "xz", "zstd", "lz4-legacy"}) {
+    const auto packed = microcode + compress(method, files);
+    for (const std::size_t nuls : {1U, 3U, 4U, 512U}) {
+      const auto facts = inspect(packed + std::string(nuls, '\0'));
+      EXPECT_EQ(facts.damage, "") << method << " " << nuls;
+      EXPECT_EQ(facts.modules, std::set<std::string>{"7.3.4"}) << method << " " << nuls;
+    }
+    EXPECT_EQ(inspect(packed + boot_config).damage, "") << method;
+    EXPECT_EQ(inspect(packed + boot_config + std::string(2, '\0')).damage, "") << method;
+    EXPECT_EQ(inspect(packed + std::string(8, '\0') + compress(method, files)).damage, "")
+        << method;
+  }
+  EXPECT_EQ(inspect(files + boot_config).damage, "");
+}
+
 TEST_F(InitrdTest, MayBeCut) {
   for (const char* method : {"gzip", "xz", "zstd"}) {
     const auto packed = compress(method, files);

@@ -197,6 +197,28 @@ void read_clients(FieldReader& reader, std::map<std::string, ClientLimits>& out)
   }
 }
 
+void read_rulings(FieldReader& reader, Rulings& out) {
+  auto rulings = reader.take("preflight");
+  if (!rulings) return;
+  if (!rulings->is_object()) {
+    return reader.refuse("preflight", "must be an object: finding to error, warning or ignore");
+  }
+  for (const auto& [name, value] : rulings->items()) {
+    const std::string pointer = child_pointer(reader.pointer("preflight"), name);
+    const auto id = from_string<FindingId>(name);
+    if (!id) {
+      return reader.refuse(
+          FieldError{pointer, "is no finding; they are " + alternatives<FindingId>()});
+    }
+    const auto ruling =
+        value.is_string() ? from_string<Ruling>(value.get_ref<const std::string&>()) : std::nullopt;
+    if (!ruling) {
+      return reader.refuse(FieldError{pointer, "must be " + alternatives<Ruling>()});
+    }
+    out[*id] = *ruling;
+  }
+}
+
 /// "line 7: field clients/db/required must be true or false".
 tl::unexpected<Error> fail_at(const JsonLines& lines, const FieldError& error) {
   std::string message;
@@ -303,6 +325,7 @@ Result<Config> parse_config(std::string_view text) {
     reader.refuse("socket_group", "must be the name or the number of a group, or empty for none");
   }
   read_number(reader, "history_entries", 1, most_history, config.history_entries);
+  read_rulings(reader, config.preflight);
   read_clients(reader, config.clients);
   refuse_unknown(reader);
   if (reader.error()) return fail_at(lines, *reader.error());

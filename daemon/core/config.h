@@ -10,6 +10,7 @@
 
 #include "core/enum_words.h"
 #include "core/error.h"
+#include "core/finding.h"
 #include "core/words.h"
 
 namespace handover {
@@ -68,6 +69,7 @@ struct Config {
   std::uint64_t max_needs_per_client = 64;
   std::string socket_group;             ///< whose members have a socket of their own; "": none
   std::uint64_t history_entries = 100;  ///< how many records are kept
+  Rulings preflight;                    ///< how grave findings are here
   std::map<std::string, ClientLimits> clients;
   bool operator==(const Config&) const = default;
 };

@@ -42,27 +42,30 @@ std::string because(const RunningKernel& running) {
 
 class Findings {
  public:
-  void add(ErrorCode code, std::string message) { list_.push_back({code, std::move(message), 0}); }
-  [[nodiscard]] std::vector<Error> take() { return std::move(list_); }
+  void add(FindingId id, std::string message, std::string advice) {
+    list_.push_back({id, usual_severity(id), std::move(message), std::move(advice)});
+  }
+  [[nodiscard]] std::vector<Finding> take() { return std::move(list_); }
 
  private:
-  std::vector<Error> list_;
+  std::vector<Finding> list_;
 };
 
 void check_running(const PreflightInput& input, Findings& findings) {
+  const RunningKernel& running = input.running;
   // Without LUO and debugfs, only the module can tell.
-  if (!input.running.kho_enabled && !input.module.kho) {
-    findings.add(
-        ErrorCode::not_supported,
-        "kexec handover is off in the running kernel (" + printable(input.running.release) +
-            (input.running.abi_problem.empty() ? ")" : "), as far as is known") +
-            because(input.running) + "; boot a kernel with CONFIG_KEXEC_HANDOVER and kho=on");
+  if (!running.kho_enabled && !input.module.kho) {
+    findings.add(FindingId::kho_off,
+                 "kexec handover is off in the running kernel (" + printable(running.release) +
+                     (running.abi_problem.empty() ? ")" : "), as far as is known") +
+                     because(running),
+                 "boot a kernel with CONFIG_KEXEC_HANDOVER and kho=on");
   }
-  if (input.needs_luo && !input.running.luo_available) {
-    findings.add(ErrorCode::not_supported,
+  if (input.needs_luo && !running.luo_available) {
+    findings.add(FindingId::luo_off,
                  "the live update orchestrator is off in the running kernel (" +
-                     printable(input.running.release) +
-                     "); boot a kernel with CONFIG_LIVEUPDATE and liveupdate=on");
+                     printable(running.release) + ")",
+                 "boot a kernel with CONFIG_LIVEUPDATE and liveupdate=on");
   }
 }
 
@@ -71,25 +74,26 @@ struct Family {
   std::string_view title;
 };
 
+constexpr auto build_with = "build it with KEXEC_HANDOVER, LIVEUPDATE and LIVEUPDATE_MEMFD";
+
 void check_family(const PreflightInput& input, const KernelImage& target, const Family& wanted,
                   Findings& findings) {
   const std::set<std::string> speaks = family(input.running.abi, wanted.name);
   const std::set<std::string> understands = family(target.abi, wanted.name);
   const std::string title(wanted.title);
   if (understands.empty()) {
-    findings.add(ErrorCode::kernel_incompatible,
-                 describe(target) + " has no " + title +
-                     "; build it with KEXEC_HANDOVER, LIVEUPDATE and LIVEUPDATE_MEMFD");
+    findings.add(FindingId::target_without_kho, describe(target) + " has no " + title, build_with);
   } else if (speaks.empty()) {
-    findings.add(ErrorCode::kernel_incompatible,
+    findings.add(FindingId::abi_unknown,
                  "cannot find out which ABI of " + title + " the running kernel (" +
                      printable(input.running.release) + ") speaks, to compare it with " +
-                     join(understands) + " of " + describe(target) + because(input.running) +
-                     "; put the running kernel's image into /boot");
+                     join(understands) + " of " + describe(target) + because(input.running),
+                 "put the running kernel's image into /boot");
   } else if (!std::includes(understands.begin(), understands.end(), speaks.begin(), speaks.end())) {
-    findings.add(ErrorCode::kernel_incompatible,
+    findings.add(FindingId::abi_differs,
                  "the running kernel hands over as " + join(speaks) + ", but " + describe(target) +
-                     " understands " + join(understands) + "; choose a target with the same ABI");
+                     " understands " + join(understands),
+                 "choose a target with the same ABI");
   }
 }
 
@@ -99,11 +103,9 @@ void check_target(const PreflightInput& input, const KernelImage& target, Findin
   constexpr Family memfd{"memfd", "memfd preservation"};
   if (family(target.abi, kho.name).empty()) {
     // One finding: without KHO the others follow.
-    return findings.add(
-        ErrorCode::kernel_incompatible,
-        describe(target) +
-            " has no kexec handover (KHO); build it with KEXEC_HANDOVER, LIVEUPDATE "
-            "and LIVEUPDATE_MEMFD, or choose another");
+    return findings.add(FindingId::target_without_kho,
+                        describe(target) + " has no kexec handover (KHO)",
+                        std::string(build_with) + ", or choose another");
   }
   check_family(input, target, kho, findings);
   // LUO hands its own entry over even with no session, and a target that has LUO but another ABI
@@ -120,102 +122,162 @@ void check_module(const PreflightInput& input, const KernelImage& target, Findin
   const ModuleInput& module = input.module;
   if (!module.needed) return;
   if (target.release.empty()) {
-    return findings.add(ErrorCode::module_missing,
+    return findings.add(FindingId::module_missing,
                         describe(target) +
                             " does not say its release, so that its companion module cannot be "
-                            "found; use another build of it");
+                            "found",
+                        "use another build of it");
   }
-  const std::string directory = "/lib/modules/" + printable(target.release);
   if (!module.target && !module.problem.empty()) {
-    return findings.add(ErrorCode::module_missing,
+    return findings.add(FindingId::module_missing,
                         "the companion module of " + describe(target) +
-                            " cannot be read: " + printable(module.problem) + "; install it again");
+                            " cannot be read: " + printable(module.problem),
+                        "install it again");
   }
   if (!module.target) {
-    return findings.add(ErrorCode::module_missing,
-                        "the companion module holds state, and there is no handover.ko for " +
-                            describe(target) + " below " + directory +
-                            ": it would lose what is preserved; build and install it for that "
-                            "kernel (dkms, or: make -C kmod modules_install)");
+    return findings.add(
+        FindingId::module_missing,
+        "the companion module holds state, and there is no handover.ko for " + describe(target) +
+            " below /lib/modules/" + printable(target.release) +
+            ": it would lose what is preserved",
+        "build and install it for that kernel (dkms, or: make -C kmod modules_install)");
   }
   if (module.target->format != std::to_string(module.format)) {
     const std::string reads = module.target->format.empty() ? std::string("no known format")
                                                             : "format " + module.target->format;
-    findings.add(ErrorCode::kernel_incompatible,
+    findings.add(FindingId::module_format,
                  "the companion module that is loaded writes its tables in format " +
                      std::to_string(module.format) + ", but " + printable(module.target->path) +
-                     " of " + describe(target) + " reads " + printable(reads) +
-                     "; install the same version for both kernels");
+                     " of " + describe(target) + " reads " + printable(reads),
+                 "install the same version for both kernels");
   }
 }
 
-void check_cmdline(const PreflightInput& input, const KernelImage& target, Findings& findings) {
+/// Whether the target gets all of its command line.
+bool check_length(const std::string& given, const KernelImage& target, Findings& findings) {
   const std::size_t most = target.cmdline_bytes - 1;
-  const auto& given = input.target_cmdline;
+  const std::string has =
+      "the target's command line has " + std::to_string(given.size()) + " bytes, ";
   if (given.size() > most) {
-    return findings.add(ErrorCode::kernel_incompatible,
-                        "the target's command line has " + std::to_string(given.size()) +
-                            " bytes, but kexec takes no more than " + std::to_string(most) +
-                            " of them for " + describe(target) + "; shorten it (--cmdline)");
+    findings.add(FindingId::cmdline_too_long,
+                 has + "but kexec takes no more than " + std::to_string(most) + " of them for " +
+                     describe(target),
+                 "shorten it (--cmdline)");
+    return false;
   }
-  const auto line = booted_cmdline(given, target.built_in);
-  if (target.built_in && !target.built_in->overrides && !line.ends_with(given)) {
-    return findings.add(ErrorCode::kernel_incompatible,
-                        "the target's command line has " + std::to_string(given.size()) +
-                            " bytes, and with what is built into " + describe(target) +
-                            " (CONFIG_CMDLINE) more than the " + std::to_string(cmdline_bytes - 1) +
-                            " that a kernel reads, so that its end would be lost; shorten it "
-                            "(--cmdline)");
+  const auto& built_in = target.built_in;
+  if (built_in && !built_in->overrides && !booted_cmdline(given, built_in).ends_with(given)) {
+    findings.add(FindingId::cmdline_too_long,
+                 has + "and with what is built into " + describe(target) +
+                     " (CONFIG_CMDLINE) more than the " + std::to_string(cmdline_bytes - 1) +
+                     " that a kernel reads, so that its end would be lost",
+                 "shorten it (--cmdline)");
+    return false;
   }
+  return true;
+}
+
+void check_cmdline(const PreflightInput& input, const KernelImage& target, Findings& findings) {
+  if (!check_length(input.target_cmdline, target, findings)) return;
+  const auto line = booted_cmdline(input.target_cmdline, target.built_in);
+  const bool overridden = target.built_in && target.built_in->overrides;
   for (const std::string_view name : {"kho", "liveupdate"}) {
-    if (name == "liveupdate" && !input.needs_luo) continue;
-    if (is_on(line, name)) continue;
+    if ((name == "liveupdate" && !input.needs_luo) || is_on(line, name)) continue;
     const std::string wanted = std::string(name) + "=on";
-    std::string what = "the target's command line does not switch " + std::string(name) + " on";
-    std::string todo = "add " + wanted;
-    if (target.built_in && target.built_in->overrides) {
-      what = describe(target) +
-             " reads the command line that is built into it and no other "
-             "(CONFIG_CMDLINE_OVERRIDE), which does not switch " +
-             std::string(name) + " on";
-      todo = "build it with " + wanted + " there";
-    }
-    findings.add(ErrorCode::kernel_incompatible,
-                 what + ", so that it would drop the state; " + todo);
+    const std::string what = overridden
+                                 ? describe(target) +
+                                       " reads the command line that is built into it and no other "
+                                       "(CONFIG_CMDLINE_OVERRIDE), which does not switch "
+                                 : std::string("the target's command line does not switch ");
+    findings.add(FindingId::cmdline_off,
+                 what + std::string(name) + " on, so that it would drop the state",
+                 overridden ? "build it with " + wanted + " there" : "add " + wanted);
   }
 }
 
 void check_initrd(const PreflightInput& input, const KernelImage& target, Findings& findings) {
+  constexpr auto make_again =
+      "make it again (update-initramfs, dracut), or name another with --initrd FILE";
+  if (input.initrd_missing) {
+    findings.add(FindingId::initrd_missing,
+                 "there is no initrd beside the target, though the running kernel has its own: "
+                 "without one it may not find its root file system, and all state would be lost",
+                 "make it (update-initramfs, dracut), name it with --initrd FILE, or boot without "
+                 "one by --initrd ''");
+  }
   if (!input.initrd) return;
   const InitrdFacts& initrd = *input.initrd;
   const std::string the_initrd = "the initrd " + printable(initrd.path);
   if (initrd.bytes == 0) {
-    return findings.add(ErrorCode::kernel_not_found,
-                        the_initrd +
-                            " is empty (was the disk full?); make it again "
-                            "(update-initramfs, dracut), or name another with --initrd "
-                            "FILE");
+    findings.add(FindingId::initrd_empty, the_initrd + " is empty (was the disk full?)",
+                 make_again);
+  } else if (!initrd.damage.empty()) {
+    findings.add(FindingId::initrd_damaged, the_initrd + " is damaged: " + printable(initrd.damage),
+                 make_again);
+  } else if (!initrd.modules.empty() && !target.release.empty() &&
+             !initrd.modules.contains(target.release)) {
+    findings.add(FindingId::initrd_other_kernel,
+                 the_initrd + " has the modules of " + join(initrd.modules) + ", and none of " +
+                     describe(target) + ", which may not find its root file system with it",
+                 "name the right one with --initrd FILE");
   }
-  if (!initrd.damage.empty()) {
-    return findings.add(ErrorCode::kernel_not_found,
-                        the_initrd + " is damaged: " + printable(initrd.damage) +
-                            "; make it again (update-initramfs, dracut), or name another with "
-                            "--initrd FILE");
+}
+
+void check_host(const PreflightInput& input, Findings& findings) {
+  for (const std::string& client : input.missing_required_clients) {
+    findings.add(FindingId::client_missing,
+                 "client " + in_quotes(client) + " is required and not there",
+                 "start it, or unregister it if the update may go on without it");
   }
-  if (initrd.modules.empty() || target.release.empty() || initrd.modules.contains(target.release)) {
-    return;
+  for (const std::string& session : input.unfinished_sessions) {
+    findings.add(
+        FindingId::session_incoming,
+        "session " + in_quotes(session) +
+            " still holds state of the earlier kernel, which a further update would lose",
+        "let its client restore, or run: handoverctl session finish " + printable(session));
   }
-  findings.add(ErrorCode::kernel_incompatible,
-               the_initrd + " has the modules of " + join(initrd.modules) + ", and none of " +
-                   describe(target) +
-                   ", which may not find its root file system with it; name the right one with "
-                   "--initrd FILE");
+  for (const std::string& session : input.degraded_sessions) {
+    findings.add(FindingId::session_degraded,
+                 "the kernel does not hold all of session " + in_quotes(session) +
+                     " at present, which is tried again by itself",
+                 "update when 'handoverctl sessions' shows it whole");
+  }
+  for (const std::string& client : input.unthawed_clients) {
+    findings.add(FindingId::client_frozen,
+                 "client " + in_quotes(client) +
+                     " has not answered Thaw since an earlier update, and is still called",
+                 "restart its service");
+  }
+}
+
+void check_what_may_go_wrong(const PreflightInput& input, Findings& findings) {
+  if (input.target && input.modules_missing) {
+    findings.add(FindingId::modules_missing,
+                 "there are no modules of " + describe(*input.target) + " below /lib/modules/" +
+                     printable(input.target->release) +
+                     ", though the running kernel has its own: unless all that this host needs is "
+                     "built in, or in the initrd, devices and file systems are missing after the "
+                     "update",
+                 "install them");
+  }
+  if (input.kernel_loaded) {
+    findings.add(FindingId::kernel_loaded,
+                 "a kernel is loaded for kexec already, by somebody else, and this update's takes "
+                 "its place",
+                 "find out who meant to boot it");
+  }
+  if (input.target && !input.target_why.empty()) {
+    findings.add(FindingId::kernel_chosen, describe(*input.target) + " is " + input.target_why, "");
+  }
 }
 
 }  // namespace
 
-std::vector<Error> preflight(const PreflightInput& input) {
+std::vector<Finding> preflight(const PreflightInput& input) {
   Findings findings;
+  if (!input.needs_unknown.empty()) {
+    findings.add(FindingId::needs_unknown, input.needs_unknown, "");
+  }
   if (input.target) {
     check_running(input, findings);
     check_target(input, *input.target, findings);
@@ -223,49 +285,21 @@ std::vector<Error> preflight(const PreflightInput& input) {
     check_cmdline(input, *input.target, findings);
     check_initrd(input, *input.target, findings);
   }
-  if (input.initrd_missing) {
-    findings.add(ErrorCode::kernel_not_found,
-                 "there is no initrd beside the target, though the running kernel has its own: "
-                 "without one it may not find its root file system, and all state would be lost; "
-                 "make it (update-initramfs, dracut), name it with --initrd FILE, or boot without "
-                 "one by --initrd ''");
-  }
-  for (const std::string& client : input.missing_required_clients) {
-    findings.add(ErrorCode::client_gone, "client " + in_quotes(client) +
-                                             " is required and not there; start it, or unregister "
-                                             "it if the update may go on without it");
-  }
-  for (const std::string& session : input.unfinished_sessions) {
-    findings.add(ErrorCode::incoming,
-                 "session " + in_quotes(session) +
-                     " still holds state of the earlier kernel, which a further update would lose; "
-                     "let its client restore, or run: handoverctl session finish " +
-                     printable(session));
-  }
-  for (const std::string& session : input.degraded_sessions) {
-    findings.add(ErrorCode::busy, "the kernel does not hold all of session " + in_quotes(session) +
-                                      " at present, which is tried again by itself; update when "
-                                      "'handoverctl sessions' shows it whole");
-  }
-  for (const std::string& client : input.unthawed_clients) {
-    findings.add(ErrorCode::busy, "client " + in_quotes(client) +
-                                      " has not answered Thaw since an earlier update, and is "
-                                      "still called; restart its service");
-  }
+  check_host(input, findings);
+  check_what_may_go_wrong(input, findings);
   return findings.take();
 }
 
-std::vector<Error> preflight_warnings(const PreflightInput& input) {
-  Findings findings;
-  if (input.target && input.modules_missing) {
-    findings.add(ErrorCode::kernel_incompatible,
-                 "there are no modules of " + describe(*input.target) + " below /lib/modules/" +
-                     printable(input.target->release) +
-                     ", though the running kernel has its own: unless all that this host needs is "
-                     "built in, or in the initrd, devices and file systems are missing after the "
-                     "update; install them");
-  }
-  return findings.take();
+void take_what_was_seen(PreflightInput& input, const PreflightInput& seen) {
+  input.target = seen.target;
+  input.target_why = seen.target_why;
+  input.running = seen.running;
+  input.target_cmdline = seen.target_cmdline;
+  input.initrd = seen.initrd;
+  input.initrd_missing = seen.initrd_missing;
+  input.modules_missing = seen.modules_missing;
+  input.module.target = seen.module.target;
+  input.module.problem = seen.module.problem;
 }
 
 }  // namespace handover

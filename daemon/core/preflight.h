@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/error.h"
+#include "core/finding.h"
 #include "core/initrd_facts.h"
 #include "core/kernel_cmdline.h"
 
@@ -55,6 +55,7 @@ struct ModuleInput {
 
 struct PreflightInput {
   std::optional<KernelImage> target;  ///< absent: emulated, nothing is booted
+  std::string target_why = {};        ///< half a sentence: why this one was chosen
   RunningKernel running;
   bool needs_luo = false;  ///< the luo backend is there: it carries the manifest
   bool memfds_preserved = false;
@@ -69,16 +70,16 @@ struct PreflightInput {
   /// The running kernel has modules of its own (/lib/modules/RELEASE); the target has none.
   bool modules_missing = false;
   std::string target_cmdline;
+  std::string needs_unknown = {};  ///< a sentence: a client needs one that is not there
+  bool kernel_loaded = false;      ///< for kexec, by somebody else
 };
 
-/// All findings, the gravest first, which becomes the D-Bus error. Empty: the update may go on.
-/// Each finding names its culprit: not_supported, kernel_incompatible and module_missing are about
-/// the kernels, client_gone and incoming about this host's clients and sessions. What could not be
-/// found out is a finding, too: a wrong guess panics the new kernel (luo_restore_fail) or loses the
-/// state.
-std::vector<Error> preflight(const PreflightInput& input);
+/// All findings, with their usual severities; the first error becomes the D-Bus error. Each one
+/// names its culprit. What could not be found out is a finding, too: a wrong guess panics the new
+/// kernel (luo_restore_fail) or loses the state.
+std::vector<Finding> preflight(const PreflightInput& input);
 
-/// What may go wrong, and need not: the update goes on, and the journal tells.
-std::vector<Error> preflight_warnings(const PreflightInput& input);
+/// Takes over what was found out about the target and the running kernel; the rest is the engine's.
+void take_what_was_seen(PreflightInput& input, const PreflightInput& seen);
 
 }  // namespace handover

@@ -9,6 +9,7 @@ UpdateOptions going_on(UpdateOptions asked, const UpdateOptions& prepared) {
   asked.kernel = prepared.kernel;
   if (!asked.initrd) asked.initrd = prepared.initrd;
   if (asked.cmdline.empty()) asked.cmdline = prepared.cmdline;
+  asked.allow.insert(prepared.allow.begin(), prepared.allow.end());
   return asked;
 }
 

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 
+#include "core/finding.h"
 #include "core/words.h"
 
 namespace handover {
@@ -15,11 +17,13 @@ struct UpdateOptions {
   std::optional<std::string> initrd;  ///< "" means none; absent: what belongs to the kernel
   std::string cmdline;
   std::optional<Mode> mode;
+  std::set<FindingId> allow = {};  ///< errors of preflight that it goes on in spite of
   bool operator==(const UpdateOptions&) const = default;
 };
 
 /// For an update that goes on from `prepared`: options that are not given anew stay as they were
-/// prepared. With another kernel, initrd and command line are not kept.
+/// prepared. With another kernel, initrd, command line and what was allowed
+/// are not kept.
 UpdateOptions going_on(UpdateOptions asked, const UpdateOptions& prepared);
 
 }  // namespace handover

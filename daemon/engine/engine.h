@@ -126,6 +126,9 @@ class Engine final : private Model, private Sessions::Watch {
   /// kexec_load_failed, busy (what is in the way), invalid_argument.
   void request(JobType type, const UpdateOptions& options, const Caller& caller,
                Reply<std::uint64_t> started);
+  /// What preflight finds for such an update, which is not begun: no client is asked, nothing is
+  /// loaded. kernel_not_found, not_a_kernel, invalid_argument, busy.
+  void preflight(const UpdateOptions& options, Reply<std::vector<Finding>> reply);
   /// nothing_to_cancel.
   void cancel(const Caller& caller, const Reply<void>& reply);
 
@@ -251,7 +254,11 @@ class Engine final : private Model, private Sessions::Watch {
   [[nodiscard]] Result<void> check_again();
   [[nodiscard]] Result<void> check_whole() const;
   void when_refreshed(std::function<void()> then);
+  [[nodiscard]] std::vector<Finding> findings(const LookedAt& looked,
+                                              const UpdateOptions& options) const;
+  [[nodiscard]] UpdateOptions with_defaults(UpdateOptions options) const;
   void run_preflight();
+  void take_findings(LookedAt looked);
   void load_target();
   void unload_target(const std::function<void()>& then);
   void ready_sessions();

@@ -46,14 +46,10 @@ PreflightInput Engine::preflight_input() const {
 Result<void> Engine::check_again() {
   if (!update_.looked_at.target) return {};
   auto input = preflight_input();
-  const auto& seen = update_.looked_at;
-  input.target = seen.target;
-  input.running = seen.running;
-  input.target_cmdline = seen.target_cmdline;
-  input.module.target = seen.module.target;
-  input.module.problem = seen.module.problem;
-  const auto findings = preflight(input);
-  if (!findings.empty()) return fail(findings.front());
+  take_what_was_seen(input, update_.looked_at);
+  const auto findings =
+      judge(handover::preflight(input), setup_.config.preflight, update_.options.allow);
+  if (const auto* error = first_error(findings)) return fail(to_error(*error));
   return {};
 }
 
@@ -65,69 +61,105 @@ void Engine::when_refreshed(std::function<void()> then) {
   });
 }
 
-void Engine::run_preflight() {
-  std::optional<Error> error;
-  if (auto known = clients_.graph().check_known(); !known) error = known.error();
+namespace {
 
-  auto options = update_.options;
+/// (waits) Both kernels, and what else is loaded. `real`: a kernel will be booted.
+Result<LookedAt> look(Host& host, const UpdateOptions& options, bool module, bool real,
+                      bool ours_is_loaded) {
+  if (!real) return host.look_at_emulated(options);
+  // Asked before anything of ours is loaded.
+  const auto loaded = ours_is_loaded ? Result<bool>(false) : host.kernel_loaded();
+  if (!loaded) {
+    log::warning("It is not known whether a kernel is loaded for kexec already: ",
+                 loaded.error().message);
+  }
+  auto looked = host.look_at(options, module);
+  if (looked) looked->input.kernel_loaded = loaded.value_or(false);
+  return looked;
+}
+
+}  // namespace
+
+std::vector<Finding> Engine::findings(const LookedAt& looked, const UpdateOptions& options) const {
+  auto input = preflight_input();
+  take_what_was_seen(input, looked.input);
+  input.kernel_loaded = looked.input.kernel_loaded;
+  if (auto known = clients_.graph().check_known(); !known) {
+    input.needs_unknown = known.error().message;
+  }
+  return judge(handover::preflight(input), setup_.config.preflight, options.allow);
+}
+
+UpdateOptions Engine::with_defaults(UpdateOptions options) const {
   if (options.kernel.empty()) options.kernel = setup_.config.kernel;
   if (options.cmdline.empty()) options.cmdline = setup_.config.cmdline;
-  run_target_job([this, error, options, refresh = sessions_.keepers().refresh_module,
-                  update_loaded = update_.target_loaded,
-                  real = !emulated()]() -> std::function<void()> {
+  return options;
+}
+
+void Engine::run_preflight() {
+  run_target_job([this, options = with_defaults(update_.options),
+                  refresh = sessions_.keepers().refresh_module, real = !emulated(),
+                  ours = update_.target_loaded]() -> std::function<void()> {
     const bool module = refresh && refresh().has_value();
-    if (real && !update_loaded) {
-      // Somebody else has loaded one, and means to boot it.
-      const auto there = host_.kernel_loaded();
-      if (!there) {
-        log::warning("It is not known whether a kernel is loaded for kexec already: ",
-                     there.error().message);
-      } else if (*there) {
-        log::event(log::Id::preflight_finding, log::Level::warning,
-                   {{log::Field::code, "kernel-loaded"}},
-                   "A kernel is loaded for kexec already, by somebody else; this update's takes "
-                   "its place.");
-      }
-    }
-    auto looked = std::make_shared<Result<LookedAt>>(real ? host_.look_at(options, module)
-                                                          : host_.look_at_emulated(options));
-    return [this, error, looked] {
+    auto looked = std::make_shared<Result<LookedAt>>(look(host_, options, module, real, ours));
+    return [this, looked] {
       if (update_.failure()) return;
-      if (error) return fail_update(*error);
-      if (!*looked) return fail_update(looked->error());
-      auto input = preflight_input();
-      auto& seen = (*looked)->input;
-      input.target = seen.target;
-      input.running = seen.running;
-      input.target_cmdline = seen.target_cmdline;
-      input.initrd_missing = seen.initrd_missing;
-      input.initrd = seen.initrd;
-      input.modules_missing = seen.modules_missing;
-      input.module.target = seen.module.target;
-      input.module.problem = seen.module.problem;
-      const auto findings = preflight(input);
-      for (const auto& finding : findings) {
-        log::event(log::Id::preflight_finding, log::Level::error,
-                   {{log::Field::code, std::string(to_string(finding.code))}},
-                   "Preflight: ", finding.message);
+      if (!*looked) {
+        // Without a target, what is wrong with the clients is told nevertheless.
+        if (auto known = clients_.graph().check_known(); !known) return fail_update(known.error());
+        return fail_update(looked->error());
       }
-      if (!findings.empty()) return fail_update(findings.front());
-      for (const auto& warning : preflight_warnings(input)) {
-        log::event(log::Id::preflight_finding, log::Level::warning,
-                   {{log::Field::code, std::string(to_string(warning.code))}},
-                   "Preflight: ", warning.message, "; the update goes on.");
-      }
-      update_.options = (*looked)->options;
-      update_.target = (*looked)->target;
-      update_.looked_at = std::move(input);
-      auto& record = *update_.edit();
-      record.kernel = update_.options.kernel;
-      record.kernel_release =
-          update_.looked_at.target ? update_.looked_at.target->release : host_.kernel_release();
-      mark(Mark::preflight_done);
-      post(Event::preflight_passed);
+      take_findings(std::move(**looked));
     };
   });
+}
+
+void Engine::take_findings(LookedAt looked) {
+  const auto found = findings(looked, update_.options);
+  for (const auto& finding : found) {
+    if (finding.severity == Severity::fact) {
+      log::info("Preflight: ", text_of(finding), ".");
+      continue;
+    }
+    const bool error = finding.severity == Severity::error;
+    log::event(log::Id::preflight_finding, error ? log::Level::error : log::Level::warning,
+               {{log::Field::code, std::string(to_string(finding.id))}},
+               "Preflight: ", text_of(finding), error ? "" : "; the update goes on.");
+  }
+  if (const auto* error = first_error(found)) return fail_update(to_error(*error));
+  auto& record = *update_.edit();
+  record.overruled = overruled_text(found, record.requested_by);
+  looked.options.allow = update_.options.allow;
+  update_.options = std::move(looked.options);
+  update_.target = std::move(looked.target);
+  update_.looked_at = std::move(looked.input);
+  record.kernel = update_.options.kernel;
+  record.kernel_release =
+      update_.looked_at.target ? update_.looked_at.target->release : host_.kernel_release();
+  mark(Mark::preflight_done);
+  post(Event::preflight_passed);
+}
+
+void Engine::preflight(const UpdateOptions& options, Reply<std::vector<Finding>> reply) {
+  if (state_ != State::normal && state_ != State::prepared) {
+    return reply(fail(passing(Error{
+        ErrorCode::busy,
+        "An update is in state " + std::string(to_string(state_)) + "; ask again when it is over.",
+        0})));
+  }
+  host_.run(target_queue,
+            [this, alive = alive_, options = with_defaults(options),
+             refresh = sessions_.keepers().refresh_module, real = !emulated(),
+             ours = update_.target_loaded, reply = std::move(reply)]() -> std::function<void()> {
+              const bool module = refresh && refresh().has_value();
+              auto looked =
+                  std::make_shared<Result<LookedAt>>(look(host_, options, module, real, ours));
+              return [this, alive, options, looked, reply] {
+                if (!*alive) return;
+                if (!*looked) return reply(fail(looked->error()));
+                reply(findings(**looked, options));
+              };
+            });
 }
 
 /// Also when an update goes on from prepared: what somebody else has loaded since would be booted

@@ -170,7 +170,7 @@ Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
   if (!running) return fail(running.error());
   auto found = system::find_target(options, running->release);
   if (!found) return fail(found.error());
-  log::info("The target is ", printable(options.kernel), ": ", found->why, ".");
+  looked.input.target_why = found->why;
   auto inspected = system::inspect_kernel(found->image.kernel.get(), options.kernel);
   if (!inspected) return fail(inspected.error());
   if (!inspected->not_loadable.empty()) {

@@ -118,6 +118,7 @@ HistoryEntry Update::outcome(std::uint64_t generation, std::string finished_at) 
   entry.timeline = record.timeline;
   entry.losses = record.losses;
   entry.left_out = record.left_out;
+  entry.overruled = record.overruled;
   entry.finished_at = std::move(finished_at);
   if (failure_) {
     entry.outcome = failure_->code == ErrorCode::cancelled ? Outcome::cancelled : Outcome::failed;

@@ -114,6 +114,7 @@ TEST(Config, EveryFieldIsRead) {
     "restore_timeout": "8s", "boot_gate": "4s", "claim_timeout": "1h",
     "max_sessions_per_user": 2, "max_descriptors_per_user": 3, "max_bytes_per_user": 4096,
     "history_entries": 5,
+    "preflight": {"initrd-missing": "ignore", "modules-missing": "error"},
     "clients": {
       "db": {"prepare_timeout": "10min", "freeze_timeout": 1, "restore_timeout": "3s",
              "required": false, "if_not_frozen": "restore"},
@@ -138,6 +139,8 @@ TEST(Config, EveryFieldIsRead) {
   expected.claim_timeout_usec = 3'600'000'000;
   expected.unclaimed = Unclaimed::keep;
   expected.max_clients_per_user = 8;
+  expected.preflight = {{FindingId::initrd_missing, Ruling::ignore},
+                        {FindingId::modules_missing, Ruling::error}};
   expected.max_needs_per_client = 9;
   expected.socket_group = "handover";
   expected.max_sessions_per_user = 2;
@@ -175,6 +178,12 @@ TEST(Config, SaysTheLineTheFieldAndWhatIsAllowed) {
   expect_refused("{\"cmdline\": \"root=/dev/vda1\\u0000 quiet\"}", {"field cmdline", "NUL"});
   expect_refused("{\"kernel\": \"vmlinuz\"}", {"field kernel", "absolute"});
   expect_refused("{\"clients\": {\"a/b\": {}}}", {"field clients/a~1b", "'/'"});
+  expect_refused("{\"preflight\": []}", {"field preflight", "object"});
+  expect_refused("{\"preflight\": {\"initrd\": \"ignore\"}}",
+                 {"field preflight/initrd", "no finding", "'initrd-missing'"});
+  expect_refused("{\"preflight\": {\"kho-off\": \"fact\"}}",
+                 {"field preflight/kho-off", "'ignore'"});
+  expect_refused("{\"preflight\": {\"kho-off\": 1}}", {"field preflight/kho-off", "'warning'"});
   expect_refused("{\"clients\": []}", {"field clients", "object"});
   expect_refused("{\"clients\": {\"db\": 1}}", {"field clients/db", "object"});
 }

@@ -18,10 +18,22 @@ PreflightInput good() {
   return input;
 }
 
+std::vector<Error> of(const PreflightInput& input, Severity severity) {
+  std::vector<Error> found;
+  for (const Finding& finding : preflight(input)) {
+    EXPECT_EQ(finding.severity, usual_severity(finding.id));
+    EXPECT_EQ(finding.message.find(';'), std::string::npos) << finding.message;
+    if (finding.severity == severity) found.push_back(to_error(finding));
+  }
+  return found;
+}
+std::vector<Error> errors(const PreflightInput& input) { return of(input, Severity::error); }
+std::vector<Error> warnings(const PreflightInput& input) { return of(input, Severity::warning); }
+
 /// The only finding has this code and says these words.
 void expect_one(const PreflightInput& input, ErrorCode code,
                 const std::vector<std::string>& words) {
-  const std::vector<Error> findings = preflight(input);
+  const std::vector<Error> findings = errors(input);
   ASSERT_EQ(findings.size(), 1U) << (findings.empty() ? "" : findings.back().message);
   EXPECT_EQ(findings[0].code, code) << findings[0].message;
   for (const std::string& word : words) {
@@ -30,11 +42,11 @@ void expect_one(const PreflightInput& input, ErrorCode code,
   }
 }
 
-TEST(Preflight, LetsAGoodTargetPass) { EXPECT_TRUE(preflight(good()).empty()); }
+TEST(Preflight, LetsAGoodTargetPass) { EXPECT_TRUE(errors(good()).empty()); }
 
 TEST(Preflight, AnEmulatedUpdateNeedsNoKernel) {
   PreflightInput input;
-  EXPECT_TRUE(preflight(input).empty());
+  EXPECT_TRUE(errors(input).empty());
   input.missing_required_clients = {"db"};
   expect_one(input, ErrorCode::client_gone, {"'db'", "required"});
 }
@@ -74,9 +86,9 @@ TEST(Preflight, AnInitrdThatIsMissingIsRefused) {
 TEST(Preflight, AnInitrdMustBeWholeAndTheTargets) {
   PreflightInput input = good();
   input.initrd = InitrdFacts{"/boot/initrd.img-7.3.4", 1 << 20, "", {}};
-  EXPECT_TRUE(preflight(input).empty());
+  EXPECT_TRUE(errors(input).empty());
   input.initrd->modules = {"7.2.13", "7.3.4"};
-  EXPECT_TRUE(preflight(input).empty());
+  EXPECT_TRUE(errors(input).empty());
   input.initrd->modules = {"7.2.13"};
   expect_one(input, ErrorCode::kernel_incompatible,
              {"/boot/initrd.img-7.3.4", "modules of 7.2.13", "(7.3.4)", "--initrd"});
@@ -89,15 +101,15 @@ TEST(Preflight, AnInitrdMustBeWholeAndTheTargets) {
 
 TEST(Preflight, ModulesThatAreMissingAreAWarning) {
   PreflightInput input = good();
-  EXPECT_TRUE(preflight_warnings(input).empty());
+  EXPECT_TRUE(warnings(input).empty());
   input.modules_missing = true;
-  EXPECT_TRUE(preflight(input).empty());
-  const auto warnings = preflight_warnings(input);
-  ASSERT_EQ(warnings.size(), 1U);
-  EXPECT_NE(warnings[0].message.find("/lib/modules/7.3.4"), std::string::npos);
-  EXPECT_NE(warnings[0].message.find("/boot/vmlinuz-7.3.4"), std::string::npos);
+  EXPECT_TRUE(errors(input).empty());
+  const auto found = warnings(input);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_NE(found[0].message.find("/lib/modules/7.3.4"), std::string::npos);
+  EXPECT_NE(found[0].message.find("/boot/vmlinuz-7.3.4"), std::string::npos);
   input.target.reset();
-  EXPECT_TRUE(preflight_warnings(input).empty()) << "nothing is booted";
+  EXPECT_TRUE(warnings(input).empty()) << "nothing is booted";
 }
 
 TEST(Preflight, TheTargetMustHaveLuoAndMemfdIfSessionsNeedThem) {
@@ -110,7 +122,7 @@ TEST(Preflight, TheTargetMustHaveLuoAndMemfdIfSessionsNeedThem) {
   input.memfds_preserved = false;
   expect_one(input, ErrorCode::kernel_incompatible, {"no memfd preservation"});
   input.needs_luo = false;
-  EXPECT_TRUE(preflight(input).empty());
+  EXPECT_TRUE(errors(input).empty());
 }
 
 TEST(Preflight, AnotherLuoAbiIsRefusedEvenWithoutASession) {
@@ -120,16 +132,16 @@ TEST(Preflight, AnotherLuoAbiIsRefusedEvenWithoutASession) {
   input.target->abi = {"kho-v4", "luo-v6"};
   expect_one(input, ErrorCode::kernel_incompatible, {"luo-v5", "luo-v6"});
   input.target->abi = {"kho-v4"};
-  EXPECT_TRUE(preflight(input).empty());
+  EXPECT_TRUE(errors(input).empty());
 }
 
 TEST(Preflight, ATargetThatKnowsMoreIsFine) {
   PreflightInput input = good();
   input.target->abi.insert({"kho-v5", "luo-v6", "memfd-v3", "hugetlb-v1"});
-  EXPECT_TRUE(preflight(input).empty());
+  EXPECT_TRUE(errors(input).empty());
   // The other way round nobody knows which one is spoken.
   std::swap(input.target->abi, input.running.abi);
-  EXPECT_EQ(preflight(input).size(), 3U);
+  EXPECT_EQ(errors(input).size(), 3U);
 }
 
 TEST(Preflight, WhyItCannotBeFoundOutIsTold) {
@@ -147,7 +159,7 @@ TEST(Preflight, WhyItCannotBeFoundOutIsTold) {
 TEST(Preflight, WhatCannotBeFoundOutIsRefused) {
   PreflightInput input = good();
   input.running.abi = {};
-  const auto findings = preflight(input);
+  const auto findings = errors(input);
   ASSERT_EQ(findings.size(), 3U);
   for (const Error& finding : findings) {
     EXPECT_EQ(finding.code, ErrorCode::kernel_incompatible);
@@ -170,7 +182,7 @@ PreflightInput with_module() {
 }
 
 TEST(Preflight, TheTargetMustHaveTheCompanionModule) {
-  EXPECT_TRUE(preflight(with_module()).empty());
+  EXPECT_TRUE(errors(with_module()).empty());
   PreflightInput input = with_module();
   input.module.target.reset();
   expect_one(input, ErrorCode::module_missing,
@@ -195,15 +207,15 @@ TEST(Preflight, AModuleThatHoldsNothingMayBeMissing) {
   PreflightInput input = with_module();
   input.module.needed = false;
   input.module.target.reset();
-  EXPECT_TRUE(preflight(input).empty());
+  EXPECT_TRUE(errors(input).empty());
   input.module.target = KernelModule{"/lib/modules/7.3.4/handover.ko", "2"};
-  EXPECT_TRUE(preflight(input).empty());
+  EXPECT_TRUE(errors(input).empty());
 }
 
 TEST(Preflight, TheModuleCanTellThatKhoIsOn) {
   PreflightInput input = with_module();
   input.running.kho_enabled = false;  // no LUO and no debugfs to say so
-  EXPECT_TRUE(preflight(input).empty());
+  EXPECT_TRUE(errors(input).empty());
   input.module.kho = false;
   expect_one(input, ErrorCode::not_supported, {"7.2.13", "kho=on"});
 }
@@ -216,7 +228,7 @@ TEST(Preflight, AKernelWithoutLuoDoesForTheModuleAlone) {
   input.running.luo_available = false;
   input.target->abi = {"kho-v4"};
   input.target_cmdline = "kho=on";
-  EXPECT_TRUE(preflight(input).empty());
+  EXPECT_TRUE(errors(input).empty());
 }
 
 TEST(Preflight, TheTargetsCommandLineMustSwitchItOn) {
@@ -233,8 +245,30 @@ TEST(Preflight, TheTargetsCommandLineMustSwitchItOn) {
   for (const std::string cmdline :
        {"kho=1 liveupdate=Y", "kho=off kho=on liveupdate=true", R"("kho=on" liveupdate="on")"}) {
     input.target_cmdline = cmdline;
-    EXPECT_TRUE(preflight(input).empty()) << cmdline;
+    EXPECT_TRUE(errors(input).empty()) << cmdline;
   }
+}
+
+TEST(Preflight, SaysWhichKernelWasChosenAndWhatElseIsLoaded) {
+  PreflightInput input = good();
+  input.target_why = "the newest of 2 kernels";
+  input.kernel_loaded = true;
+  EXPECT_TRUE(errors(input).empty());
+  ASSERT_EQ(warnings(input).size(), 1U);
+  EXPECT_NE(warnings(input)[0].message.find("loaded for kexec"), std::string::npos);
+  const auto facts = of(input, Severity::fact);
+  ASSERT_EQ(facts.size(), 1U);
+  EXPECT_EQ(facts[0].message,
+            "the target kernel /boot/vmlinuz-7.3.4 (7.3.4) is the newest of 2 kernels");
+}
+
+TEST(Preflight, ANeedThatNobodyMeetsIsTheFirstError) {
+  PreflightInput input = good();
+  input.needs_unknown = "Client 'vm' needs 'disk', which is not registered";
+  input.running.kho_enabled = false;
+  const auto found = errors(input);
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].code, ErrorCode::unknown_dependency);
 }
 
 TEST(Preflight, NamesEveryCulpritTheGravestFirst) {
@@ -243,7 +277,7 @@ TEST(Preflight, NamesEveryCulpritTheGravestFirst) {
   input.missing_required_clients = {"db"};
   input.target->abi = {};
   input.running.kho_enabled = false;
-  const std::vector<Error> findings = preflight(input);
+  const std::vector<Error> findings = errors(input);
   ASSERT_EQ(findings.size(), 5U);
   EXPECT_EQ(findings[0].code, ErrorCode::not_supported);
   EXPECT_EQ(findings[1].code, ErrorCode::kernel_incompatible);
@@ -258,7 +292,7 @@ TEST(Preflight, ACommandLineThatIsTooLongIsRefused) {
   PreflightInput input = good();
   input.target->cmdline_bytes = 2017;
   input.target_cmdline += std::string(2016 - input.target_cmdline.size(), ' ');
-  EXPECT_TRUE(preflight(input).empty());
+  EXPECT_TRUE(errors(input).empty());
   input.target_cmdline += ' ';
   expect_one(input, ErrorCode::kernel_incompatible,
              {"2017 bytes", "no more than 2016", "--cmdline"});
@@ -267,7 +301,7 @@ TEST(Preflight, ACommandLineThatIsTooLongIsRefused) {
 TEST(Preflight, WhatIsBuiltIntoTheTargetCounts) {
   PreflightInput input = good();
   input.target->built_in = BuiltInCmdline{"kho=off liveupdate=off"};
-  EXPECT_TRUE(preflight(input).empty()) << "the later mention counts";
+  EXPECT_TRUE(errors(input).empty()) << "the later mention counts";
   input.target->built_in = BuiltInCmdline{std::string(2000, 'a')};
   input.target_cmdline += std::string(100, ' ');
   expect_one(input, ErrorCode::kernel_incompatible, {"CONFIG_CMDLINE", "2047"});

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "world_test.h"
 
@@ -253,6 +255,60 @@ TEST_F(UpdateTest, IsRefusedWhereTheInitrdIsMissing) {
   const auto refused = world.update();
   EXPECT_NE(refused.find("refused: there is no initrd"), std::string::npos) << refused;
   EXPECT_EQ(calls(), Strings{});
+}
+
+TEST_F(UpdateTest, GoesOnInSpiteOfWhatIsAllowed) {
+  boot_two();
+  world.machine.initrd_missing = true;
+  UpdateOptions options;
+  options.allow = {FindingId::initrd_missing};
+  EXPECT_EQ(world.update(options), "done");
+  ASSERT_EQ(world.history().size(), 1U);
+  const auto overruled = world.history().front().overruled;
+  EXPECT_TRUE(overruled.starts_with("initrd-missing (allowed by uid ")) << overruled;
+  // Of that update alone.
+  EXPECT_NE(world.update().find("refused: there is no initrd"), std::string::npos);
+}
+
+TEST_F(UpdateTest, IsLookedAtWithoutBeingBegun) {
+  boot_two();
+  world.machine.initrd_missing = true;
+  world.machine.modules_missing = true;
+  std::optional<Result<std::vector<Finding>>> answer;
+  const auto ask = [&](const UpdateOptions& options) {
+    answer.reset();
+    world.call([&](Engine& engine) {
+      engine.preflight(options, [&](Result<std::vector<Finding>> found) { answer = found; });
+    });
+    world.settle();
+    return answer && *answer ? **answer : std::vector<Finding>();
+  };
+  const auto found = ask({});
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].id, FindingId::initrd_missing);
+  EXPECT_EQ(found[0].severity, Severity::error);
+  EXPECT_EQ(found[1].id, FindingId::modules_missing);
+  UpdateOptions options;
+  options.allow = {FindingId::initrd_missing};
+  ASSERT_EQ(ask(options).size(), 2U);
+  EXPECT_EQ(ask(options)[0].severity, Severity::warning);
+  EXPECT_EQ(calls(), Strings{});
+  EXPECT_EQ(world.engine().state(), State::normal);
+  EXPECT_TRUE(world.history().empty());
+  world.machine.look_error = Error{ErrorCode::kernel_not_found, "There is no such kernel.", 0};
+  (void)ask({});
+  ASSERT_TRUE(answer && !*answer);
+  EXPECT_EQ(answer->error().code, ErrorCode::kernel_not_found);
+  world.machine.look_error.reset();
+  // While everybody is being asked, nothing else is looked at.
+  world.machine.initrd_missing = false;
+  guest().does(ClientCall::prepare, Does::nothing);
+  ASSERT_TRUE(world.update_until(State::preparing));
+  (void)ask({});
+  ASSERT_TRUE(answer && !*answer);
+  EXPECT_EQ(answer->error().code, ErrorCode::busy);
+  guest().answer_now();
+  EXPECT_EQ(world.outcome(), "done");
 }
 
 TEST_F(UpdateTest, IsRefusedByTheLoad) {

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What preflight has found: an id that scripts may rely on, how grave it is, a sentence, and what
+// to do. docs/preflight.md has every id; a test compares.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/enum_words.h"
+#include "core/error.h"
+
+namespace handover {
+
+/// In the order in which they are told, the gravest first.
+enum class Severity {
+  error,    ///< the update does not begin
+  warning,  ///< it does, and somebody should know
+  fact,     ///< worth knowing
+};
+constexpr auto words(Severity) {
+  return std::to_array<Word<Severity>>(
+      {{Severity::error, "error"}, {Severity::warning, "warning"}, {Severity::fact, "fact"}});
+}
+
+enum class FindingId {
+  needs_unknown,        ///< a client needs one that is not registered
+  kho_off,              ///< in the running kernel
+  luo_off,              ///< in the running kernel
+  target_without_kho,   ///< or without another part that is needed
+  abi_unknown,          ///< of the running kernel
+  abi_differs,          ///< the target does not understand the running kernel
+  module_missing,       ///< for the target, while the one here holds state
+  module_format,        ///< the target's reads other tables
+  cmdline_too_long,     ///< the target would not get all of it
+  cmdline_off,          ///< it does not switch kho or liveupdate on
+  initrd_empty,         ///< it has no bytes
+  initrd_damaged,       ///< it is cut, or no archive
+  initrd_other_kernel,  ///< it has modules, and none of the target
+  initrd_missing,       ///< the running kernel has one
+  client_missing,       ///< it is required
+  session_incoming,     ///< it holds state of the earlier kernel
+  session_degraded,     ///< the kernel does not hold all of it now
+  client_frozen,        ///< it has not answered Thaw since an earlier update
+  modules_missing,      ///< the target has no directory below /lib/modules
+  kernel_loaded,        ///< by somebody else
+  kernel_chosen,        ///< which kernel, and why that one
+};
+constexpr auto words(FindingId) {
+  return std::to_array<Word<FindingId>>({{FindingId::needs_unknown, "needs-unknown"},
+                                         {FindingId::kho_off, "kho-off"},
+                                         {FindingId::luo_off, "luo-off"},
+                                         {FindingId::target_without_kho, "target-without-kho"},
+                                         {FindingId::abi_unknown, "abi-unknown"},
+                                         {FindingId::abi_differs, "abi-differs"},
+                                         {FindingId::module_missing, "module-missing"},
+                                         {FindingId::module_format, "module-format"},
+                                         {FindingId::cmdline_too_long, "cmdline-too-long"},
+                                         {FindingId::cmdline_off, "cmdline-off"},
+                                         {FindingId::initrd_empty, "initrd-empty"},
+                                         {FindingId::initrd_damaged, "initrd-damaged"},
+                                         {FindingId::initrd_other_kernel, "initrd-other-kernel"},
+                                         {FindingId::initrd_missing, "initrd-missing"},
+                                         {FindingId::client_missing, "client-missing"},
+                                         {FindingId::session_incoming, "session-incoming"},
+                                         {FindingId::session_degraded, "session-degraded"},
+                                         {FindingId::client_frozen, "client-frozen"},
+                                         {FindingId::modules_missing, "modules-missing"},
+                                         {FindingId::kernel_loaded, "kernel-loaded"},
+                                         {FindingId::kernel_chosen, "kernel-chosen"}});
+}
+
+/// How grave a finding is unless it is overruled.
+Severity usual_severity(FindingId id);
+
+/// The D-Bus error of an update that ends by it.
+ErrorCode code_of(FindingId id);
+
+/// Who overruled a finding.
+enum class Overruled {
+  no,
+  by_request,  ///< --allow
+  by_config,   ///< "preflight"
+};
+
+struct Finding {
+  FindingId id = FindingId::kernel_chosen;
+  Severity severity = Severity::fact;
+  std::string message;                  ///< one sentence, without a full stop
+  std::string advice;                   ///< what to do; "" if there is nothing to do
+  Overruled overruled = Overruled::no;  ///< it was graver
+};
+
+/// "message; advice".
+std::string text_of(const Finding& finding);
+Error to_error(const Finding& finding);
+
+/// What the configuration says of an id.
+enum class Ruling { error, warning, ignore };
+constexpr auto words(Ruling) {
+  return std::to_array<Word<Ruling>>(
+      {{Ruling::error, "error"}, {Ruling::warning, "warning"}, {Ruling::ignore, "ignore"}});
+}
+using Rulings = std::map<FindingId, Ruling>;
+
+/// The same findings, the gravest first, with those that are allowed as warnings, and the others as
+/// the configuration wants them: what it ignores is a fact.
+std::vector<Finding> judge(std::vector<Finding> findings, const Rulings& config,
+                           const std::set<FindingId>& allowed);
+
+/// The first error; nullptr if there is none.
+const Finding* first_error(const std::vector<Finding>& findings);
+
+/// What an update goes on in spite of, for its record: "initrd-missing (allowed by uid 0)". "" if
+/// nothing was overruled.
+std::string overruled_text(const std::vector<Finding>& findings, const std::string& requested_by);
+
+/// The ids of that text, separated by commas or spaces. invalid_argument names those that there
+/// are.
+Result<std::set<FindingId>> parse_finding_ids(std::string_view text);
+
+}  // namespace handover

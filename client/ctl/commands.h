@@ -38,6 +38,9 @@ Outcome show_sessions(Context context, const std::string& name);
 Outcome show_history(Context context, std::optional<std::uint64_t> id, std::uint32_t most);
 Outcome monitor(Context context);
 
+/// What an update would meet. The exit code is that of the worst.
+Outcome show_preflight(Context context, const UpdateRequest& request);
+
 /// Update or Prepare, followed to its end.
 Outcome update(Context context, const UpdateRequest& request);
 /// The same, only begun: prints its number.

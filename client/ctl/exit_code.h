@@ -8,7 +8,7 @@ namespace handover::ctl {
 
 enum class ExitCode : int {
   ok = 0,
-  failed = 1,     ///< of an update: it is done, with losses
+  failed = 1,     ///< of an update: it is done, with losses; of preflight: warnings
   usage = 2,      ///< wrong command line, or an argument that the daemon calls malformed
   not_found = 3,  ///< no such session, client, token, backend or kernel
   access_denied = 4,

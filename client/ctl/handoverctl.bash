@@ -54,7 +54,7 @@ _handoverctl() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      --initrd | --cmdline | --backend | --client | --fd | --file | --output | -n | --most | \
+      --initrd | --cmdline | --allow | --backend | --client | --fd | --file | --output | -n | --most | \
         --for | --timeout | -o | --output-format | -H | --host | -M | --machine)
         i+=1
         ;;
@@ -111,11 +111,12 @@ _handoverctl() {
   options="$common"
   case $command${action:+ $action} in
     '')
-      choices='status clients sessions update prepare cancel wait monitor history client session'
+      choices='status clients sessions preflight update prepare cancel wait monitor history client session'
       options+=' --version'
       ;;
-    update | prepare)
-      options+=' --initrd --cmdline --immediate --orderly --no-block'
+    preflight | update | prepare)
+      options+=' --initrd --cmdline --allow'
+      if [[ $command != preflight ]]; then options+=' --immediate --orderly --no-block'; fi
       if [[ $current != -* && $position -eq 0 ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "${current:-/boot/vmlinuz-}")

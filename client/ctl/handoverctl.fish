@@ -12,7 +12,7 @@ function __handoverctl_words
             continue
         end
         switch $token
-            case --initrd --cmdline --backend --client --fd --file --output -n --most --for \
+            case --initrd --cmdline --allow --backend --client --fd --file --output -n --most --for \
                 --timeout -o --output-format -H --host -M --machine
                 set skip yes
             case '-*'
@@ -92,6 +92,7 @@ complete -c handoverctl -n '__handoverctl_at ""' -l version -d 'Print the versio
 complete -c handoverctl -n '__handoverctl_at ""' -a status -d 'Show the daemon\'s state'
 complete -c handoverctl -n '__handoverctl_at ""' -a clients -d 'List the registered clients'
 complete -c handoverctl -n '__handoverctl_at ""' -a sessions -d 'List the sessions, or what one of them holds'
+complete -c handoverctl -n '__handoverctl_at ""' -a preflight -d 'Show what an update would meet, and begin none'
 complete -c handoverctl -n '__handoverctl_at ""' -a update -d 'Go into another kernel with all preserved state'
 complete -c handoverctl -n '__handoverctl_at ""' -a prepare -d 'Do all of an update that can be done before the freeze'
 complete -c handoverctl -n '__handoverctl_at ""' -a cancel -d 'End the running update and undo it'
@@ -110,8 +111,9 @@ complete -c handoverctl -n '__handoverctl_at session' -a discard -d 'End a sessi
 
 # Options of some
 complete -c handoverctl -n '__handoverctl_at status' -s v -l verbose -d 'Show what it counts, too'
-complete -c handoverctl -n '__handoverctl_at update prepare' -l initrd -r -F -d 'Its initial RAM disk'
-complete -c handoverctl -n '__handoverctl_at update prepare' -l cmdline -x -d 'Its command line'
+complete -c handoverctl -n '__handoverctl_at preflight update prepare' -l initrd -r -F -d 'Its initial RAM disk'
+complete -c handoverctl -n '__handoverctl_at preflight update prepare' -l cmdline -x -d 'Its command line'
+complete -c handoverctl -n '__handoverctl_at preflight update prepare' -l allow -x -d 'Go on in spite of that finding of preflight'
 complete -c handoverctl -n '__handoverctl_at update prepare' -l immediate -d 'Reboot at once: the shortest blackout'
 complete -c handoverctl -n '__handoverctl_at update prepare' -l orderly -d 'Stop all units in order first'
 complete -c handoverctl -n '__handoverctl_at update prepare' -l no-block -d 'Print its number, and do not wait for its end'
@@ -126,7 +128,7 @@ complete -c handoverctl -n '__handoverctl_at "session preserve"' -l stdin -d 'Th
 complete -c handoverctl -n '__handoverctl_at "session retrieve"' -l output -r -F -d 'Write the contents there'
 
 # Arguments
-complete -c handoverctl -n '__handoverctl_at update prepare; and __handoverctl_argument 1' -F
+complete -c handoverctl -n '__handoverctl_at preflight update prepare; and __handoverctl_argument 1' -F
 complete -c handoverctl -n '__handoverctl_at sessions; and __handoverctl_argument 1' -a '(__handoverctl_names sessions)'
 complete -c handoverctl -n '__handoverctl_at "client unregister"; and __handoverctl_argument 1' -a '(__handoverctl_names clients)'
 complete -c handoverctl -n '__handoverctl_at history; and __handoverctl_argument 1' -a '(__handoverctl_updates)'

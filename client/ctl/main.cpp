@@ -41,6 +41,7 @@ struct Runner {
   Outcome operator()(const StatusCommand& c) const { return show_status(context, c.verbose); }
   Outcome operator()(const ClientsCommand&) const { return show_clients(context); }
   Outcome operator()(const SessionsCommand& c) const { return show_sessions(context, c.name); }
+  Outcome operator()(const PreflightCommand& c) const { return show_preflight(context, c.request); }
   Outcome operator()(const UpdateCommand& c) const {
     return c.block ? update(context, c.request) : begin_update(context, c.request);
   }

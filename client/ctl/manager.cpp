@@ -41,7 +41,8 @@ client::Result<void> append_options(sd_bus_message* message, const UpdateRequest
   for (const auto& [key, value] : {std::pair{"kernel", &request.kernel},
                                    {"initrd", &request.initrd},
                                    {"cmdline", &request.cmdline},
-                                   {"mode", &request.mode}}) {
+                                   {"mode", &request.mode},
+                                   {"allow", &request.allow}}) {
     if (r >= 0) r = append_option(message, key, *value);
     if (r == -EINVAL) {
       return client::Error{
@@ -228,6 +229,21 @@ client::Result<nlohmann::json> Manager::history(std::uint32_t most) {
   }
   if (!understood) return client::Error{"", "The daemon's history is not as documented.", EBADMSG};
   return json;
+}
+
+client::Result<std::vector<FindingRow>> Manager::preflight(const UpdateRequest& request) {
+  auto message = new_call("Preflight");
+  if (!message) return message.error();
+  if (auto appended = append_options(message->get(), request); !appended) return appended.error();
+  auto reply = call(*message);
+  if (!reply) return reply.error();
+  return read_rows<FindingRow>(reply->get(), "ssss", [&reply](FindingRow* row) {
+    const char* texts[4] = {};
+    const int r =
+        sd_bus_message_read(reply->get(), "ssss", &texts[0], &texts[1], &texts[2], &texts[3]);
+    if (r >= 0) *row = {texts[0], texts[1], texts[2], texts[3]};
+    return r;
+  });
 }
 
 client::Result<void> Manager::cancel() {

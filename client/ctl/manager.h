@@ -49,6 +49,11 @@ struct JobStatus {
 struct UpdateRequest {
   bool whole = true;  ///< Update, not only Prepare
   std::optional<std::string> kernel, initrd, cmdline, mode;
+  std::optional<std::string> allow;  ///< ids of findings, by commas
+};
+
+struct FindingRow {
+  std::string id, severity, message, advice;
 };
 
 class Manager {
@@ -63,6 +68,8 @@ class Manager {
   client::Result<Properties> statistics();
   /// Newest first, at most so many. Checked to be an array of objects.
   client::Result<nlohmann::json> history(std::uint32_t most);
+  /// What such an update would meet, the gravest first.
+  client::Result<std::vector<FindingRow>> preflight(const UpdateRequest& request);
   client::Result<void> cancel();
   client::Result<void> unregister_client(const std::string& name);
   /// Answered through `done` with the job's path, when preflight has passed.

@@ -53,9 +53,10 @@ std::optional<std::string> given(const CLI::App* command, const char* option,
 /// what happens without the argument. Not here: those that mean something when they are empty, and
 /// names, which the daemon refuses.
 client::Result<void> refuse_empty(const CLI::App* command) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> without = {{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 8> without = {{
       {"KERNEL", "the configured or the newest kernel"},
       {"--cmdline", "the configured or the running kernel's"},
+      {"--allow", "nothing that is allowed"},
       {"--backend", "the backend that keeps it best"},
       {"--client", "a session of no client"},
       {"--output", "standard output"},
@@ -103,7 +104,9 @@ class Parser {
   client::Result<Awaited> awaited() const;
   client::Result<Remote> remote() const;
   CLI::App* add_session(const char* name, const char* what, bool token);
+  void add_target_options(CLI::App* command);
   void add_update_options(CLI::App* command);
+  [[nodiscard]] UpdateRequest request_of(const CLI::App* command) const;
   client::Result<Command> command() const;
   [[nodiscard]] const CLI::App* chosen() const;
   [[nodiscard]] client::Error mistake(const CLI::ParseError& error) const;
@@ -114,11 +117,13 @@ class Parser {
   std::string format_, awaited_;
   std::optional<std::string> timeout_, host_, machine_;
 
-  CLI::App *status_, *clients_, *sessions_, *update_, *prepare_, *cancel_, *monitor_, *history_;
+  CLI::App *status_, *clients_, *sessions_, *preflight_, *update_, *prepare_, *cancel_, *monitor_,
+      *history_;
   CLI::App *wait_, *client_command_, *unregister_;
   CLI::App *session_, *create_, *preserve_, *unpreserve_, *retrieve_, *finish_, *discard_;
 
   std::string kernel_, initrd_, cmdline_;
+  std::vector<std::string> allow_;
   bool immediate_ = false, orderly_ = false;
   std::string name_, backend_, client_, output_;
   std::string token_ = "0", id_ = "0", most_ = "20";  // parsed by command()
@@ -157,7 +162,7 @@ CLI::App* Parser::add_session(const char* name, const char* what, bool token) {
   return command;
 }
 
-void Parser::add_update_options(CLI::App* command) {
+void Parser::add_target_options(CLI::App* command) {
   command
       ->add_option("KERNEL", kernel_,
                    "Path, release or boot loader entry; else the configured or newest")
@@ -165,10 +170,29 @@ void Parser::add_update_options(CLI::App* command) {
   command->add_option("--initrd", initrd_, "Its initial RAM disk; '' for none")->type_name("FILE");
   command->add_option("--cmdline", cmdline_, "Its command line; else the configured or running one")
       ->type_name("TEXT");
+  command->add_option("--allow", allow_, "Go on in spite of that finding of preflight")
+      ->type_name("ID")
+      ->allow_extra_args(false);
+}
+
+void Parser::add_update_options(CLI::App* command) {
+  add_target_options(command);
   command->add_flag("--no-block", no_block_, "Print its number, and do not wait for its end");
   auto* immediate =
       command->add_flag("--immediate", immediate_, "Reboot at once: the shortest blackout");
   command->add_flag("--orderly", orderly_, "Stop all units in order first")->excludes(immediate);
+}
+
+UpdateRequest Parser::request_of(const CLI::App* command) const {
+  UpdateRequest request;
+  request.kernel = given(command, "KERNEL", kernel_);
+  request.initrd = given(command, "--initrd", initrd_);
+  request.cmdline = given(command, "--cmdline", cmdline_);
+  if (request.kernel) request.kernel = kernel_named(*request.kernel);
+  // Empty: no initrd.
+  if (request.initrd && !request.initrd->empty()) request.initrd = absolute(*request.initrd);
+  for (const auto& id : allow_) request.allow = request.allow ? *request.allow + "," + id : id;
+  return request;
 }
 
 Parser::Parser() {
@@ -182,6 +206,8 @@ Parser::Parser() {
   clients_ = add(app_, "clients", "List the registered clients");
   sessions_ = add(app_, "sessions", "List the sessions, or what one of them holds");
   sessions_->add_option("NAME", name_, "A session")->type_name("");
+  preflight_ = add(app_, "preflight", "Show what an update would meet, and begin none");
+  add_target_options(preflight_);
   update_ = add(app_, "update", "Go into another kernel with all preserved state");
   add_update_options(update_);
   prepare_ = add(app_, "prepare", "Do all of an update that can be done before the freeze");
@@ -353,16 +379,10 @@ client::Result<Command> Parser::command() const {
   if (status_->parsed()) return Command(StatusCommand{verbose_});
   if (clients_->parsed()) return Command(ClientsCommand{});
   if (sessions_->parsed()) return Command(SessionsCommand{name_});
+  if (preflight_->parsed()) return Command(PreflightCommand{request_of(preflight_)});
   if (update_->parsed() || prepare_->parsed()) {
-    UpdateRequest request;
+    auto request = request_of(update_->parsed() ? update_ : prepare_);
     request.whole = update_->parsed();
-    const auto* asked = request.whole ? update_ : prepare_;
-    request.kernel = given(asked, "KERNEL", kernel_);
-    request.initrd = given(asked, "--initrd", initrd_);
-    request.cmdline = given(asked, "--cmdline", cmdline_);
-    if (request.kernel) request.kernel = kernel_named(*request.kernel);
-    // Empty: no initrd.
-    if (request.initrd && !request.initrd->empty()) request.initrd = absolute(*request.initrd);
     if (immediate_) request.mode = "immediate";
     if (orderly_) request.mode = "orderly";
     return Command(UpdateCommand{std::move(request), !no_block_});

@@ -25,6 +25,9 @@ struct UpdateCommand {
   UpdateRequest request;
   bool block = true;  ///< until it has ended
 };
+struct PreflightCommand {
+  UpdateRequest request;
+};
 /// Without a command.
 struct OverviewCommand {};
 struct CancelCommand {
@@ -70,10 +73,10 @@ struct InformationCommand {
 };
 
 using Command =
-    std::variant<OverviewCommand, StatusCommand, ClientsCommand, SessionsCommand, UpdateCommand,
-                 CancelCommand, WaitCommand, UnregisterCommand, MonitorCommand, HistoryCommand,
-                 CreateCommand, PreserveCommand, UnpreserveCommand, RetrieveCommand, FinishCommand,
-                 DiscardCommand, InformationCommand>;
+    std::variant<OverviewCommand, StatusCommand, ClientsCommand, SessionsCommand, PreflightCommand,
+                 UpdateCommand, CancelCommand, WaitCommand, UnregisterCommand, MonitorCommand,
+                 HistoryCommand, CreateCommand, PreserveCommand, UnpreserveCommand, RetrieveCommand,
+                 FinishCommand, DiscardCommand, InformationCommand>;
 
 struct Options {
   Command command;

@@ -291,6 +291,15 @@ Result<void> take_mode(Options& options, std::optional<Mode>& into) {
               "There is no mode " + in_quotes(word) + "; it is 'immediate' or 'orderly'.");
 }
 
+Result<void> take_allowed(Options& options, std::set<FindingId>& into) {
+  std::string words;
+  if (auto taken = take_filled(options, "allow", words); !taken) return taken;
+  auto ids = parse_finding_ids(words);
+  if (!ids) return fail(ids.error());
+  into = std::move(*ids);
+  return {};
+}
+
 Result<UpdateOptions> read_update_options(sd_bus_message* message) {
   UpdateOptions wanted;
   auto options = Options::read(message);
@@ -300,7 +309,7 @@ Result<UpdateOptions> read_update_options(sd_bus_message* message) {
        {take_filled(*options, "kernel", wanted.kernel),
         wanted.initrd ? options->take("initrd", *wanted.initrd) : Result<void>{},
         take_filled(*options, "cmdline", wanted.cmdline), take_mode(*options, wanted.mode),
-        options->finish()}) {
+        take_allowed(*options, wanted.allow), options->finish()}) {
     if (!taken) return fail(taken.error());
   }
   return wanted;
@@ -312,7 +321,42 @@ Authority::Details details_of(const UpdateOptions& wanted) {
   if (!wanted.kernel.empty()) details["kernel"] = wanted.kernel;
   if (wanted.initrd) details["initrd"] = *wanted.initrd;
   if (!wanted.cmdline.empty()) details["cmdline"] = wanted.cmdline;
+  for (const auto id : wanted.allow) {
+    auto& allowed = details["allow"];
+    allowed += (allowed.empty() ? "" : ",") + std::string(to_string(id));
+  }
   return details;
+}
+
+/// a(ssss): id, severity, sentence, what to do.
+void answer_findings(HeldCall& call, const std::vector<Finding>& findings) {
+  call.answer_with([&findings](sd_bus_message* reply) {
+    int result = sd_bus_message_open_container(reply, 'a', "(ssss)");
+    for (const auto& finding : findings) {
+      if (result < 0) return result;
+      result = sd_bus_message_append(reply, "(ssss)", std::string(to_string(finding.id)).c_str(),
+                                     std::string(to_string(finding.severity)).c_str(),
+                                     finding.message.c_str(), finding.advice.c_str());
+    }
+    return result < 0 ? result : sd_bus_message_close_container(reply);
+  });
+}
+
+/// Who may see what an update would meet may begin it.
+int preflight(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+  return handle(message, userdata, error, read_update_options(message),
+                [](Server& server, const UpdateOptions& wanted, const HeldCallPtr& call) {
+                  const auto details = details_of(wanted);
+                  const auto* action = details.empty() ? update_action : custom_action;
+                  server.authority().check(call, action, details, [&server, wanted, call] {
+                    server.engine().preflight(wanted,
+                                              [call](const Result<std::vector<Finding>>& findings) {
+                                                if (!findings)
+                                                  return call->refuse(findings.error());
+                                                answer_findings(*call, *findings);
+                                              });
+                  });
+                });
 }
 
 int request(sd_bus_message* message, void* userdata, sd_bus_error* error, engine::JobType type) {
@@ -409,6 +453,9 @@ const sd_bus_vtable manager_vtable[] = {
                             safe<get_session>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("ListSessions", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sosusbut)", sessions),
                             safe<list_sessions>, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Preflight", SD_BUS_ARGS("a{sv}", options),
+                            SD_BUS_RESULT("a(ssss)", findings), safe<preflight>,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Prepare", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
                             safe<prepare>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Update", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),

@@ -160,7 +160,7 @@ TEST_F(Ctl, Names) {
 TEST_F(Ctl, WhatTheDaemonRefuses) {
   const auto missing = host.directory().path("vmlinuz-missing");
   const auto text = host.directory().write("vmlinuz-text", "This is no kernel.\n");
-  for (const auto* command : {"update", "prepare"}) {
+  for (const auto* command : {"update", "prepare", "preflight"}) {
     expect_refused({command, missing}, not_found, "KernelNotFound");
     expect_refused({command, text}, update_failed, "NotAKernel");
   }
@@ -176,6 +176,19 @@ TEST_F(Ctl, WhatTheDaemonRefuses) {
   expect_refused({"sessions", "nowhere"}, not_found, "NoSuchSession");
   EXPECT_NE(ctl({"sessions", "nowhere"}).err.find("'nowhere'"), std::string::npos);
   expect_refused({"cancel"}, failed, "NothingToCancel");
+}
+
+TEST_F(Ctl, Preflight) {
+  const auto missing = host.directory().path("vmlinuz-missing");
+  expect_refused({"preflight", missing}, not_found, "KernelNotFound");
+  expect_refused({"preflight", "--allow", "no-such-finding"}, usage, "InvalidArgument");
+  expect_refused({"update", "--allow", "no-such-finding"}, usage, "InvalidArgument");
+  const auto good = ctl({"preflight"});
+  EXPECT_EQ(good.code, 0) << good.err;
+  EXPECT_EQ(good.out, "Nothing stands in the way of an update.\n");
+  const auto json = ctl({"preflight", "--json"});
+  EXPECT_EQ(json.code, 0);
+  EXPECT_EQ(json.out_json(), (nlohmann::json{{"findings", nlohmann::json::array()}}));
 }
 
 TEST_F(Ctl, DescriptorsThatCannotBePreserved) {

@@ -123,6 +123,15 @@ TEST(CtlOptions, Update) {
         << "the daemon knows it";
   }
 
+  const auto preflight = parsed<PreflightCommand>(
+      {"preflight", "7.3.4", "--allow", "initrd-missing", "--allow=kho-off", "--initrd", ""});
+  EXPECT_EQ(preflight.request.kernel, "7.3.4");
+  EXPECT_EQ(preflight.request.allow, "initrd-missing,kho-off");
+  EXPECT_EQ(preflight.request.initrd, "");
+  EXPECT_TRUE(is_refused({"preflight", "--orderly"}));
+  EXPECT_TRUE(is_refused({"preflight", "--allow", ""}));
+  EXPECT_FALSE(parsed<UpdateCommand>({"update"}).request.allow);
+
   const auto plain = parsed<UpdateCommand>({"prepare"});
   EXPECT_FALSE(plain.request.whole);
   EXPECT_FALSE(plain.request.kernel || plain.request.initrd || plain.request.cmdline ||

@@ -88,11 +88,7 @@ int run(const Options& options) {
     }
   }
   // The bus first: unlike the private socket it stays when the daemon re-executes itself.
-  const auto open = [] {
-    return client::Connection::open({HANDOVER_CONNECT_PREFER_BUS, 0, nullptr});
-  };
-  // Not where ssh may ask for a password meanwhile.
-  auto connection = remote ? open() : with_notice(open);
+  auto connection = client::Connection::open({HANDOVER_CONNECT_PREFER_BUS, 0, nullptr});
   if (!connection) {
     const auto& error = connection.error();
     const auto code = exit_code_of(error.name);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "notice.h"
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <system_error>
@@ -11,7 +10,8 @@ namespace {
 
 constexpr std::chrono::seconds patience{2};
 
-std::atomic<bool> silent = false;
+// Set by the main thread alone, while no notice waits.
+bool silent = false;
 
 }  // namespace
 
@@ -23,8 +23,8 @@ Notice::Notice() {
     thread_ = std::thread([this] {
       std::unique_lock lock(mutex_);
       if (over_.wait_for(lock, patience, [this] { return is_over_; })) return;
-      if (silent.exchange(true)) return;
       fputs("handoverctl: handoverd does not answer yet; waiting.\n", stderr);
+      silent = true;
     });
   } catch (const std::system_error&) {
     // No thread to be had: it waits all the same, without a word.

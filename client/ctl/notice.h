@@ -26,11 +26,4 @@ class Notice {
   std::thread thread_;
 };
 
-/// What `call` answers; a notice tells that it takes long.
-template <typename Call>
-auto with_notice(const Call& call) {
-  const Notice notice;
-  return call();
-}
-
 }  // namespace handover::ctl

@@ -13,7 +13,6 @@
 
 #include "commands.h"
 #include "file.h"
-#include "notice.h"
 #include "output.h"
 
 namespace handover::ctl {
@@ -88,7 +87,7 @@ client::Error become_command(const Environment& environment, client::Fd fd, cons
 /// Into the file `output`, or standard output if that is "". How many bytes that were.
 client::Result<std::uint64_t> retrieve_contents(client::Session& session, std::uint64_t token,
                                                 const std::string& output) {
-  auto tokens = with_notice([&] { return session.tokens(); });
+  auto tokens = session.tokens();
   if (!tokens) return tokens.error();
   const auto found = std::find_if(tokens->begin(), tokens->end(),
                                   [&](const client::Token& t) { return t.token == token; });
@@ -100,7 +99,7 @@ client::Result<std::uint64_t> retrieve_contents(client::Session& session, std::u
   }
   auto destination = Output::open(output, found == tokens->end() ? 0 : found->bytes);
   if (!destination) return destination.error();
-  auto fd = with_notice([&] { return session.retrieve(token); });
+  auto fd = session.retrieve(token);
   if (!fd) return fd.error();
   auto copied = destination->copy_from(fd->get());
   if (!copied) return copied;
@@ -118,8 +117,7 @@ Outcome finish_with(Context context, const client::Result<void>& result, const j
 
 Outcome session_create(Context context, const std::string& name, const std::string& backend,
                        const std::string& client) {
-  auto session =
-      with_notice([&] { return context.connection.create_session(name, backend, client); });
+  auto session = context.connection.create_session(name, backend, client);
   if (!session) return session.error();
   if (context.json) print_json({{"session", name}});
   return ExitCode::ok;
@@ -131,18 +129,15 @@ Outcome session_preserve(Context context, const std::string& name, std::uint64_t
   if (!session) return session.error();
   auto fd = open_source(source, name);
   if (!fd) return fd.error();
-  auto preserved = with_notice([&] {
-    return source.backend.empty() ? session->preserve(token, fd->get())
-                                  : session->preserve_in(source.backend, token, fd->get());
-  });
+  auto preserved = source.backend.empty() ? session->preserve(token, fd->get())
+                                          : session->preserve_in(source.backend, token, fd->get());
   return finish_with(context, preserved, {{"session", name}, {"token", token}});
 }
 
 Outcome session_unpreserve(Context context, const std::string& name, std::uint64_t token) {
   auto session = context.connection.get_session(name);
   if (!session) return session.error();
-  auto done = with_notice([&] { return session->unpreserve(token); });
-  return finish_with(context, done, {{"session", name}, {"token", token}});
+  return finish_with(context, session->unpreserve(token), {{"session", name}, {"token", token}});
 }
 
 Outcome session_retrieve(Context context, const std::string& name, std::uint64_t token,
@@ -154,7 +149,7 @@ Outcome session_retrieve(Context context, const std::string& name, std::uint64_t
   auto session = context.connection.get_session(name);
   if (!session) return session.error();
   if (to_command) {
-    auto fd = with_notice([&] { return session->retrieve(token); });
+    auto fd = session->retrieve(token);
     if (!fd) return fd.error();
     return become_command(context.environment, std::move(*fd), name, target.command);
   }
@@ -170,15 +165,13 @@ Outcome session_retrieve(Context context, const std::string& name, std::uint64_t
 Outcome session_finish(Context context, const std::string& name) {
   auto session = context.connection.get_session(name);
   if (!session) return session.error();
-  auto done = with_notice([&] { return session->finish(); });
-  return finish_with(context, done, {{"session", name}});
+  return finish_with(context, session->finish(), {{"session", name}});
 }
 
 Outcome session_discard(Context context, const std::string& name) {
   auto session = context.connection.get_session(name);
   if (!session) return session.error();
-  auto done = with_notice([&] { return session->discard(); });
-  return finish_with(context, done, {{"session", name}});
+  return finish_with(context, session->discard(), {{"session", name}});
 }
 
 }  // namespace handover::ctl

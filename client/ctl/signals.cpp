@@ -4,8 +4,6 @@
 #include <cerrno>
 #include <csignal>
 
-#include "notice.h"
-
 namespace handover::ctl {
 namespace {
 
@@ -18,7 +16,6 @@ client::Result<void> Signals::subscribe() {
   if (!bus) return bus_error(-ENOTCONN, nullptr);
   sd_bus_slot* slot = nullptr;
   // On the private socket nobody but the daemon can send, and messages carry no sender.
-  const Notice notice;  // the bus is asked
   int r = sd_bus_match_signal(bus, &slot, connection_.destination(), nullptr, nullptr, nullptr,
                               on_signal, this);
   if (r < 0) return bus_error(r, nullptr);

@@ -57,7 +57,6 @@ class Follower {
   std::set<std::string> awaited_;  ///< clients that are at something
   std::optional<End> end_;
   std::optional<client::Error> refused_;
-  std::optional<Notice> notice_;  ///< until the daemon says anything of an update
   int interrupts_passed_on_ = 0;
 };
 
@@ -108,7 +107,6 @@ void Follower::on_client_changed(sd_bus_message* message) {
 
 void Follower::show() {
   if (shown_.phase.empty()) return;
-  notice_.reset();
   progress_.show(shown_.phase, shown_.progress,
                  shown_.detail + Progress::waiting_for({awaited_.begin(), awaited_.end()}));
 }
@@ -156,9 +154,10 @@ client::Result<End> Follower::run() {
   if (auto subscribed = signals_.subscribe(); !subscribed) return subscribed.error();
   catch_interrupts();
 
+  bool answered = false;
   std::function<void(client::Result<std::string>)> on_answer =
       [&](const client::Result<std::string>& answer) {
-        notice_.reset();
+        answered = true;
         if (answer) {
           job_ = answer.value();
         } else {
@@ -167,7 +166,6 @@ client::Result<End> Follower::run() {
       };
   auto slot = manager_.request(request_, &on_answer);
   if (!slot) return slot.error();
-  notice_.emplace();
 
   std::uint64_t absent_usec = 0;
   bool look = false;

@@ -369,22 +369,6 @@ TEST_F(Ctl, ADaemonThatHangsIsNamed) {
   EXPECT_EQ(ctl({"status"}).code, 0);
 }
 
-TEST_F(Ctl, WhatTakesLongIsToldOfEachCall) {
-  const auto wait = [&](const std::vector<std::string>& words) {
-    kill(host.manager().pid(), SIGSTOP);
-    return run_ctl(host, words, {}, [&](const ChildProcess&) {
-      EXPECT_TRUE(host.run_until([&] {
-        return text_of(host.directory().path("ctl.err")).find("does not answer yet") !=
-               std::string::npos;
-      }));
-      kill(host.manager().pid(), SIGCONT);
-    });
-  };
-  const auto made = wait({"session", "create", "slow"});
-  EXPECT_EQ(made.code, 0) << made.err;
-  EXPECT_EQ(lines_of(made.err).size(), 1U) << made.err;
-}
-
 TEST_F(Ctl, CancelEndsWhenEverybodyRuns) {
   auto& client = host.add({.name = "slow"});
   client.start();

@@ -45,6 +45,7 @@ std::uint64_t Engine::timeout_of(const ClientRecord& client, ClientCall call) co
 /// `only`: these; nullptr: everybody.
 void Engine::start_pass(ClientCall call, Event then, const std::set<std::string>* only) {
   ++passes_;
+  told_settled_ = false;
   if (only != nullptr) {
     pass_.emplace(clients_.graph(), call, then, passes_, *only);
   } else {
@@ -87,6 +88,9 @@ void Engine::advance_pass() {
 bool Engine::must_wait_for_losses() {
   if (pass_->call() != ClientCall::restore || !sessions_.finishing()) return false;
   if (!losses_alarm_) {
+    // All clients run: who waits for them does not wait for the kernel.
+    told_settled_ = true;
+    tell_settled();
     losses_time_over_ = false;
     losses_alarm_ = host_.after(longest_end_usec, [this] {
       losses_time_over_ = true;

@@ -144,7 +144,7 @@ void Engine::take(Event event) {
     return;
   }
   set_state(transition->next, event);
-  if (state_ == State::normal) tell_settled();
+  if (state_ == State::normal && !std::exchange(told_settled_, false)) tell_settled();
   for (const auto action : transition->actions) {
     auto done = perform(action);
     if (done) continue;

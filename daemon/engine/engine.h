@@ -337,7 +337,8 @@ class Engine final : private Model, private Sessions::Watch {
   Host::Alarm absent_alarm_;
   Host::Alarm losses_alarm_;  ///< what is lost is told by then
   bool losses_time_over_ = false;
-  Host::Alarm pause_alarm_;  ///< new sessions of those that run wait for Restore of others
+  bool told_settled_ = false;  ///< before the end of its pass
+  Host::Alarm pause_alarm_;    ///< new sessions of those that run wait for Restore of others
   Host::Alarm budget_alarm_;
   Host::Alarm claim_alarm_;
   Host::Alarm boot_alarm_;

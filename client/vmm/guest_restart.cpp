@@ -115,7 +115,8 @@ client::Result<void> Guest::change_in_turn(const StateHeader& header, const std:
   const auto before = description_.qemu;
   auto user = qemu_user(description_);
   if (!user) return user.error();
-  auto old = program_of(qemu_->pid(), *user ? &(*user)->identity : nullptr);
+  const auto* identity = *user && (*user)->from_start ? &(*user)->identity : nullptr;
+  auto old = program_of(qemu_->pid(), identity);
   if (!old) return old.error();
   drop_qemu();
   description_.qemu = program;

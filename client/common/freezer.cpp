@@ -45,6 +45,9 @@ class CgroupFreezer : public Freezer {
 /// What stops by signals has in common, however it is brought to it.
 class GroupFreezer : public Freezer {
  public:
+  client::Result<std::vector<std::string>> out_of_reach(pid_t child) override {
+    return strays_of(child);
+  }
   client::Result<bool> is_still(pid_t child) override { return group_is_stopped(child); }
   client::Result<void> thaw(pid_t child) override {
     // Whoever stopped it before us is to let it go on.
@@ -76,9 +79,6 @@ class GroupFreezer : public Freezer {
 /// program; if the child stopped before that, neither ever does: they are let go on for a moment.
 class StopFreezer : public GroupFreezer {
  public:
-  client::Result<std::vector<std::string>> out_of_reach(pid_t child) override {
-    return strays_of(child);
-  }
   client::Result<void> freeze(pid_t child) override {
     let_go_for_ = first_pause;
     if (auto stopped = note_whether_stopped(child); !stopped) return stopped.error();

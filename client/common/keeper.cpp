@@ -22,6 +22,9 @@ constexpr std::uint64_t still_poll_usec = 500;
 // Each look goes through all of /proc, and there is no limit to how late a stop may come.
 constexpr std::uint64_t first_late_stop_poll_usec = 10'000;
 constexpr std::uint64_t longest_late_stop_poll_usec = 1'000'000;
+constexpr std::uint64_t stray_poll_usec = 50'000;
+/// A helper of a moment is gone by then.
+constexpr std::uint64_t stray_usec = 2'000'000;
 constexpr std::uint64_t default_freeze_timeout_usec = 5'000'000;
 constexpr std::uint64_t default_restore_timeout_usec = 60'000'000;
 constexpr std::uint64_t busy_poll_usec = 200'000;
@@ -187,6 +190,7 @@ client::Result<void> Keeper::watch_signals() {
   if (!watched) return watched;
   if (auto made = ready_timer_.attach(event_, [this] { look_whether_ready(); }); !made) return made;
   if (auto made = still_timer_.attach(event_, [this] { look_whether_still(); }); !made) return made;
+  if (auto made = stray_timer_.attach(event_, [this] { look_for_strays(); }); !made) return made;
   if (auto made = late_stop_timer_.attach(event_, [this] { look_for_late_stop(); }); !made) {
     return made;
   }
@@ -274,30 +278,56 @@ void Keeper::on_prepare(client::Call call) {
               "': " + preservation_.reason());
     return;
   }
-  if (auto reached = look_for_strays(); !reached) {
-    call.fail(reached.error().message);
+  if (prepare_call_) prepare_call_->fail("Prepare was called once more.");
+  prepare_call_.emplace(std::move(call));
+  strays_.reset();
+  stray_deadline_ = std::min(now_usec() + stray_usec, deadline_of(*prepare_call_, stray_usec));
+  look_for_strays();
+}
+
+/// Who runs on in a freeze may write into memory that is handed over. Only who stays is in the way.
+void Keeper::look_for_strays() {
+  if (!prepare_call_) return;
+  auto strays = strays_that_stay();
+  const bool may_veto = options_.freeze.kind == FreezeMethod::Kind::automatic;
+  if (strays && !strays->empty() && may_veto && now_usec() < stray_deadline_) {
+    stray_timer_.start(stray_poll_usec);
     return;
   }
+  auto call = std::move(*prepare_call_);
+  prepare_call_.reset();
+  if (!strays || (may_veto && !strays->empty())) {
+    call.fail(strays ? stray_is_in_the_way(strays->front()) : strays.error().message);
+    return;
+  }
+  // Who chose the method knows.
+  if (!strays->empty()) say(SD_WARNING, about_stray(strays->front()) + ".");
   if (auto session = connection_.get_session(options_.name)) kept_->prepare(*session);
   call.done();
 }
 
-/// Who runs on in a freeze may write into memory that is handed over. Who chose the method knows.
-client::Result<void> Keeper::look_for_strays() {
-  auto strays = freezer_->out_of_reach(child_);
-  if (!strays) return strays.error();
-  if (strays->empty()) return {};
-  const std::string sentence = "Process " + strays->front() + " of the command of '" +
-                               options_.name +
-                               "' has left its process group, and a stop would not reach it";
-  if (options_.freeze.kind == FreezeMethod::Kind::automatic) {
-    return client::Error{
-        "",
-        sentence + ": freeze by cgroup, or by sigstop if it does not use " + kept_->what() + ".",
-        EBUSY};
+/// Those that there were at each look since the first one.
+client::Result<std::vector<std::string>> Keeper::strays_that_stay() {
+  auto now = freezer_->out_of_reach(child_);
+  if (!now) return now;
+  if (strays_) {
+    std::erase_if(*strays_, [&](const std::string& stray) {
+      return std::find(now->begin(), now->end(), stray) == now->end();
+    });
+  } else {
+    strays_ = std::move(*now);
   }
-  say(SD_WARNING, sentence + ".");
-  return {};
+  return *strays_;
+}
+
+std::string Keeper::about_stray(const std::string& stray) const {
+  return "Process " + stray + " of the command of '" + options_.name +
+         "' has left its process group, and a stop would not reach it";
+}
+
+std::string Keeper::stray_is_in_the_way(const std::string& stray) const {
+  return about_stray(stray) + ": freeze by cgroup, or by sigstop if it does not use " +
+         kept_->what() + ".";
 }
 
 void Keeper::on_freeze(client::Call call) {
@@ -317,6 +347,8 @@ void Keeper::on_freeze(client::Call call) {
   }
   motion_ = Motion::stopping;
   freeze_deadline_ = deadline_of(call, default_freeze_timeout_usec);
+  strays_.reset();
+  stray_deadline_ = 0;
   freeze_call_.emplace(std::move(call));
   look_whether_still();
 }
@@ -344,13 +376,23 @@ void Keeper::look_whether_still() {
     freeze_call_.reset();
     return;
   }
-  still_timer_.start(still_poll_usec);
+  still_timer_.start(stray_deadline_ != 0 ? stray_poll_usec : still_poll_usec);
 }
 
 /// Does COMMAND stand still, and with it all that is kept for it?
 client::Result<bool> Keeper::come_to_rest() {
   auto still = freezer_->is_still(child_);
   if (!still || !*still) return still;
+  if (options_.freeze.kind == FreezeMethod::Kind::automatic) {
+    // One may have come since Prepare.
+    auto strays = strays_that_stay();
+    if (!strays) return strays.error();
+    if (!strays->empty()) {
+      if (stray_deadline_ == 0) stray_deadline_ = now_usec() + stray_usec;
+      if (now_usec() < std::min(stray_deadline_, freeze_deadline_)) return false;
+      return client::Error{"", stray_is_in_the_way(strays->front()), EBUSY};
+    }
+  }
   motion_ = Motion::still;
   if (auto quiet = kept_->quiesce(); !quiet) return quiet.error();
   return true;
@@ -526,6 +568,10 @@ void Keeper::on_command_changed(const siginfo_t& info) {
   if (freeze_call_) {
     freeze_call_->fail("The command of '" + options_.name + "' has ended.");
     freeze_call_.reset();
+  }
+  if (prepare_call_) {
+    prepare_call_->fail("The command of '" + options_.name + "' has ended.");
+    prepare_call_.reset();
   }
   if (ready_call_) {
     // All of it is in the session of the earlier kernel, for the next start.

@@ -91,7 +91,10 @@ class Keeper {
   void on_ready();
 
   void on_prepare(client::Call call);
-  client::Result<void> look_for_strays();
+  void look_for_strays();
+  client::Result<std::vector<std::string>> strays_that_stay();
+  [[nodiscard]] std::string about_stray(const std::string& stray) const;
+  [[nodiscard]] std::string stray_is_in_the_way(const std::string& stray) const;
   void on_freeze(client::Call call);
   void on_thaw(client::Call call);
   void on_restore(client::Call call);
@@ -131,6 +134,7 @@ class Keeper {
   bool is_new_ = false;  ///< what is kept was made by this run
   enum class Motion { running, stopping, still };
   Motion motion_ = Motion::running;
+  std::optional<client::Call> prepare_call_;  ///< waits for strays to end
   std::optional<client::Call> freeze_call_;
   std::optional<client::Call> restore_call_;  ///< waits for what must be there
   std::optional<client::Call> ready_call_;    ///< the same, waits for COMMAND to be ready
@@ -139,10 +143,13 @@ class Keeper {
   std::uint64_t leave_deadline_ = 0;
   std::uint64_t freeze_deadline_ = 0;  ///< CLOCK_MONOTONIC
   std::uint64_t late_stop_poll_usec_ = 0;
+  std::optional<std::vector<std::string>> strays_;  ///< that were there at each look
+  std::uint64_t stray_deadline_ = 0;                ///< CLOCK_MONOTONIC; 0: no stray in Freeze yet
 
   Signals signals_;
   Child watched_;
-  Timer ready_timer_, still_timer_, late_stop_timer_, orphan_timer_, leave_timer_, kill_timer_;
+  Timer ready_timer_, still_timer_, stray_timer_, late_stop_timer_, orphan_timer_, leave_timer_,
+      kill_timer_;
   std::optional<client::Client> client_;  // last: its callbacks use the rest
 };
 

@@ -424,6 +424,34 @@ TEST_F(MemfdFailure, AProcessThatLeftTheGroupIsInTheWay) {
   host.update_ends("done");
 }
 
+/// Who is gone again in an instant does not.
+TEST_F(MemfdFailure, AHelperThatLeftTheGroupAndEndsIsNotInTheWay) {
+  start_shell({},
+              "cd " + path(".") + "; printf 1/1' ' >>starts; while :; do setsid sleep 0.3; done");
+  ASSERT_TRUE(runs(1));
+  host.update_ends("done");
+}
+
+TEST_F(MemfdFailure, AProcessThatLeavesTheGroupAfterPrepareIsInTheWayOfFreeze) {
+  start_shell({}, "cd " + path(".") +
+                      "; trap 'setsid sleep 1000 & echo $! >stray' USR1; printf 1/1' ' >>starts; "
+                      "while :; do sleep 0.05; done");
+  ASSERT_TRUE(runs(1));
+  if (text_of("/proc/" + std::to_string(child()) + "/cgroup") != text_of("/proc/self/cgroup")) {
+    GTEST_SKIP() << "the cgroup is delegated, and stops everybody";
+  }
+  ASSERT_TRUE(host.prepare().ok());
+  ASSERT_TRUE(host.reaches("prepared"));
+  ASSERT_EQ(kill(child(), SIGUSR1), 0);
+  const auto stray = [&] { return std::strtol(text_of(path("stray")).c_str(), nullptr, 10); };
+  ASSERT_TRUE(host.run_until([&] { return stray() > 0 && getsid(stray()) == stray(); }));
+  const auto finished = host.update_ends("failed");
+  EXPECT_NE(finished.reason.find("Process " + std::to_string(stray()) + " (s"), std::string::npos)
+      << finished.reason;
+  EXPECT_TRUE(host.run_until([&] { return state_of(child()) != 'T'; }));
+  EXPECT_EQ(kill(static_cast<pid_t>(stray()), SIGKILL), 0);
+}
+
 /// D13: a unit's sockets keep their places, and the memory comes behind them.
 TEST_F(MemfdFailure, InheritedDescriptorsStandInFront) {
   int ends[2] = {-1, -1};

@@ -131,11 +131,14 @@ TEST(Freezer, NamesWhomAStopOfTheGroupDoesNotReach) {
   pid_t stray = 0;
   ASSERT_EQ(read(ready[0], &stray, sizeof(stray)), static_cast<ssize_t>(sizeof(stray)));
   close(ready[0]);
-  auto freezer = make_freezer({FreezeMethod::Kind::stop, 0, 0});
-  ASSERT_TRUE(freezer);
-  auto strays = (*freezer)->out_of_reach(group.leader());
-  ASSERT_TRUE(strays) << strays.error().message;
-  EXPECT_EQ(*strays, std::vector<std::string>{std::to_string(stray) + " (one (gone))"});
+  for (const auto& method : {FreezeMethod{FreezeMethod::Kind::stop, 0, 0},
+                             FreezeMethod{FreezeMethod::Kind::signal, SIGUSR1, 0}}) {
+    auto freezer = make_freezer(method);
+    ASSERT_TRUE(freezer);
+    auto strays = (*freezer)->out_of_reach(group.leader());
+    ASSERT_TRUE(strays) << strays.error().message;
+    EXPECT_EQ(*strays, std::vector<std::string>{std::to_string(stray) + " (one (gone))"});
+  }
 }
 
 /// D16: the person who stopped it is to let it go on.

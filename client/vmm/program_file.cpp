@@ -2,20 +2,26 @@
 #include "program_file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <cstdint>
 #include <cstring>
 
 #include "common/file.h"
+#include "common/loop.h"
 
 namespace handover::vmm {
 namespace {
 
 // Above those that a QEMU is started with.
 constexpr int first_kept_number = 16;
+/// So long has a child to open a file.
+constexpr std::uint64_t open_usec = 10'000'000;
 
 /// One message of one byte, with room for a descriptor.
 struct Letter {
@@ -57,6 +63,17 @@ client::Fd receive_descriptor(int socket) {
   return client::Fd(descriptor);
 }
 
+/// Has it something to read, or an end, by then?
+bool readable_by(int socket, std::uint64_t deadline_usec) {
+  for (;;) {
+    const auto now = common::now_usec();
+    pollfd wanted = {socket, POLLIN, 0};
+    const auto left = now < deadline_usec ? (deadline_usec - now + 999) / 1000 : 0;
+    const int n = poll(&wanted, 1, static_cast<int>(left));
+    if (n >= 0 || errno != EINTR) return n > 0;
+  }
+}
+
 /// In a child that becomes the user: none, with errno set, if it may not either.
 client::Fd open_as(const common::Identity& user, const std::string& path) {
   int ends[2] = {-1, -1};
@@ -72,11 +89,19 @@ client::Fd open_as(const common::Identity& user, const std::string& path) {
     _exit(send_descriptor(writer.get(), file) ? 0 : errno);
   }
   writer.reset();
-  auto file = receive_descriptor(reader.get());
+  // Its user may stop it. It has closed its end when it can be stopped no more.
+  const auto deadline = common::now_usec() + open_usec;
+  client::Fd file;
+  bool in_time = readable_by(reader.get(), deadline);
+  if (in_time) file = receive_descriptor(reader.get());
+  if (file) in_time = readable_by(reader.get(), deadline);
+  // Without CAP_KILL it is left to end when it may.
+  const bool will_end = in_time || kill(child, SIGKILL) == 0;
   int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  while (waitpid(child, &status, will_end ? 0 : WNOHANG) < 0 && errno == EINTR) {
   }
   errno = WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : EIO;
+  if (!in_time) errno = ETIMEDOUT;
   return file;
 }
 

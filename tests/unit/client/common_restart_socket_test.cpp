@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,9 +20,9 @@ class RestartSocketTest : public testing::Test {
 
   /// What `handover-… restart guest` is answered, if the one that runs says `failure` ("": well).
   client::Result<void> answered(const std::string& failure) {
-    RestartSocket socket;
+    std::optional<RestartSocket> socket(std::in_place);
     bool asked = false;
-    auto opened = socket.open(event_, directory_.path("sockets"), "guest", [&](auto request) {
+    auto opened = socket->open(event_, directory_.path("sockets"), "guest", [&](auto request) {
       asked = true;
       request.answer(failure);
     });
@@ -32,6 +33,7 @@ class RestartSocketTest : public testing::Test {
     while (!asked && sd_event_run(event_, minute) > 0) {
     }
     EXPECT_TRUE(asked);
+    socket.reset();  // who was not seen does not wait for ever
     asks.join();
     return outcome;
   }
@@ -68,15 +70,17 @@ TEST_F(RestartSocketTest, APathThatNoSocketCanHaveIsNamed) {
 }
 
 TEST_F(RestartSocketTest, WhoEndsUnderTheRequestIsNamed) {
-  RestartSocket socket;
+  std::optional<RestartSocket> socket(std::in_place);
   bool asked = false;
-  ASSERT_TRUE(socket.open(event_, directory_.path("sockets"), "guest",
-                          [&](RestartRequest) { asked = true; }));  // given up with it
+  ASSERT_TRUE(socket->open(event_, directory_.path("sockets"), "guest",
+                           [&](RestartRequest) { asked = true; }));  // given up with it
   client::Result<void> outcome;
   std::thread asks([&] { outcome = request_restart(directory_.path("sockets"), "guest"); });
   constexpr std::uint64_t minute = 60'000'000;
   while (!asked && sd_event_run(event_, minute) > 0) {
   }
+  EXPECT_TRUE(asked);
+  socket.reset();  // who was not seen does not wait for ever
   asks.join();
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, EPIPE);

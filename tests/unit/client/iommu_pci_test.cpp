@@ -64,7 +64,14 @@ class Pci : public testing::Test {
         std::getline(std::ifstream(probe_), name);
       });
     }
-    ~Unbinding() { kernel_.join(); }
+    ~Unbinding() {
+      // Whom nobody asked does not wait for ever: a line for each, and an end that stays open.
+      std::fstream unbind(unbind_);
+      std::fstream probe(probe_);
+      unbind << "\n" << std::flush;
+      probe << "\n" << std::flush;
+      kernel_.join();
+    }
     Unbinding(const Unbinding&) = delete;
     Unbinding& operator=(const Unbinding&) = delete;
 

@@ -22,15 +22,23 @@ Place place_of(std::string_view path) {
 void add_names(const std::string& directory, const std::string& of,
                std::vector<std::string>& paths) {
   if (of.empty()) return;
-  for (const std::string_view before : {"initrd.img-", "initramfs-", "initrd-"}) {
-    if (before == "initramfs-") paths.push_back(directory + "initramfs-" + of + ".img");
-    paths.push_back(directory + std::string(before) + of);
-  }
-  paths.push_back(directory + "initrd-" + of + ".img");
+  const auto add = [&](const std::string& before, const char* ending) {
+    auto& path = paths.emplace_back(directory);
+    path += before;
+    path += of;
+    path += ending;
+  };
+  add("initrd.img-", "");
+  add("initramfs-", ".img");
+  add("initramfs-", "");
+  add("initrd-", "");
+  add("initrd-", ".img");
   for (const std::string_view architecture : {"x86_64", "aarch64", "arm64"}) {
-    const auto genkernel = "initramfs-genkernel-" + std::string(architecture) + "-" + of;
-    paths.push_back(directory + genkernel + ".img");
-    paths.push_back(directory + genkernel);
+    std::string genkernel = "initramfs-genkernel-";
+    genkernel += architecture;
+    genkernel += '-';
+    add(genkernel, ".img");
+    add(genkernel, "");
   }
 }
 

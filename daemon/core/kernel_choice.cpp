@@ -36,7 +36,7 @@ bool may_be_image(const FoundImage& image) {
 /// The release of an image that may be taken without having been named. "" if it may not.
 std::string release_of(const FoundImage& image, const std::set<std::string>& modules) {
   if (!may_be_image(image) || is_special(name_in(image.path))) return {};
-  const auto said = said_release(image.path);
+  auto said = said_release(image.path);
   if (said.empty()) {
     // A link without a version stands for one that is listed itself. Arch and Alpine have files.
     if (image.is_link || !modules.contains(image.release)) return {};

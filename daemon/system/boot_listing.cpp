@@ -119,7 +119,9 @@ BootListing boot_listing(const std::string& root) {
     listing.images.push_back(found_image(root + "/boot/" + name));
   }
   for (const auto& release : listing.modules) {
-    auto image = found_image(modules + release + "/vmlinuz");
+    auto path = modules;
+    path += release;
+    auto image = found_image(path += "/vmlinuz");
     if (!image.real.empty()) listing.images.push_back(std::move(image));
   }
   for (const char* place : {"/boot", "/efi", "/boot/efi"}) add_entries(root + place, listing);

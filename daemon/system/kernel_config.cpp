@@ -27,8 +27,8 @@ std::string kernel_config(const std::string& kernel, const std::string& release,
   std::error_code error;
   const auto image = std::filesystem::canonical(kernel, error);
   const auto folder = error ? std::filesystem::path(kernel).parent_path() : image.parent_path();
-  for (const std::string& path :
-       {(folder / ("config-" + release)).string(), root + "/lib/modules/" + release + "/config"}) {
+  const std::filesystem::path modules(root + "/lib/modules");
+  for (const auto& path : {folder / ("config-" + release), modules / release / "config"}) {
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
     if (!fd) continue;
     if (auto text = read_fd(fd.get(), config_limit)) return std::move(*text);

@@ -136,7 +136,8 @@ constexpr std::array<EventInfo, 29> events = {{
      "A request was refused because its owner is at a limit. COUNT is how many more were refused "
      "since the last such line."},
     {Id::preflight_finding, "preflight-finding", "77a472d5ba284ead833eb81880bc4d40",
-     Fields(Field::code), "Preflight found a reason against the update, or a warning."},
+     Fields(Field::code),
+     "Preflight found a reason against the update, or a warning. CODE is its id (preflight.md)."},
     {Id::sync_unfinished, "sync-unfinished", "eb136617762f4cbb8c2441bd8f77d0ce",
      Fields(Field::count, Field::usec),
      "File systems were not written to disk within the time limit. COUNT is their number."},

@@ -115,13 +115,12 @@ BootListing boot_listing(const std::string& root) {
     std::error_code error;
     if (fs::is_directory(modules + release, error)) listing.modules.insert(release);
   }
-  for (const auto& name : names_in(root + "/boot")) {
-    listing.images.push_back(found_image(root + "/boot/" + name));
+  const fs::path boot(root + "/boot");
+  for (const auto& name : names_in(boot)) {
+    listing.images.push_back(found_image(boot / name));
   }
   for (const auto& release : listing.modules) {
-    auto path = modules;
-    path += release;
-    auto image = found_image(path += "/vmlinuz");
+    auto image = found_image(fs::path(modules) / release / "vmlinuz");
     if (!image.real.empty()) listing.images.push_back(std::move(image));
   }
   for (const char* place : {"/boot", "/efi", "/boot/efi"}) add_entries(root + place, listing);

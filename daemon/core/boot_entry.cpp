@@ -46,11 +46,6 @@ std::vector<std::string_view> words_in(std::string_view text) {
   return words;
 }
 
-std::string_view file_of(std::string_view path) {
-  const auto slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
-}
-
 std::optional<unsigned> whole_number(std::string_view digits) {
   unsigned number = 0;
   const auto* end = digits.data() + digits.size();
@@ -86,13 +81,6 @@ std::string path_below(std::string_view root, std::string_view path) {
   std::string whole(root);
   if (!path.starts_with('/')) whole += '/';
   return whole + std::string(path);
-}
-
-std::string release_of_path(std::string_view path) {
-  auto release = release_of_directory(path);
-  if (!release.empty()) return release;
-  const auto name = name_of_image(file_of(path));
-  return is_release(name) ? name : std::string();
 }
 
 /// os-release(5): KEY=value, or in quotes.
@@ -205,6 +193,15 @@ std::string grub_default(std::string_view grubenv) {
   return {};
 }
 
+const BootEntry* first_in_menu(const std::vector<BootEntry>& entries,
+                               const std::function<bool(const BootEntry&)>& counts) {
+  const BootEntry* first = nullptr;
+  for (const BootEntry& entry : entries) {
+    if (counts(entry) && (first == nullptr || menu_order(entry, *first))) first = &entry;
+  }
+  return first;
+}
+
 const BootEntry* default_entry(const std::vector<BootEntry>& entries,
                                std::string_view loader_conf) {
   std::string pattern;
@@ -212,21 +209,14 @@ const BootEntry* default_entry(const std::vector<BootEntry>& entries,
     const auto [key, value] = key_and_value(take_entry_line(loader_conf));
     if (key == "default") pattern = value;
   }
-  const auto first = [&entries](const auto& counts) {
-    const BootEntry* best = nullptr;
-    for (const BootEntry& entry : entries) {
-      if (counts(entry) && (best == nullptr || menu_order(entry, *best))) best = &entry;
-    }
-    return best;
-  };
   // "@saved" is for the firmware's variables.
   if (!pattern.empty() && pattern.front() != '@') {
-    const auto* chosen = first([&pattern](const BootEntry& entry) {
+    const auto* chosen = first_in_menu(entries, [&pattern](const BootEntry& entry) {
       return ::fnmatch(pattern.c_str(), entry.id.c_str(), FNM_CASEFOLD) == 0;
     });
     if (chosen != nullptr) return chosen;
   }
-  return first([](const BootEntry&) { return true; });
+  return first_in_menu(entries, [](const BootEntry&) { return true; });
 }
 
 const BootEntry* find_entry(const std::vector<BootEntry>& entries, std::string_view wanted) {

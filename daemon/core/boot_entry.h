@@ -3,6 +3,7 @@
 // UAPI.1): type 1 is a text file, type 2 a unified kernel image.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,6 +40,10 @@ BootEntry entry_of_uki(std::string_view source, std::string_view osrel, std::str
 /// The order of the menu, as bootctl and systemd-boot have it: the first is what is booted unless
 /// something else was chosen. Entries that used up their tries are last.
 bool menu_order(const BootEntry& a, const BootEntry& b);
+
+/// The first of the menu that counts; nullptr: none does.
+const BootEntry* first_in_menu(const std::vector<BootEntry>& entries,
+                               const std::function<bool(const BootEntry&)>& counts);
 
 /// The id of the entry that GRUB boots by default, of the text of its grubenv ("saved_entry="); ""
 /// if that says none.

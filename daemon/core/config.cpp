@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/ascii.h"
 #include "core/field_reader.h"
 #include "core/json_lines.h"
 #include "core/kernel_cmdline.h"
@@ -55,7 +56,6 @@ constexpr std::array units = {
     Unit{"weeks", 604'800 * usec_per_second},
 };
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
 std::string_view take_while(std::string_view& text, bool (*wanted)(char)) {

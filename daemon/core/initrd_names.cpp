@@ -14,9 +14,8 @@ struct Place {
 };
 
 Place place_of(std::string_view path) {
-  const auto slash = path.rfind('/');
-  if (slash == std::string_view::npos) return {"", std::string(path)};
-  return {std::string(path.substr(0, slash + 1)), std::string(path.substr(slash + 1))};
+  const auto file = file_of(path);
+  return {std::string(path.substr(0, path.size() - file.size())), std::string(file)};
 }
 
 void add_names(const std::string& directory, const std::string& of,

@@ -16,41 +16,33 @@ struct Candidate {
   const BootEntry* entry = nullptr;
 };
 
-std::string_view name_in(std::string_view path) {
-  const auto slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
-}
-
-/// What the name of a file says, or its directory.
-std::string said_release(std::string_view path) {
-  const auto name = name_of_image(name_in(path));
-  return is_release(name) ? name : release_of_directory(path);
+/// The release of the image that a link leads to; "" if it is not known.
+std::string linked_release(const FoundImage& image) {
+  auto said = release_of_path(image.real);
+  return said.empty() ? image.release : said;
 }
 
 bool may_be_image(const FoundImage& image) {
-  const auto file = name_in(image.path);
+  const auto file = file_of(image.path);
   if (image.real.empty() || is_companion(file)) return false;
   return !name_of_image(file).empty() || !release_of_directory(image.path).empty();
 }
 
 /// The release of an image that may be taken without having been named. "" if it may not.
 std::string release_of(const FoundImage& image, const std::set<std::string>& modules) {
-  if (!may_be_image(image) || is_special(name_in(image.path))) return {};
-  auto said = said_release(image.path);
+  if (!may_be_image(image) || is_special(file_of(image.path))) return {};
+  auto said = release_of_path(image.path);
   if (said.empty()) {
     // A link without a version stands for one that is listed itself. Arch and Alpine have files.
     if (image.is_link || !modules.contains(image.release)) return {};
     return image.release;
   }
-  if (!image.is_link) return said;
-  const auto points_to = said_release(image.real);
-  const auto& is = points_to.empty() ? image.release : points_to;
-  return is == said ? said : std::string();
+  return !image.is_link || linked_release(image) == said ? said : std::string();
 }
 
 /// Below /lib/modules. No initrd lies beside it.
 bool is_of_modules(const FoundImage& image) {
-  return name_in(image.path) == "vmlinuz" && !release_of_directory(image.path).empty();
+  return file_of(image.path) == "vmlinuz" && !release_of_directory(image.path).empty();
 }
 
 /// kernel-install puts the id of its machine in front.
@@ -171,9 +163,8 @@ Result<KernelChoice> by_default(const BootListing& listing) {
 /// A link that says another release than that of its image is not what was meant.
 bool is_misnamed(const FoundImage& image) {
   if (!image.is_link) return false;
-  const auto said = said_release(image.path);
-  const auto points_to = said_release(image.real);
-  const auto& is = points_to.empty() ? image.release : points_to;
+  const auto said = release_of_path(image.path);
+  const auto is = linked_release(image);
   return !said.empty() && !is.empty() && is != said;
 }
 
@@ -181,8 +172,8 @@ std::optional<KernelChoice> image_of(std::string_view wanted, const BootListing&
                                      bool of_modules) {
   for (const FoundImage& image : listing.images) {
     if (!may_be_image(image) || is_misnamed(image) || is_of_modules(image) != of_modules) continue;
-    const auto said = said_release(image.path);
-    if (wanted == name_of_image(name_in(image.path)) || wanted == said || wanted == image.release) {
+    const auto said = release_of_path(image.path);
+    if (wanted == name_of_image(file_of(image.path)) || wanted == said || wanted == image.release) {
       return KernelChoice{image.path, said, std::nullopt,
                           "the image of the release that was named"};
     }
@@ -191,20 +182,17 @@ std::optional<KernelChoice> image_of(std::string_view wanted, const BootListing&
 }
 
 const BootEntry* entry_of(std::string_view release, const BootListing& listing) {
-  const BootEntry* best = nullptr;
-  for (const BootEntry& entry : listing.entries) {
-    if (entry.release != release || !may_be_taken(entry, listing)) continue;
-    if (best == nullptr || menu_order(entry, *best)) best = &entry;
-  }
-  return best;
+  return first_in_menu(listing.entries, [&](const BootEntry& entry) {
+    return entry.release == release && may_be_taken(entry, listing);
+  });
 }
 
 }  // namespace
 
 bool must_be_asked(const FoundImage& image) {
-  if (!may_be_image(image) || is_special(name_in(image.path))) return false;
-  if (said_release(image.path).empty()) return !image.is_link;
-  return image.is_link && said_release(image.real).empty();
+  if (!may_be_image(image) || is_special(file_of(image.path))) return false;
+  if (release_of_path(image.path).empty()) return !image.is_link;
+  return image.is_link && release_of_path(image.real).empty();
 }
 
 Result<KernelChoice> choose_kernel(std::string_view wanted, const BootListing& listing,

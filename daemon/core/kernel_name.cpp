@@ -5,16 +5,16 @@
 #include <array>
 #include <cstddef>
 
+#include "core/ascii.h"
+
 namespace handover {
 namespace {
 
-bool is_number_sign(char c) { return c >= '0' && c <= '9'; }
-
 bool is_all_digits(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), is_number_sign);
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
 }
 
-bool is_letter(char c) { return c >= 'a' && c <= 'z'; }
+bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
 
 std::string_view after_digits(std::string_view text) {
   return text.substr(std::min(text.find_first_not_of("0123456789"), text.size()));
@@ -41,9 +41,9 @@ bool is_version_word(std::string_view word) {
   if (is_all_digits(word) || word == "bpo" || word == "dirty") return true;
   if (is_commit(word) || is_candidate(word)) return true;
   for (const std::string_view prefix : {"rc", "r", "deb", "bpo", "git"}) {
-    if (word.starts_with(prefix) && is_number_sign(word.back())) {
+    if (word.starts_with(prefix) && is_digit(word.back())) {
       word.remove_prefix(prefix.size());
-      return is_number_sign(word.front());
+      return is_digit(word.front());
     }
   }
   return false;
@@ -52,7 +52,7 @@ bool is_version_word(std::string_view word) {
 /// "fc44" and "fc45" are one distribution, "zen1" and "zen2" one kind; "amd64" and "v8" are not a
 /// number of anything. "el9uek" is another kind than "el9".
 std::string without_number(std::string_view word) {
-  const auto digits = std::find_if_not(word.begin(), word.end(), is_letter);
+  const auto digits = std::find_if_not(word.begin(), word.end(), is_lower);
   const auto name = word.substr(0, static_cast<std::size_t>(digits - word.begin()));
   const auto number = word.substr(name.size());
   const auto rest = number.substr(std::min(number.find_first_not_of("0123456789_"), number.size()));
@@ -66,13 +66,14 @@ std::string without_number(std::string_view word) {
 
 /// The last part of a path, which is taken off it.
 std::string_view take_last(std::string_view& path) {
-  const auto slash = path.rfind('/');
-  const auto last = slash == std::string_view::npos ? path : path.substr(slash + 1);
-  path = slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+  const auto last = file_of(path);
+  path.remove_suffix(std::min(path.size(), last.size() + 1));
   return last;
 }
 
 }  // namespace
+
+std::string_view file_of(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
 std::string name_of_image(std::string_view file) {
   for (const std::string_view prefix : {"vmlinuz-", "kernel-", "linux-", "bzImage-", "Image-"}) {
@@ -81,7 +82,7 @@ std::string name_of_image(std::string_view file) {
   return {};
 }
 
-bool is_release(std::string_view name) { return !name.empty() && is_number_sign(name.front()); }
+bool is_release(std::string_view name) { return !name.empty() && is_digit(name.front()); }
 
 bool is_companion(std::string_view file) {
   constexpr std::array<std::string_view, 21> endings = {
@@ -104,7 +105,7 @@ bool is_special(std::string_view name) {
 
 std::string flavour_of(std::string_view release) {
   // The version itself.
-  const auto in_version = [](char c) { return is_number_sign(c) || c == '.'; };
+  const auto in_version = [](char c) { return is_digit(c) || c == '.'; };
   while (!release.empty() && in_version(release.front())) release.remove_prefix(1);
   std::string flavour;
   while (!release.empty()) {
@@ -127,6 +128,13 @@ std::string release_of_directory(std::string_view path) {
   const bool is_image = file == "linux" || file.starts_with("linux-");
   if (is_image && !above.empty()) return std::string(release);
   return {};
+}
+
+std::string release_of_path(std::string_view path) {
+  auto release = release_of_directory(path);
+  if (!release.empty()) return release;
+  const auto name = name_of_image(file_of(path));
+  return is_release(name) ? name : std::string();
 }
 
 }  // namespace handover

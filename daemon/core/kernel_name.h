@@ -27,8 +27,14 @@ bool is_special(std::string_view name);
 /// "6.12.9+deb13-amd64".
 std::string flavour_of(std::string_view release);
 
+/// The last part of a path.
+std::string_view file_of(std::string_view path);
+
 /// The release that the directory of an image says: of "…/modules/RELEASE/vmlinuz", or of
 /// "MACHINE-ID/RELEASE/linux" (kernel-install) and "…/linux-HASH" (openSUSE). "" if it says none.
 std::string release_of_directory(std::string_view path);
+
+/// The release that a path says: its directory, else the name of the file. "" if neither does.
+std::string release_of_path(std::string_view path);
 
 }  // namespace handover

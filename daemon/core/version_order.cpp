@@ -4,23 +4,23 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "core/ascii.h"
+
 namespace handover {
 namespace {
-
-bool is_decimal(char c) { return c >= '0' && c <= '9'; }
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 /// How a character that is no digit sorts (deb-version(7)): '~' even before the end, letters next.
 int weight(std::string_view text, std::size_t at) {
-  if (at >= text.size() || is_decimal(text[at])) return 0;
+  if (at >= text.size() || is_digit(text[at])) return 0;
   const char c = text[at];
   if (c == '~' || text.substr(at).starts_with("-rc")) return -1;
   return is_letter(c) ? c : c + 256;
 }
 
 bool counts_in_version(char c) {
-  return is_decimal(c) || is_letter(c) || c == '~' || c == '-' || c == '^' || c == '.';
+  return is_digit(c) || is_letter(c) || c == '~' || c == '-' || c == '^' || c == '.';
 }
 
 /// Takes the leading characters that `of` is true for.
@@ -37,8 +37,8 @@ int sign_of(bool a, bool b) { return static_cast<int>(a) - static_cast<int>(b); 
 
 /// Both begin with the same kind of part, which is taken; -1, 0 or 1.
 int compare_parts(std::string_view& a, std::string_view& b) {
-  const auto number = [](char c) { return is_decimal(c); };
-  if (!a.empty() && !b.empty() && !is_decimal(a[0]) && !is_decimal(b[0])) {
+  const auto number = [](char c) { return is_digit(c); };
+  if (!a.empty() && !b.empty() && !is_digit(a[0]) && !is_digit(b[0])) {
     const auto letters_a = take_leading(a, is_letter);
     const auto letters_b = take_leading(b, is_letter);
     const int order = letters_a.compare(letters_b);
@@ -59,7 +59,7 @@ int compare_parts(std::string_view& a, std::string_view& b) {
 std::string_view take_decimal(std::string_view text, std::size_t& at) {
   while (at < text.size() && text[at] == '0') ++at;
   const std::size_t start = at;
-  while (at < text.size() && is_decimal(text[at])) ++at;
+  while (at < text.size() && is_digit(text[at])) ++at;
   return text.substr(start, at - start);
 }
 
@@ -69,7 +69,7 @@ bool version_less(std::string_view a, std::string_view b) {
   std::size_t at_a = 0;
   std::size_t at_b = 0;
   while (at_a < a.size() || at_b < b.size()) {
-    while ((at_a < a.size() && !is_decimal(a[at_a])) || (at_b < b.size() && !is_decimal(b[at_b]))) {
+    while ((at_a < a.size() && !is_digit(a[at_a])) || (at_b < b.size() && !is_digit(b[at_b]))) {
       const int weight_a = weight(a, at_a);
       const int weight_b = weight(b, at_b);
       if (weight_a != weight_b) return weight_a < weight_b;

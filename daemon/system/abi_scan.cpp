@@ -5,6 +5,8 @@
 #include <array>
 #include <cstddef>
 
+#include "core/ascii.h"
+
 namespace handover::system {
 namespace {
 
@@ -15,8 +17,6 @@ constexpr std::string_view banner_start = "Linux version ";
 /// which compiler and linker.
 constexpr std::size_t longest = 1024;
 constexpr std::size_t longest_release = 64;
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 bool is_word(char c) {
   return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';

@@ -6,11 +6,10 @@
 
 using handover::client::Follower;
 using handover::client::properties_interface;
+using handover::client::session_interface;
 namespace sd = handover::client::sd;
 
 namespace {
-
-constexpr const char* session_interface = "org.handover1.Session";
 
 /// Reads the client of a session that this kernel made; "" if it has none.
 int read_client(sd_bus_message* properties, std::string* ret) {

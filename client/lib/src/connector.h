@@ -14,6 +14,7 @@ namespace handover::client {
 inline constexpr const char* service_name = "org.handover1";
 inline constexpr const char* manager_path = "/org/handover1";
 inline constexpr const char* manager_interface = "org.handover1.Manager";
+inline constexpr const char* session_interface = "org.handover1.Session";
 inline constexpr const char* properties_interface = "org.freedesktop.DBus.Properties";
 
 /// A connection by which the daemon answers.

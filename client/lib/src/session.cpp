@@ -16,10 +16,10 @@ using handover::client::manager_path;
 using handover::client::OwnError;
 using handover::client::report;
 using handover::client::report_errno;
+using handover::client::session_interface;
 
 namespace {
 
-constexpr const char* interface = "org.handover1.Session";
 constexpr const char* making = "Making a call to handoverd";
 constexpr const char* reading = "Reading the daemon's answer";
 
@@ -82,14 +82,14 @@ int handover_session::make_of_token(const char* method, uint64_t token, Message*
 }
 
 int handover_session::make_plain(const char* method, Message* ret, handover_error** error) const {
-  return connection_->new_call(path_.c_str(), interface, method, ret, error);
+  return connection_->new_call(path_.c_str(), session_interface, method, ret, error);
 }
 
 int handover_session::make_list_tokens(Message* ret, handover_error** error) const {
-  int r =
-      connection_->new_call(path_.c_str(), "org.freedesktop.DBus.Properties", "Get", ret, error);
+  int r = connection_->new_call(path_.c_str(), handover::client::properties_interface, "Get", ret,
+                                error);
   if (r < 0) return r;
-  r = sd_bus_message_append(ret->get(), "ss", interface, "Tokens");
+  r = sd_bus_message_append(ret->get(), "ss", session_interface, "Tokens");
   return r < 0 ? report_errno(error, r, making) : 0;
 }
 

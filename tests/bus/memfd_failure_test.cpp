@@ -132,6 +132,10 @@ class MemfdFailure : public testing::Test {
     const auto children = text_of("/proc/" + pid + "/task/" + pid + "/children");
     return static_cast<pid_t>(std::strtol(children.c_str(), nullptr, 10));
   }
+  /// Else it has a cgroup of its own, whose freeze reaches everybody.
+  [[nodiscard]] bool is_stopped_by_signals() const {
+    return text_of("/proc/" + std::to_string(child()) + "/cgroup") == text_of("/proc/self/cgroup");
+  }
   /// What is in the memory that the daemon holds.
   [[nodiscard]] std::string memory() {
     const auto fd = descriptor_of(host.retrieve("counter", 1));
@@ -408,9 +412,7 @@ TEST_F(MemfdFailure, AProcessThatLeftTheGroupIsInTheWay) {
       "cd " + path(".") +
           "; printf 1/1' ' >>starts; setsid sleep 1000 & echo $! >stray; wait; exec sleep 1000");
   ASSERT_TRUE(runs(1));
-  if (text_of("/proc/" + std::to_string(child()) + "/cgroup") != text_of("/proc/self/cgroup")) {
-    GTEST_SKIP() << "the cgroup is delegated, and stops everybody";
-  }
+  if (!is_stopped_by_signals()) GTEST_SKIP() << "the cgroup is delegated, and stops everybody";
   const auto stray = [&] { return std::strtol(text_of(path("stray")).c_str(), nullptr, 10); };
   ASSERT_TRUE(host.run_until([&] { return stray() > 0 && getsid(stray()) == stray(); }));
   const auto finished = host.update_ends("failed");
@@ -437,9 +439,7 @@ TEST_F(MemfdFailure, AProcessThatLeavesTheGroupAfterPrepareIsInTheWayOfFreeze) {
                       "; trap 'setsid sleep 1000 & echo $! >stray' USR1; printf 1/1' ' >>starts; "
                       "while :; do sleep 0.05; done");
   ASSERT_TRUE(runs(1));
-  if (text_of("/proc/" + std::to_string(child()) + "/cgroup") != text_of("/proc/self/cgroup")) {
-    GTEST_SKIP() << "the cgroup is delegated, and stops everybody";
-  }
+  if (!is_stopped_by_signals()) GTEST_SKIP() << "the cgroup is delegated, and stops everybody";
   ASSERT_TRUE(host.prepare().ok());
   ASSERT_TRUE(host.reaches("prepared"));
   ASSERT_EQ(kill(child(), SIGUSR1), 0);

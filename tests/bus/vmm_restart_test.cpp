@@ -76,6 +76,17 @@ class VmmRestart : public VmmClient {
     return program;
   }
 
+  /// The image, which no QEMU may write to until it is closed. None if that cannot be had.
+  UniqueFd read_by_a_backup() {
+    UniqueFd image(::open(path("count.raw").c_str(), O_RDWR | O_CLOEXEC));
+    struct flock lock = {};
+    lock.l_type = F_RDLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = unshared_write;
+    lock.l_len = 1;
+    if (fcntl(image.get(), F_OFD_SETLK, &lock) != 0) image.reset();
+    return image;
+  }
   /// A QEMU that cannot go on with what it has read: an image must not be written to.
   std::string locked_qemu() {
     const auto program = host.directory().write(
@@ -237,13 +248,8 @@ TEST_F(VmmRestart, NewQemuThatRefusesToGoOn) {
 TEST_F(VmmRestart, GuestThatNoQemuMayGoOnWith) {
   for (const bool beside : {true, false}) {
     run(beside ? guest_beside() : configuration("own-monitor"));
-    const UniqueFd image(::open(path("count.raw").c_str(), O_RDWR | O_CLOEXEC));
-    struct flock lock = {};
-    lock.l_type = F_RDLCK;
-    lock.l_whence = SEEK_SET;
-    lock.l_start = unshared_write;
-    lock.l_len = 1;
-    ASSERT_EQ(fcntl(image.get(), F_OFD_SETLK, &lock), 0);
+    auto backup = read_by_a_backup();
+    ASSERT_TRUE(backup);
     EXPECT_EQ(restart(), 1);
     const auto stands = "The guest 'guest' stands still in QEMU, process " +
                         std::to_string(qemu_process()) +
@@ -254,8 +260,7 @@ TEST_F(VmmRestart, GuestThatNoQemuMayGoOnWith) {
     EXPECT_EQ(restart(), 1);
     EXPECT_EQ(said.find("handover-vmm: " + stands), 0U) << said;
     expect_refused("stands still in QEMU");
-    lock.l_type = F_UNLCK;
-    ASSERT_EQ(fcntl(image.get(), F_OFD_SETLK, &lock), 0);
+    backup.reset();
     EXPECT_TRUE(host.run_until([&] { return runs(); }));
     expect_goes_on();
     EXPECT_EQ(restart(), 0) << said;
@@ -269,13 +274,8 @@ TEST_F(VmmRestart, GuestThatNoQemuMayGoOnWith) {
 /// Nobody has it any more then, and no update waits for it.
 TEST_F(VmmRestart, SigtermEndsAGuestThatStandsStill) {
   run(guest_beside());
-  const UniqueFd image(::open(path("count.raw").c_str(), O_RDWR | O_CLOEXEC));
-  struct flock lock = {};
-  lock.l_type = F_RDLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = unshared_write;
-  lock.l_len = 1;
-  ASSERT_EQ(fcntl(image.get(), F_OFD_SETLK, &lock), 0);
+  const auto backup = read_by_a_backup();
+  ASSERT_TRUE(backup);
   EXPECT_EQ(restart(), 1);
   ASSERT_EQ(told()["state"], "frozen") << said;
   const auto process = qemu_process();

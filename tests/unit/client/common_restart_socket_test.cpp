@@ -18,15 +18,8 @@ class RestartSocketTest : public testing::Test {
   void SetUp() override { ASSERT_GE(sd_event_new(&event_), 0); }
   void TearDown() override { sd_event_unref(event_); }
 
-  /// What `handover-… restart guest` is answered, if the one that runs says `failure` ("": well).
-  client::Result<void> answered(const std::string& failure) {
-    std::optional<RestartSocket> socket(std::in_place);
-    bool asked = false;
-    auto opened = socket->open(event_, directory_.path("sockets"), "guest", [&](auto request) {
-      asked = true;
-      request.answer(failure);
-    });
-    EXPECT_TRUE(opened) << opened.error().message;
+  /// What a request at the socket is answered; who sees it sets `asked`.
+  client::Result<void> ask(std::optional<RestartSocket>& socket, const bool& asked) {
     client::Result<void> outcome;
     std::thread asks([&] { outcome = request_restart(directory_.path("sockets"), "guest"); });
     constexpr std::uint64_t minute = 60'000'000;
@@ -36,6 +29,17 @@ class RestartSocketTest : public testing::Test {
     socket.reset();  // who was not seen does not wait for ever
     asks.join();
     return outcome;
+  }
+  /// What `handover-… restart guest` is answered, if the one that runs says `failure` ("": well).
+  client::Result<void> answered(const std::string& failure) {
+    std::optional<RestartSocket> socket(std::in_place);
+    bool asked = false;
+    auto opened = socket->open(event_, directory_.path("sockets"), "guest", [&](auto request) {
+      asked = true;
+      request.answer(failure);
+    });
+    EXPECT_TRUE(opened) << opened.error().message;
+    return ask(socket, asked);
   }
 
   handover::test::TemporaryDirectory directory_;
@@ -74,14 +78,7 @@ TEST_F(RestartSocketTest, WhoEndsUnderTheRequestIsNamed) {
   bool asked = false;
   ASSERT_TRUE(socket->open(event_, directory_.path("sockets"), "guest",
                            [&](RestartRequest) { asked = true; }));  // given up with it
-  client::Result<void> outcome;
-  std::thread asks([&] { outcome = request_restart(directory_.path("sockets"), "guest"); });
-  constexpr std::uint64_t minute = 60'000'000;
-  while (!asked && sd_event_run(event_, minute) > 0) {
-  }
-  EXPECT_TRUE(asked);
-  socket.reset();  // who was not seen does not wait for ever
-  asks.join();
+  const auto outcome = ask(socket, asked);
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, EPIPE);
 }

@@ -15,6 +15,13 @@ const char* refusal_name(std::string_view method) {
   return HANDOVER_ERROR_PREFIX "Io";
 }
 
+int read_flag(sd_bus_message* message, bool* out) {
+  int value = 0;
+  const int r = sd_bus_message_read(message, "v", "b", &value);
+  if (r >= 0) *out = value != 0;
+  return r;
+}
+
 }  // namespace
 
 int handover_call::parse(sd_bus_message* message, handover_connection* connection,
@@ -39,9 +46,11 @@ int handover_call::parse(sd_bus_message* message, handover_connection* connectio
       r = sd_bus_message_read(message, "v", "s", &text);
       if (r >= 0) call->reason = text;
     } else if (name == "quiesced") {
-      int quiesced = 1;
-      r = sd_bus_message_read(message, "v", "b", &quiesced);
-      call->quiesced = quiesced != 0;
+      r = read_flag(message, &call->quiesced);
+    } else if (name == "rehearsal") {
+      r = read_flag(message, &call->rehearsal);
+    } else if (name == "stays-prepared") {
+      r = read_flag(message, &call->stays_prepared);
     } else {
       r = sd_bus_message_skip(message, "v");
     }
@@ -87,6 +96,10 @@ const char* handover_call_reason(const handover_call* call) {
   return call ? call->reason.c_str() : "";
 }
 int handover_call_quiesced(const handover_call* call) { return call && call->quiesced ? 1 : 0; }
+int handover_call_rehearsal(const handover_call* call) { return call && call->rehearsal ? 1 : 0; }
+int handover_call_stays_prepared(const handover_call* call) {
+  return call && call->stays_prepared ? 1 : 0;
+}
 int handover_call_done(handover_call* call) { return call ? call->done() : -EINVAL; }
 int handover_call_fail(handover_call* call, const char* message) {
   return call ? call->fail(message) : -EINVAL;

@@ -27,6 +27,8 @@ struct handover_call {
   std::string kernel_release;
   std::string reason;
   bool quiesced = true;  // also if the daemon does not say so
+  bool rehearsal = false;
+  bool stays_prepared = false;
 
  private:
   handover_call() = default;

@@ -341,13 +341,15 @@ void FakeDaemon::run(int listener, std::string state) {
     std::vector<pollfd> waits = {{listener, POLLIN, 0}, {wake_, POLLIN, 0}};
     for (auto& connection : connections) {
       if (!method.empty() && !connection->client_path.empty()) {
-        check(sd_bus_call_method_async(
-                  connection->bus, nullptr, nullptr, connection->client_path.c_str(),
-                  "org.handover1.Client", method.c_str(), Connection::on_answer, connection.get(),
-                  "a{sv}", 4, "generation", "t", std::uint64_t{4}, "timeout-usec", "t",
-                  std::uint64_t{2'000'000}, "quiesced", "b", method == "Restore" ? 0 : 1,
-                  "a-new-field", "as", 1, "of a newer daemon"),
-              "sd_bus_call_method_async");
+        check(
+            sd_bus_call_method_async(
+                connection->bus, nullptr, nullptr, connection->client_path.c_str(),
+                "org.handover1.Client", method.c_str(), Connection::on_answer, connection.get(),
+                "a{sv}", 6, "generation", "t", std::uint64_t{4}, "timeout-usec", "t",
+                std::uint64_t{2'000'000}, "quiesced", "b", method == "Restore" ? 0 : 1, "rehearsal",
+                "b", method == "Prepare" || method == "Freeze" ? 1 : 0, "stays-prepared", "b",
+                method == "Thaw" ? 1 : 0, "a-new-field", "as", 1, "of a newer daemon"),
+            "sd_bus_call_method_async");
       }
       if (!holds_) connection->let_go();
       while (sd_bus_process(connection->bus, nullptr) > 0) {

@@ -37,6 +37,8 @@ TEST(LibraryNull, WhatReadsGivesNothing) {
   EXPECT_STREQ(handover_call_kernel_release(nullptr), "");
   EXPECT_STREQ(handover_call_reason(nullptr), "");
   EXPECT_EQ(handover_call_quiesced(nullptr), 0);
+  EXPECT_EQ(handover_call_rehearsal(nullptr), 0);
+  EXPECT_EQ(handover_call_stays_prepared(nullptr), 0);
   EXPECT_EQ(handover_client_get_name(nullptr), nullptr);
   EXPECT_EQ(handover_client_get_state(nullptr), HANDOVER_CLIENT_NEW);
   EXPECT_EQ(handover_client_unref(nullptr), nullptr);

@@ -204,6 +204,29 @@ TEST_F(Library, AnswersLaterAndFromAForeignLoop) {
   EXPECT_EQ(answer->error, "");
 }
 
+TEST_F(Library, ARehearsalIsToldToClients) {
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  std::string seen;
+  const auto note = [&seen](Call call) {
+    seen += call.rehearsal() ? "rehearsal " : "";
+    seen += call.stays_prepared() ? "stays " : "";
+    call.done();
+  };
+  Client::Callbacks callbacks;
+  callbacks.freeze = note;
+  callbacks.thaw = note;
+  auto client = Client::register_client(*connection, "vm", {}, std::move(callbacks));
+  ASSERT_TRUE(client);
+  daemon_->call_client("Freeze");
+  ASSERT_TRUE(run(*connection, [&] { return seen == "rehearsal "; })) << seen;
+  ASSERT_TRUE(daemon_->wait_for_answer());
+  daemon_->call_client("Thaw");
+  ASSERT_TRUE(run(*connection, [&] { return seen == "rehearsal stays "; })) << seen;
+  ASSERT_TRUE(daemon_->wait_for_answer());
+}
+
 TEST_F(Library, ADroppedCallIsAnsweredByAnError) {
   daemon_->start("new");
   auto connection = connect();

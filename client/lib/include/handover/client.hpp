@@ -47,6 +47,11 @@ class Call {
   /// Restore: false if the update went on without this client's answer to Freeze.
   [[nodiscard]] bool quiesced() const { return handover_call_quiesced(call_) != 0; }
 
+  /// Prepare, Freeze: what comes is undone before the kernel is left.
+  [[nodiscard]] bool rehearsal() const { return handover_call_rehearsal(call_) != 0; }
+  /// Thaw: it was a rehearsal; Freeze may follow without another Prepare.
+  [[nodiscard]] bool stays_prepared() const { return handover_call_stays_prepared(call_) != 0; }
+
   /// -EINVAL if it is answered already.
   int done() { return handover_call_done(std::exchange(call_, nullptr)); }
   int fail(const std::string& message) {

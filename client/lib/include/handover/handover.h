@@ -213,6 +213,13 @@ HANDOVER_API const char* handover_call_reason(const handover_call* call);
  * may be torn: the update went on without it. 1 otherwise, and from a daemon that does not say. */
 HANDOVER_API int handover_call_quiesced(const handover_call* call);
 
+/* Prepare, Freeze: 1 if what comes is a rehearsal, which ends by Thaw before the kernel is left.
+ * The client is to do all that it does for an update; one that cannot undo its Freeze refuses. */
+HANDOVER_API int handover_call_rehearsal(const handover_call* call);
+/* Thaw: 1 if it was a rehearsal that went well. The client runs on and stays prepared: Freeze may
+ * follow without another Prepare, or Cancel. */
+HANDOVER_API int handover_call_stays_prepared(const handover_call* call);
+
 /* -ENOTCONN, -ECONNRESET: whoever called is gone. The call is freed either way. */
 HANDOVER_API int handover_call_done(handover_call* call);
 /* `message` says why, in a sentence for a person. In Prepare and Freeze this is a veto: the update

@@ -23,6 +23,13 @@ int append_arguments(sd_bus_message* message, engine::ClientCall call,
   if (result >= 0 && !arguments.reason.empty()) {
     result = sd_bus_message_append(message, "{sv}", "reason", "s", arguments.reason.c_str());
   }
+  const bool before = call == engine::ClientCall::prepare || call == engine::ClientCall::freeze;
+  if (result >= 0 && before && arguments.rehearsal) {
+    result = sd_bus_message_append(message, "{sv}", "rehearsal", "b", 1);
+  }
+  if (result >= 0 && call == engine::ClientCall::thaw && arguments.stays_prepared) {
+    result = sd_bus_message_append(message, "{sv}", "stays-prepared", "b", 1);
+  }
   if (result >= 0 && call == engine::ClientCall::restore) {
     result = sd_bus_message_append(message, "{sv}", "quiesced", "b", arguments.quiesced ? 1 : 0);
   }

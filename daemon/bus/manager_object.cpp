@@ -88,6 +88,7 @@ int get_statistics(sd_bus*, const char*, const char*, const char*, sd_bus_messag
 
 constexpr const char* register_action = "org.handover1.register";
 constexpr const char* update_action = "org.handover1.update";
+constexpr const char* rehearse_action = "org.handover1.rehearse";
 /// Whoever names a kernel, an initrd or a command line can have any program run as root.
 constexpr const char* custom_action = "org.handover1.update-custom";
 
@@ -300,7 +301,18 @@ Result<void> take_allowed(Options& options, std::set<FindingId>& into) {
   return {};
 }
 
-Result<UpdateOptions> read_update_options(sd_bus_message* message) {
+/// A limit of 0 would forbid what is asked for.
+Result<void> take_at_most(Options& options, std::uint64_t& into) {
+  const bool given = options.has("at-most-usec");
+  if (auto taken = take_limit(options, "at-most-usec", longest_standstill_usec, into); !taken) {
+    return taken;
+  }
+  if (!given || into != 0) return {};
+  return fail(ErrorCode::invalid_argument,
+              "Option 'at-most-usec' is 0; leave it out for no limit but freeze_budget.");
+}
+
+Result<UpdateOptions> read_update_options(sd_bus_message* message, engine::JobType type) {
   UpdateOptions wanted;
   auto options = Options::read(message);
   if (!options) return fail(options.error());
@@ -309,7 +321,10 @@ Result<UpdateOptions> read_update_options(sd_bus_message* message) {
        {take_filled(*options, "kernel", wanted.kernel),
         wanted.initrd ? options->take("initrd", *wanted.initrd) : Result<void>{},
         take_filled(*options, "cmdline", wanted.cmdline), take_mode(*options, wanted.mode),
-        take_allowed(*options, wanted.allow), options->finish()}) {
+        take_allowed(*options, wanted.allow),
+        type == engine::JobType::rehearse ? take_at_most(*options, wanted.at_most_usec)
+                                          : Result<void>{},
+        options->finish()}) {
     if (!taken) return fail(taken.error());
   }
   return wanted;
@@ -344,7 +359,7 @@ void answer_findings(HeldCall& call, const std::vector<Finding>& findings) {
 
 /// Who may see what an update would meet may begin it.
 int preflight(sd_bus_message* message, void* userdata, sd_bus_error* error) {
-  return handle(message, userdata, error, read_update_options(message),
+  return handle(message, userdata, error, read_update_options(message, engine::JobType::update),
                 [](Server& server, const UpdateOptions& wanted, const HeldCallPtr& call) {
                   const auto details = details_of(wanted);
                   const auto* action = details.empty() ? update_action : custom_action;
@@ -359,11 +374,17 @@ int preflight(sd_bus_message* message, void* userdata, sd_bus_error* error) {
                 });
 }
 
+const char* action_for(engine::JobType type, const Authority::Details& details) {
+  // What is rehearsed stays prepared: whoever may update goes on into it.
+  if (!details.empty()) return custom_action;
+  return type == engine::JobType::rehearse ? rehearse_action : update_action;
+}
+
 int request(sd_bus_message* message, void* userdata, sd_bus_error* error, engine::JobType type) {
-  return handle(message, userdata, error, read_update_options(message),
+  return handle(message, userdata, error, read_update_options(message, type),
                 [type](Server& server, const UpdateOptions& wanted, const HeldCallPtr& call) {
                   const auto details = details_of(wanted);
-                  const auto* action = details.empty() ? update_action : custom_action;
+                  const auto* action = action_for(type, details);
                   server.authority().check(call, action, details, [&server, type, wanted, call] {
                     // Answered when preflight has passed, so that its errors are this call's
                     // errors.
@@ -382,6 +403,10 @@ int prepare(sd_bus_message* message, void* userdata, sd_bus_error* error) {
 
 int update(sd_bus_message* message, void* userdata, sd_bus_error* error) {
   return request(message, userdata, error, engine::JobType::update);
+}
+
+int rehearse(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+  return request(message, userdata, error, engine::JobType::rehearse);
 }
 
 int subscribe(sd_bus_message* message, void* userdata, sd_bus_error*) {
@@ -460,6 +485,8 @@ const sd_bus_vtable manager_vtable[] = {
                             safe<prepare>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Update", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
                             safe<update>, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Rehearse", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
+                            safe<rehearse>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, safe<cancel_update>,
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, safe<subscribe>,

@@ -31,6 +31,7 @@ void fields(Io& io, Record& entry) {
   io.required("losses", entry.losses);
   io.optional("left_out", entry.left_out);
   io.optional("overruled", entry.overruled);
+  io.optional("rehearsal", entry.rehearsal);
   io.required("timeline", entry.timeline);
   io.computed("phases", [&] { return std::optional(phases(entry.timeline)); });
   io.computed("blackout_usec", [&] { return blackout_usec(entry.timeline); });

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include "core/error.h"
 #include "core/extra.h"
 #include "core/left_out.h"
+#include "core/rehearsal.h"
 #include "core/timeline.h"
 #include "core/words.h"
 
@@ -34,6 +36,7 @@ struct HistoryEntry {  // NOLINT(bugprone-exception-escape): of json, which does
   std::vector<std::string> losses;  ///< one sentence each, per session or client
   std::vector<LeftOut> left_out;    ///< clients that the update went on without
   std::string overruled;            ///< the finding that it ignored on request, or ""
+  std::optional<Rehearsal> rehearsal;
   nlohmann::json extra = no_extra;
   bool operator==(const HistoryEntry&) const = default;
 };

@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/extra.h"
 #include "core/left_out.h"
+#include "core/rehearsal.h"
 #include "core/state_machine.h"
 #include "core/timeline.h"
 #include "core/words.h"
@@ -116,9 +117,10 @@ struct UpdateRecord {  // NOLINT(bugprone-exception-escape): of json, whose move
   std::string from_release;
   std::string requested_by;  ///< "uid 0 (unit x.service)" for the history
   Timeline timeline;
-  std::vector<std::string> losses;  ///< one sentence each, for the history
-  std::vector<LeftOut> left_out;    ///< for the history, too
-  std::string overruled;            ///< the finding that it ignores on request, or ""
+  std::vector<std::string> losses;     ///< one sentence each, for the history
+  std::vector<LeftOut> left_out;       ///< for the history, too
+  std::string overruled;               ///< the finding that it ignores on request, or ""
+  std::optional<Rehearsal> rehearsal;  ///< it ends before the reboot call
   nlohmann::json extra = no_extra;
   bool operator==(const UpdateRecord&) const = default;
 };

@@ -312,6 +312,7 @@ UpdateChange change_of(const std::optional<UpdateRecord>& update) {
   copy.from_release = update->from_release;
   copy.requested_by = update->requested_by;
   copy.overruled = update->overruled;
+  copy.rehearsal = update->rehearsal;
   copy.timeline.ticks_per_second = update->timeline.ticks_per_second;
   copy.timeline.marks = update->timeline.marks;
   copy.timeline.extra = update->timeline.extra;

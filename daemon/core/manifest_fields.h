@@ -71,6 +71,7 @@ void own_fields(Io& io, Record& update) {
   io.required("from_release", update.from_release);
   io.required("requested_by", update.requested_by);
   io.optional("overruled", update.overruled);
+  io.optional("rehearsal", update.rehearsal);
 }
 
 template <typename Io, Of<UpdateRecord> Record>

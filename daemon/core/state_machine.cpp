@@ -76,6 +76,7 @@ constexpr std::array table = {
     row(freezing, booted, restoring, Action::persist, Action::call_restore),
 
     row(frozen, sealed, rebooting, Action::kexec),
+    row(frozen, rehearsed, thawing, Action::persist, Action::call_thaw),
     row(frozen, failed, thawing, Action::persist, Action::call_thaw),
     row(frozen, cancel_requested, thawing, Action::persist, Action::call_thaw),
     row(frozen, restarted, thawing, Action::persist, Action::call_thaw),
@@ -95,6 +96,8 @@ constexpr std::array table = {
     // Thaw tells a client everything that Cancel would, so nobody gets both.
     row(thawing, clients_thawed, normal, Action::unload_target, Action::finish_update,
         Action::persist),
+    // Clients are told that they stay prepared: an update may go on without preparing them again.
+    row(thawing, rehearsal_thawed, prepared, Action::persist, Action::end_rehearsal),
     row(thawing, failed, thawing),
     row(thawing, restarted, thawing, Action::persist, Action::call_thaw),
     row(thawing, booted, restoring, Action::persist, Action::call_restore),

@@ -48,8 +48,10 @@ enum class Event {
   clients_cancelled,
   clients_frozen,
   sealed,           ///< manifest written into preserved memory
+  rehearsed,        ///< as sealed, in a rehearsal: the reboot call would come now
   kexec_withdrawn,  ///< no kexec comes any more
   clients_thawed,
+  rehearsal_thawed,  ///< everybody runs again, and is prepared still
   booted,            ///< start-up found the manifest of an earlier kernel
   restarted,         ///< start-up found this boot's manifest: the daemon died and is back
   clients_restored,  ///< all restored or given up on
@@ -68,8 +70,10 @@ constexpr auto words(Event) {
                                      {Event::clients_cancelled, "clients_cancelled"},
                                      {Event::clients_frozen, "clients_frozen"},
                                      {Event::sealed, "sealed"},
+                                     {Event::rehearsed, "rehearsed"},
                                      {Event::kexec_withdrawn, "kexec_withdrawn"},
                                      {Event::clients_thawed, "clients_thawed"},
+                                     {Event::rehearsal_thawed, "rehearsal_thawed"},
                                      {Event::booted, "booted"},
                                      {Event::restarted, "restarted"},
                                      {Event::clients_restored, "clients_restored"}});
@@ -90,6 +94,7 @@ enum class Action {
   withdraw_kexec,  ///< take kexec.target's job back, whoever started it
   call_thaw,
   call_restore,
+  end_rehearsal,  ///< write its record; an update may go on from here
   finish_update,  ///< close the job and write the record with its outcome
 };
 constexpr auto words(Action) {
@@ -107,6 +112,7 @@ constexpr auto words(Action) {
                                       {Action::withdraw_kexec, "withdraw_kexec"},
                                       {Action::call_thaw, "call_thaw"},
                                       {Action::call_restore, "call_restore"},
+                                      {Action::end_rehearsal, "end_rehearsal"},
                                       {Action::finish_update, "finish_update"}});
 }
 

@@ -28,6 +28,10 @@ std::string_view phase_before(Mark mark) {
       return "freeze";
     case Mark::sealed:
       return "seal";
+    case Mark::synced:
+      return "sync";
+    case Mark::thawed:
+      return "thaw";
     case Mark::kexec_called:
       return "stop";
     case Mark::kernel_started:
@@ -58,6 +62,9 @@ std::optional<std::uint64_t> usec_between(std::optional<Ticks> from, std::option
   return ticks_to_usec(*to > *from ? *to - *from : 0, ticks_per_second);
 }
 
+/// An earlier version's had no `synced`.
+bool every_update_has(Mark mark) { return mark != Mark::synced && mark != Mark::thawed; }
+
 template <typename Better>
 std::optional<Standstill> extreme(const Timeline& timeline, Better better) {
   std::optional<Standstill> best;
@@ -76,11 +83,12 @@ std::vector<Phase> phases(const Timeline& timeline) {
   std::string name;
   bool in_blackout = false;
   for (const Mark mark : all_values<Mark>()) {
+    const std::optional<Ticks> at = tick_of(timeline, mark);
+    if (!at && !every_update_has(mark)) continue;
     if (since) {
       if (!name.empty()) name += "+";
       name += phase_before(mark);
     }
-    const std::optional<Ticks> at = tick_of(timeline, mark);
     if (at) {
       if (since) {
         const Ticks length = *at > *since ? *at - *since : 0;

@@ -28,6 +28,8 @@ enum class Mark {
   freeze_begin,    ///< just before the first Freeze call is sent
   clients_frozen,  ///< the last client has answered
   sealed,
+  synced,          ///< what was written since the freeze is on disk, as far as it was waited for
+  thawed,          ///< a rehearsal's last client runs again; no update has it
   kexec_called,    ///< our last instruction in the old kernel
   kernel_started,  ///< the new kernel's clock began (now - uptime)
   init_started,    ///< the new kernel's PID 1 began
@@ -45,6 +47,8 @@ constexpr auto words(Mark) {
                                     {Mark::freeze_begin, "freeze_begin"},
                                     {Mark::clients_frozen, "clients_frozen"},
                                     {Mark::sealed, "sealed"},
+                                    {Mark::synced, "synced"},
+                                    {Mark::thawed, "thawed"},
                                     {Mark::kexec_called, "kexec_called"},
                                     {Mark::kernel_started, "kernel_started"},
                                     {Mark::init_started, "init_started"},
@@ -74,8 +78,9 @@ struct Timeline {  // NOLINT(bugprone-exception-escape): of json, which does not
 
 struct Phase {
   /// Before the blackout "preflight", "load", "prepare", "collapse", "wait", and "freeze", in which
-  /// it begins for one client after the other; in it "seal", "stop", "kexec", "kernel", "init",
-  /// "daemon", "restore" and "rest", in which it ends for them.
+  /// it begins for one client after the other; in it "seal", "sync", "stop", "kexec", "kernel",
+  /// "init", "daemon", "restore" and "rest", in which it ends for them. A rehearsal has "thaw"
+  /// behind "sync", and ends there.
   std::string name;
   std::uint64_t usec = 0;
   /// Lies between the first client frozen and the last one running again. Of "freeze" a part does.
@@ -84,8 +89,9 @@ struct Phase {
 };
 
 /// The phases between the marks, in order. Without a mark, the phases on both sides of it are one
-/// ("kernel+init"). If a mark is earlier than the one before it (the start of a kernel is known to
-/// a few µs only), its phase is 0 long. The lengths always sum up to the whole.
+/// ("kernel+init"), but for "sync" and "thaw", which not every update has. If a mark is earlier
+/// than the one before it (the start of a kernel is known to a few µs only), its phase is 0 long.
+/// The lengths always sum up to the whole.
 std::vector<Phase> phases(const Timeline& timeline);
 
 /// How long one client stood still: it answered Freeze → it answered Restore (or Thaw). nullopt

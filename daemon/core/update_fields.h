@@ -4,6 +4,7 @@
 
 #include "core/fields.h"
 #include "core/left_out.h"
+#include "core/rehearsal.h"
 #include "core/timeline.h"
 
 namespace handover {
@@ -33,6 +34,15 @@ void fields(Io& io, Record& timeline) {
                    [&] { return standstill_usec(times, timeline.ticks_per_second); });
   });
   io.rest(timeline.extra);
+}
+
+template <typename Io, Of<Rehearsal> Record>
+void fields(Io& io, Record& rehearsal) {
+  io.optional("at_most_usec", rehearsal.at_most_usec);
+  io.optional("estimate_usec", rehearsal.estimate_usec);
+  io.optional("estimate_from", rehearsal.estimate_from);
+  io.optional("not_rehearsed", rehearsal.not_rehearsed);
+  io.rest(rehearsal.extra);
 }
 
 template <typename Io, Of<LeftOut> Record>

@@ -2,6 +2,7 @@
 // What an update is asked for: kernel, initrd, command line, mode.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <set>
 #include <string>
@@ -18,6 +19,9 @@ struct UpdateOptions {
   std::string cmdline;
   std::optional<Mode> mode;
   std::set<FindingId> allow = {};  ///< errors of preflight that it goes on in spite of
+  /// Of a rehearsal: it is undone as soon as anybody stands still for longer; 0: no limit of its
+  /// own
+  std::uint64_t at_most_usec = 0;
   bool operator==(const UpdateOptions&) const = default;
 };
 

@@ -60,12 +60,14 @@ constexpr auto words(Kind) {
 enum class Outcome {
   done,
   done_with_losses,  ///< some state did not come back
+  rehearsed,         ///< it was a rehearsal, and went well
   cancelled,
   failed,
 };
 constexpr auto words(Outcome) {
   return std::to_array<Word<Outcome>>({{Outcome::done, "done"},
                                        {Outcome::done_with_losses, "done-with-losses"},
+                                       {Outcome::rehearsed, "rehearsed"},
                                        {Outcome::cancelled, "cancelled"},
                                        {Outcome::failed, "failed"}});
 }

@@ -25,13 +25,20 @@ std::string describe(const Caller& caller) {
          (caller.owner.unit.empty() ? "" : " (" + caller.owner.unit + ")");
 }
 
+std::optional<Rehearsal> rehearsal_of(JobType type, const UpdateOptions& options) {
+  if (type != JobType::rehearse) return std::nullopt;
+  Rehearsal rehearsal;
+  rehearsal.at_most_usec = options.at_most_usec;
+  return rehearsal;
+}
+
 }  // namespace
 
 // ---- asked for
 
 void Engine::request(JobType type, const UpdateOptions& options, const Caller& caller,
                      Reply<std::uint64_t> started) {
-  const bool go_on = state_ == State::prepared && type == JobType::update && !update_.job;
+  const bool go_on = state_ == State::prepared && type != JobType::prepare && !update_.job;
   if (!events_.empty()) {
     return started(fail(passing(Error{ErrorCode::busy,
                                       "Another update is just being asked for, or ends; try again "
@@ -51,6 +58,8 @@ void Engine::request(JobType type, const UpdateOptions& options, const Caller& c
     outside_.job_added(update_.job->id);
     outside_.manager_changed("CurrentJob");
     started(update_.job->id);
+    update_.rehearse(rehearsal_of(type, options));
+    journal_.note_update();
     update_.first_round();
     return post(Event::going_on);
   }
@@ -68,6 +77,7 @@ void Engine::new_update(JobType type, const UpdateOptions& options, const Caller
   const auto mode = emulated() ? Mode::emulated : *asked.mode;
   update_.begin(next_id_++, mode, std::move(asked), host_.kernel_release(), describe(caller),
                 host_.ticks_per_second());
+  update_.rehearse(rehearsal_of(type, options));
   log::set_update(update_.record()->id);
   mark(Mark::requested);
   journal_.note_head();
@@ -178,6 +188,13 @@ void Engine::await_freeze() {
 
 void Engine::begin_freeze() {
   set_job(JobPhase::freeze, 85, "Freezing clients.");
+  const auto wait_for_sessions = [this] {
+    freeze_waits_ = true;
+    begin_budget(setup_.config.freeze_budget_usec);
+    freeze_now();
+  };
+  // It leaves no kernel, so that no later one could miss anything by it.
+  if (update_.rehearsing()) return wait_for_sessions();
   PendingUpdate pending;
   const auto& record = *update_.record();
   pending.id = record.id;
@@ -189,14 +206,12 @@ void Engine::begin_freeze() {
   for (const auto& [name, held] : sessions_.all()) {
     if (!held.record.ending) pending.sessions.push_back({name, held.record.client});
   }
-  begin_budget();
+  begin_budget(setup_.config.freeze_budget_usec);
   // Before the blackout: it waits for the disk.
-  records_.write_pending(pending, [this, alive = alive_, id = record.id] {
+  records_.write_pending(pending, [this, alive = alive_, id = record.id, wait_for_sessions] {
     if (!*alive || state_ != State::freezing || update_.failure()) return;
     if (!update_.record() || update_.record()->id != id) return;
-    freeze_waits_ = true;
-    begin_budget();
-    freeze_now();
+    wait_for_sessions();
   });
 }
 
@@ -209,14 +224,22 @@ void Engine::freeze_now() {
     store_for_orderly();
   }
   mark(Mark::freeze_begin);
-  begin_budget();
+  begin_budget(standstill_limit());
   const auto prepared = clients_.in({ClientPhase::prepared});
   start_pass(ClientCall::freeze, Event::clients_frozen, &prepared);
 }
 
 /// Anew at each step on the way to the freeze: what is before it takes nobody's time.
-void Engine::begin_budget() {
-  budget_alarm_ = host_.after(setup_.config.freeze_budget_usec, [this] { budget_over(); });
+void Engine::begin_budget(std::uint64_t limit_usec) {
+  budget_alarm_ = host_.after(limit_usec, [this] { budget_over(); });
+}
+
+/// From the first Freeze to the reboot call.
+std::uint64_t Engine::standstill_limit() const {
+  const auto budget = setup_.config.freeze_budget_usec;
+  if (!update_.rehearsing()) return budget;
+  const auto at_most = update_.record()->rehearsal->at_most_usec;
+  return at_most == 0 ? budget : std::min(budget, at_most);
 }
 
 /// "session 'ram' of client 'db'".
@@ -238,14 +261,18 @@ std::string Engine::freeze_waits_for() const {
   }
   if (!sessions_.idle()) return busy_sessions();
   if (state_ == State::freezing) return "the disk, which was to take the record of it";
+  if (update_.marked(Mark::sealed)) return "the disk, to which the last writes went";
   if (!journal_.idle()) return "the manifest, which was not in preserved memory";
   return "the companion module's tables, which were not closed";
 }
 
 void Engine::budget_over() {
   if (state_ != State::freezing && state_ != State::frozen) return;
-  const auto budget =
-      "freeze_budget (" + std::to_string(setup_.config.freeze_budget_usec / 1000) + " ms)";
+  // Only from the first Freeze on the rehearsal's own limit is the shorter one.
+  const auto limit = freeze_waits_ ? setup_.config.freeze_budget_usec : standstill_limit();
+  const auto budget = (limit < setup_.config.freeze_budget_usec ? std::string("was asked for (")
+                                                                : std::string("freeze_budget (")) +
+                      std::to_string(limit / 1000) + " ms)";
   if (freeze_waits_) {
     return fail_update(Error{ErrorCode::timed_out,
                              "The kernel worked on " + busy_sessions() + " for longer than " +
@@ -330,6 +357,7 @@ void Engine::tables_closed(const Result<void>& closed) {
   if (update_.failure()) return;
   if (!closed) return fail_update(closed.error());
   mark(Mark::sealed);
+  if (update_.rehearsing()) return rehearse_reboot();
   post(Event::sealed);
 }
 
@@ -340,18 +368,26 @@ void Engine::kexec() {
   set_job(JobPhase::kexec, 96, emulated() ? "Executing the daemon again." : "Leaving this kernel.");
   const bool immediate = update_.options.mode != Mode::orderly && !emulated();
   if (!immediate) return leave_kernel();
-  // Bounded: what other processes wrote since the sync before the freeze. The file systems'
-  // journals are replayed either way.
-  run_target_job([this]() -> std::function<void()> {
-    const auto limit = std::min(blackout_sync_usec, setup_.config.sync_timeout_usec);
+  sync_in_blackout([this] {
+    if (!update_.failure() && state_ == State::rebooting) leave_kernel();
+  });
+}
+
+/// Bounded: what other processes wrote since the sync before the freeze. The file systems' journals
+/// are replayed either way.
+void Engine::sync_in_blackout(std::function<void()> then) {
+  const auto limit =
+      std::min({blackout_sync_usec, setup_.config.sync_timeout_usec, standstill_limit()});
+  run_target_job([this, limit, then = std::move(then)]() -> std::function<void()> {
     const auto unfinished = host_.sync(limit);
-    return [this, unfinished, limit] {
+    return [this, unfinished, limit, then] {
+      mark(Mark::synced);
       if (!unfinished.empty()) {
         log::event(log::Id::sync_unfinished, log::Level::warning,
                    {{log::Field::count, unfinished.size()}, {log::Field::usec, limit}},
                    "Not all was written to ", with_commas(unfinished), " before the kexec.");
       }
-      if (!update_.failure() && state_ == State::rebooting) leave_kernel();
+      then();
     };
   });
 }
@@ -445,7 +481,12 @@ void Engine::withdraw_kexec() {
 
 void Engine::begin_thaw() {
   budget_alarm_.reset();
-  set_job(JobPhase::thaw, 0, "Undoing: thawing clients.");
+  const bool rehearsed = update_.rehearsing() && !update_.failure();
+  if (rehearsed) {
+    set_job(JobPhase::thaw, 97, "Rehearsed: thawing clients.");
+  } else {
+    set_job(JobPhase::thaw, 0, "Undoing: thawing clients.");
+  }
   const auto tables = sessions_.keepers().tables;
   if (!std::exchange(tables_open_, true) && tables) {
     host_.run(target_queue, [tables]() -> std::function<void()> {
@@ -461,6 +502,10 @@ void Engine::begin_thaw() {
       }
       return [] {};
     });
+  }
+  if (rehearsed) {
+    const auto frozen = clients_.in({ClientPhase::frozen});
+    return start_pass(ClientCall::thaw, Event::rehearsal_thawed, &frozen);
   }
   const auto stopped =
       clients_.in({ClientPhase::preparing, ClientPhase::prepared, ClientPhase::freezing,

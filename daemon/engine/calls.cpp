@@ -175,9 +175,12 @@ void Engine::call(ClientRecord& client) {
   arguments.generation = generation_;
   arguments.timeout_usec = timeout_of(client, pass_->call());
   arguments.quiesced = client.quiesced;
+  arguments.rehearsal = update_.rehearsing();
+  arguments.stays_prepared = stays_prepared(client);
   if (sent_call == ClientCall::prepare && update_.record()) {
     arguments.kernel_release = update_.record()->kernel_release;
   }
+  if (thaws_to_prepared()) arguments.reason = "It was a rehearsal.";
   if (update_.failure()) arguments.reason = update_.failure()->message;
   pass_->called(client.name);
   clocks_.call_sent(client.bus_name, arguments.timeout_usec);
@@ -245,7 +248,7 @@ void Engine::answered_well(ClientRecord& client, ClientCall call, Ticks sent) {
       set_phase(client, ClientPhase::idle);
       break;
     case ClientCall::thaw:
-      set_phase(client, ClientPhase::idle);
+      set_phase(client, stays_prepared(client) ? ClientPhase::prepared : ClientPhase::idle);
       if (times != nullptr && times->frozen_at) times->running_at = now;
       break;
     case ClientCall::restore:

@@ -126,6 +126,7 @@ bool is_step_forward(Event event) {
     case Event::going_on:
     case Event::clients_frozen:
     case Event::sealed:
+    case Event::rehearsed:
       return true;
     default:
       return false;
@@ -217,6 +218,9 @@ Result<void> Engine::perform(Action action) {
       start_pass(ClientCall::restore, Event::clients_restored, &restoring);
       return {};
     }
+    case Action::end_rehearsal:
+      end_rehearsal();
+      return {};
     case Action::finish_update:
       finish_update();
       return {};

@@ -123,7 +123,8 @@ class Engine final : private Model, private Sessions::Watch {
   // ---- updates
   /// Answers with the job's id once preflight has passed and the target is loaded, or with what
   /// stopped it before any client was asked: kernel_not_found, not_a_kernel, kernel_incompatible,
-  /// kexec_load_failed, busy (what is in the way), invalid_argument.
+  /// kexec_load_failed, busy (what is in the way), invalid_argument. A rehearsal ends in state
+  /// prepared.
   void request(JobType type, const UpdateOptions& options, const Caller& caller,
                Reply<std::uint64_t> started);
   /// What preflight finds for such an update, which is not begun: no client is asked, nothing is
@@ -234,8 +235,10 @@ class Engine final : private Model, private Sessions::Watch {
   void tell_kexec_failed(const Error& error) const;
   void kexec_failed(Error error);
   void freeze_now();
-  void begin_budget();
+  void begin_budget(std::uint64_t limit_usec);
+  [[nodiscard]] std::uint64_t standstill_limit() const;
   void budget_over();
+  void sync_in_blackout(std::function<void()> then);
   [[nodiscard]] std::string busy_sessions() const;
   [[nodiscard]] std::string freeze_waits_for() const;
   void store_for_orderly();
@@ -248,6 +251,13 @@ class Engine final : private Model, private Sessions::Watch {
   void set_job(JobPhase phase, unsigned progress, std::string detail);
   void tell_started(Result<std::uint64_t> result);
   void mark(Mark mark);
+
+  // rehearsal.cpp: from the seal back to prepared
+  void rehearse_reboot();
+  [[nodiscard]] bool thaws_to_prepared() const;
+  [[nodiscard]] bool stays_prepared(const ClientRecord& client) const;
+  Result<void> take_back_from_rehearsal();
+  void end_rehearsal();
 
   // preparation.cpp: while workloads run on
   [[nodiscard]] PreflightInput preflight_input() const;

@@ -7,6 +7,7 @@
 
 #include "core/error_name.h"
 #include "core/history_entry.h"
+#include "core/rehearsal.h"
 #include "system/log.h"
 
 namespace handover::engine {
@@ -40,6 +41,12 @@ Result<void> History::load(Host& host) {
 }
 
 void History::add(HistoryEntry entry) {
+  if (entry.rehearsal) {
+    if (const auto estimate = estimate_blackout(entry.timeline, entry.mode, entries_)) {
+      entry.rehearsal->estimate_usec = estimate->usec;
+      entry.rehearsal->estimate_from = estimate->from;
+    }
+  }
   if (!entries_.empty() && same_update(entries_.front(), entry)) {
     entries_.front() = std::move(entry);
     return;

@@ -18,9 +18,11 @@ namespace handover::engine {
 struct ClientCallArguments {
   std::uint64_t generation = 0;
   std::uint64_t timeout_usec = 0;
-  std::string kernel_release;  ///< of the target; Prepare
-  std::string reason;          ///< Thaw, Cancel
-  bool quiesced = true;        ///< Restore: the client had answered Freeze
+  std::string kernel_release;   ///< of the target; Prepare
+  std::string reason;           ///< Thaw, Cancel
+  bool rehearsal = false;       ///< Prepare, Freeze: it ends before the reboot call
+  bool stays_prepared = false;  ///< Thaw: Freeze may follow without another Prepare
+  bool quiesced = true;         ///< Restore: the client had answered Freeze
 };
 
 class Outside {

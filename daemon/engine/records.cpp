@@ -86,8 +86,14 @@ void Records::read(std::uint32_t most, std::function<void(Result<std::string>)> 
 void Records::add(HistoryEntry entry, std::function<void()> then) {
   when_tried_.push_back(std::move(then));
   host_.run(disk_queue,
-            [history = history_,
+            [this, history = history_,
              shared = std::make_shared<HistoryEntry>(std::move(entry))]() -> std::function<void()> {
+              if (shared->rehearsal) {
+                // An earlier update tells how long a boot takes.
+                if (auto loaded = history->load(host_); !loaded) {
+                  log::error(loaded.error().message);
+                }
+              }
               history->add(std::move(*shared));
               return [] {};
             });

@@ -114,7 +114,8 @@ void Engine::register_client(ClientRecord client, const Caller& caller, Reply<st
   const auto put = clients_.put(std::move(client), std::move(charges));
   if (!put) return reply(fail(put.error()));
   const auto& record = **put;
-  if (state_ == State::preparing || state_ == State::prepared) update_.came(name);
+  const bool rehearsed = state_ == State::thawing && update_.rehearsing();
+  if (state_ == State::preparing || state_ == State::prepared || rehearsed) update_.came(name);
   journal_.note_client(name);
   if (added) outside_.client_added(name);
   outside_.client_changed(record);

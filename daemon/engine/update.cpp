@@ -50,6 +50,24 @@ void Update::end() {
   all_touched_ = true;
 }
 
+void Update::rehearse(std::optional<Rehearsal> rehearsal) {
+  if (record_) record_->rehearsal = std::move(rehearsal);
+}
+
+void Update::go_on_from_rehearsal(std::uint64_t id) {
+  if (!record_) return;
+  record_->id = id;
+  record_->rehearsal.reset();
+  record_->left_out.clear();
+  auto& timeline = record_->timeline;
+  std::erase_if(timeline.marks, [](const auto& one) { return one.first >= Mark::freeze_begin; });
+  for (auto& [name, times] : timeline.clients) {
+    times.freeze_usec.reset();
+    times.frozen_at.reset();
+    times.running_at.reset();
+  }
+}
+
 void Update::fail(Error error, std::optional<Culprit> culprit) {
   if (failure_) return;
   failure_ = std::move(error);
@@ -119,6 +137,7 @@ HistoryEntry Update::outcome(std::uint64_t generation, std::string finished_at) 
   entry.losses = record.losses;
   entry.left_out = record.left_out;
   entry.overruled = record.overruled;
+  entry.rehearsal = record.rehearsal;
   entry.finished_at = std::move(finished_at);
   if (failure_) {
     entry.outcome = failure_->code == ErrorCode::cancelled ? Outcome::cancelled : Outcome::failed;
@@ -133,7 +152,7 @@ HistoryEntry Update::outcome(std::uint64_t generation, std::string finished_at) 
     entry.reason = record.losses.front();
     entry.error = dbus_name(ErrorCode::state_lost);
   } else {
-    entry.outcome = Outcome::done;
+    entry.outcome = record.rehearsal ? Outcome::rehearsed : Outcome::done;
   }
   return entry;
 }

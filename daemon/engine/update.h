@@ -23,9 +23,15 @@
 
 namespace handover::engine {
 
-enum class JobType { prepare, update };
+enum class JobType {
+  prepare,   ///< up to prepared
+  rehearse,  ///< up to the reboot call, and back to prepared
+  update,
+};
 constexpr auto words(JobType) {
-  return std::to_array<Word<JobType>>({{JobType::prepare, "prepare"}, {JobType::update, "update"}});
+  return std::to_array<Word<JobType>>({{JobType::prepare, "prepare"},
+                                       {JobType::rehearse, "rehearse"},
+                                       {JobType::update, "update"}});
 }
 
 struct Job {
@@ -71,6 +77,11 @@ class Update {
              std::string requested_by, std::uint64_t ticks_per_second);
   /// Nothing of the plan is left.
   void end();
+  /// What is to come ends before the reboot call; nullopt: it does not.
+  void rehearse(std::optional<Rehearsal> rehearsal);
+  [[nodiscard]] bool rehearsing() const { return record_ && record_->rehearsal; }
+  /// The rehearsal is over: what was prepared stays, under a new id.
+  void go_on_from_rehearsal(std::uint64_t id);
 
   // ---- who came since
   void came(const std::string& client) { newcomers_.insert(client); }

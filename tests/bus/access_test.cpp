@@ -96,7 +96,7 @@ TEST_F(Access, PolkitDecides) {
   polkit.set(Behaviour::deny);
   const std::vector<std::pair<std::string, std::string>> named = {
       {"kernel", "/boot/mine"}, {"initrd", ""}, {"cmdline", "init=/home/me/sh"}};
-  for (const auto* member : {"Update", "Prepare"}) {
+  for (const auto* member : {"Update", "Prepare", "Rehearse"}) {
     for (const auto& [option, value] : named) {
       EXPECT_EQ(somebody
                     ->call(manager_path, manager_interface, member,
@@ -112,9 +112,14 @@ TEST_F(Access, PolkitDecides) {
                          with("a{sv}", 1, "mode", "s", "immediate"))
                   .error,
               error_name("AccessDenied"));
-    EXPECT_EQ(polkit.questions().back().action, "org.handover1.update");
+    EXPECT_EQ(polkit.questions().back().action, std::string_view(member) == "Rehearse"
+                                                    ? "org.handover1.rehearse"
+                                                    : "org.handover1.update");
     EXPECT_TRUE(polkit.questions().back().details.empty());
   }
+  EXPECT_EQ(somebody->call(manager_path, manager_interface, "Rehearse", with("a{sv}", 0)).error,
+            error_name("AccessDenied"));
+  EXPECT_EQ(polkit.questions().back().action, "org.handover1.rehearse");
   // Root is not asked for.
   const auto before = polkit.questions().size();
   ASSERT_TRUE(host.create_session("of-root").ok());

@@ -243,7 +243,11 @@ void ScriptedClient::veto(Call call, sd_bus_message* message) {
 
 void ScriptedClient::act(Call call, MessagePtr message) {
   if (call == Call::prepare) prepared_ = true;
-  if (call == Call::cancel || call == Call::thaw) prepared_ = false;
+  if (call == Call::cancel) prepared_ = false;
+  if (call == Call::thaw) {
+    const auto stays = arguments_.find("stays-prepared");
+    prepared_ = prepared_ && stays != arguments_.end() && stays->second == "1";
+  }
   if (call == Call::freeze) frozen_ = true;
   if (call == Call::thaw) frozen_ = false;
   if (call == Call::restore) return take_memory_back(std::move(message));

@@ -47,7 +47,8 @@ TEST(Words, AreWhatTheyWere) {
   EXPECT_EQ(alternatives<Kind>(),
             "'memfd', 'tmpfs', 'hugetlb', 'fd', 'blob', 'range', 'allocated', 'handover' or "
             "'kernel'");
-  EXPECT_EQ(alternatives<Outcome>(), "'done', 'done-with-losses', 'cancelled' or 'failed'");
+  EXPECT_EQ(alternatives<Outcome>(),
+            "'done', 'done-with-losses', 'rehearsed', 'cancelled' or 'failed'");
   EXPECT_EQ(alternatives<JobPhase>(),
             "'preflight', 'load', 'prepare', 'collapse', 'prepared', 'freeze', 'seal', 'kexec', "
             "'cancel', 'thaw' or 'restore'");

@@ -95,6 +95,27 @@ TEST(StateMachine, TheWholeUpdate) {
   }
 }
 
+TEST(StateMachine, ARehearsalEndsPrepared) {
+  const std::vector<std::tuple<Event, State, std::vector<Action>>> story = {
+      {Event::rehearsed, State::thawing, {Action::persist, Action::call_thaw}},
+      {Event::rehearsal_thawed, State::prepared, {Action::persist, Action::end_rehearsal}},
+      {Event::going_on, State::preparing, {Action::persist, Action::load_target}},
+  };
+  State state = State::frozen;
+  for (const auto& [event, next, actions] : story) {
+    const auto transition = step(state, event);
+    ASSERT_TRUE(transition) << to_string(state) << " + " << to_string(event);
+    EXPECT_EQ(transition->next, next) << to_string(event);
+    EXPECT_EQ(transition->actions, actions) << to_string(event);
+    state = transition->next;
+  }
+  // Nothing but a further request leads from it to the kexec.
+  EXPECT_FALSE(reachable(State::thawing, [](Event event) {
+                 return event != Event::update_requested && event != Event::prepare_requested &&
+                        event != Event::going_on && event != Event::booted;
+               }).contains(State::rebooting));
+}
+
 TEST(StateMachine, EveryStateLeadsBackToNormal) {
   for (const State state : all_values<State>()) {
     EXPECT_TRUE(reachable(state, any_event).contains(State::normal)) << to_string(state);
@@ -240,6 +261,8 @@ TEST(StateMachine, NoPathComesBackToNormalWithClientsLeftPreparedOrFrozen) {
       } else if (event == Event::clients_cancelled) {
         EXPECT_NE(clients, Clients::frozen) << "cancelled, not thawed";
         next = Clients::running;
+      } else if (event == Event::rehearsal_thawed) {
+        next = Clients::prepared;
       }
       if (has(*transition, Action::call_prepare)) next = Clients::prepared;
       if (has(*transition, Action::call_freeze)) next = Clients::frozen;

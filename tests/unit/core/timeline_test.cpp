@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <set>
@@ -65,6 +66,18 @@ TEST(Timeline, PhasesLieBetweenTheMarksInOrder) {
       {"restore", 25'000, true},   {"rest", 27'000, true},
   };
   EXPECT_EQ(phases(whole()), expected);
+}
+
+TEST(Timeline, SyncIsAPhaseWhereThereWasOne) {
+  auto timeline = whole();
+  const auto sealed = timeline.marks.at(Mark::sealed);
+  timeline.marks[Mark::synced] = sealed + ms(1);
+  const auto all = phases(timeline);
+  const auto sync =
+      std::find_if(all.begin(), all.end(), [](const Phase& phase) { return phase.name == "sync"; });
+  ASSERT_NE(sync, all.end());
+  EXPECT_EQ(*sync, (Phase{"sync", 1'000, true}));
+  EXPECT_EQ(*std::next(sync), (Phase{"stop", 14'000, true}));
 }
 
 // Of one client, frozen last and running last, they are its standstill.

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A rehearsal's own steps: from the seal back to prepared.
+#include "core/rehearsal.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/engine.h"
+#include "system/log.h"
+
+namespace handover::engine {
+
+/// The way of an update up to the reboot call; then everybody is thawed.
+void Engine::rehearse_reboot() {
+  set_job(JobPhase::kexec, 96, "Here an update would leave this kernel.");
+  const bool syncs = update_.options.mode != Mode::orderly && !emulated();
+  if (!syncs) {
+    mark(Mark::synced);
+    return post(Event::rehearsed);
+  }
+  sync_in_blackout([this] {
+    if (!update_.failure() && state_ == State::frozen) post(Event::rehearsed);
+  });
+}
+
+/// Everybody was thawed, and is told that the update may go on from here.
+bool Engine::thaws_to_prepared() const {
+  return pass_ && pass_->call() == ClientCall::thaw && pass_->then() == Event::rehearsal_thawed;
+}
+
+/// A process that came since has not been prepared.
+bool Engine::stays_prepared(const ClientRecord& client) const {
+  return thaws_to_prepared() && !update_.newcomers().contains(client.name);
+}
+
+/// Who was left out, or came since, is prepared when the update goes on.
+Result<void> Engine::take_back_from_rehearsal() {
+  std::vector<std::string> again;
+  for (const auto& [name, client] : clients_.all()) {
+    if (client.phase == ClientPhase::prepared) continue;
+    if (owes_thaw(name) && client.required) {
+      return fail(ErrorCode::timed_out,
+                  "Client '" + name + "' has not answered Thaw after the rehearsal.");
+    }
+    if (clients_.connected(client)) {
+      again.push_back(name);
+    } else if (client.required) {
+      return fail(ErrorCode::client_gone, "Client '" + name + "' left in the rehearsal.");
+    }
+  }
+  for (const auto& name : again) update_.came(name);
+  return {};
+}
+
+void Engine::end_rehearsal() {
+  mark(Mark::thawed);
+  if (terminated_) return cancel_update("handoverd was stopped.");
+  if (auto back = take_back_from_rehearsal(); !back) return fail_update(back.error());
+  auto& record = *update_.edit();
+  const auto over = over_limit(record.timeline, record.rehearsal->at_most_usec);
+  if (!over.empty()) {
+    return fail_update(Error{ErrorCode::timed_out, "In the rehearsal " + over + ".", 0},
+                       Culprit{longest(record.timeline)->client, {}});
+  }
+  record.rehearsal->not_rehearsed =
+      not_rehearsed(record.mode, sessions_.has(Keeper::luo) && !emulated());
+
+  const auto entry = update_.outcome(generation_, host_.wall_clock());
+  const auto blackout = blackout_usec(entry.timeline);
+  log::event(log::Id::update_finished, log::Level::info,
+             {{log::Field::update, entry.id},
+              {log::Field::code, std::string(to_string(entry.outcome))},
+              {log::Field::usec, blackout ? std::to_string(*blackout) : ""}},
+             "Update ", entry.id, " is rehearsed; 'handoverctl update' goes on from here.");
+  set_job(JobPhase::prepared, 100, "Rehearsed: 'handoverctl update' goes on, 'cancel' undoes.");
+  // The next job may begin before this one's end is told.
+  const auto job = std::exchange(update_.job, std::nullopt);
+  outside_.manager_changed("CurrentJob");
+  update_.go_on_from_rehearsal(next_id_++);
+  log::set_update(update_.record()->id);
+  journal_.note_update();
+  for (const auto& [name, times] : update_.record()->timeline.clients) journal_.note_times(name);
+  unwritten_.push_back(entry);
+  journal_.note_head();
+  // Whoever hears of the end finds its record.
+  records_.add(entry, [this, alive = alive_, job, generation = generation_] {
+    if (!*alive) return;
+    if (job) outside_.job_removed(job->id, Outcome::done, "");
+    outside_.update_finished(Outcome::rehearsed, "", generation);
+    wake();
+  });
+}
+
+}  // namespace handover::engine

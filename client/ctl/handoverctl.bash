@@ -55,7 +55,7 @@ _handoverctl() {
     word=${COMP_WORDS[i]}
     case $word in
       --initrd | --cmdline | --allow | --backend | --client | --fd | --file | --output | -n | --most | \
-        --for | --timeout | -o | --output-format | -H | --host | -M | --machine)
+        --for | --at-most | --timeout | -o | --output-format | -H | --host | -M | --machine)
         i+=1
         ;;
       -*) ;;
@@ -99,7 +99,7 @@ _handoverctl() {
       _handoverctl_offer "$current" < <(machinectl list --no-legend 2>/dev/null | cut -d ' ' -f 1)
       return
       ;;
-    --cmdline | --fd | -n | --most | --timeout)
+    --cmdline | --fd | -n | --most | --at-most | --timeout)
       return
       ;;
     --backend)
@@ -117,6 +117,7 @@ _handoverctl() {
     preflight | update | prepare)
       options+=' --initrd --cmdline --allow'
       if [[ $command != preflight ]]; then options+=' --immediate --orderly --no-block'; fi
+      if [[ $command == update ]]; then options+=' --rehearse --at-most'; fi
       if [[ $current != -* && $position -eq 0 ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "${current:-/boot/vmlinuz-}")

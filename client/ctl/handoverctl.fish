@@ -13,7 +13,7 @@ function __handoverctl_words
         end
         switch $token
             case --initrd --cmdline --allow --backend --client --fd --file --output -n --most --for \
-                --timeout -o --output-format -H --host -M --machine
+                --at-most --timeout -o --output-format -H --host -M --machine
                 set skip yes
             case '-*'
             case '*'
@@ -117,6 +117,8 @@ complete -c handoverctl -n '__handoverctl_at preflight update prepare' -l allow 
 complete -c handoverctl -n '__handoverctl_at update prepare' -l immediate -d 'Reboot at once: the shortest blackout'
 complete -c handoverctl -n '__handoverctl_at update prepare' -l orderly -d 'Stop all units in order first'
 complete -c handoverctl -n '__handoverctl_at update prepare' -l no-block -d 'Print its number, and do not wait for its end'
+complete -c handoverctl -n '__handoverctl_at update' -l rehearse -d 'Undo it before the kernel is left'
+complete -c handoverctl -n '__handoverctl_at update' -l at-most -x -d 'Undo the rehearsal when it stands still so long'
 complete -c handoverctl -n '__handoverctl_at cancel' -l no-block -d 'Do not wait until everybody runs'
 complete -c handoverctl -n '__handoverctl_at wait' -l for -x -a 'normal preparing prepared freezing frozen rebooting restoring cancelling thawing withdrawing' -d 'The daemon\'s state, or a client\'s phase'
 complete -c handoverctl -n '__handoverctl_at history' -s n -l most -x -d 'How many to list'

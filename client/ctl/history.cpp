@@ -45,6 +45,31 @@ std::string paragraph(const std::string& text, std::size_t width) {
   return out;
 }
 
+/// What a rehearsal says of the update that it stands for; "" for an update.
+std::string rehearsal_text(const json& entry, std::size_t width) {
+  const json& rehearsal = member(entry, "rehearsal");
+  if (!rehearsal.is_object()) return "";
+  std::string text = "rehearsal";
+  if (const auto most = json_number(rehearsal, "at_most_usec"); most != 0) {
+    text += " of at most " + format_duration(most);
+  }
+  if (json_text(entry, "outcome") != "rehearsed") return paragraph(text, width);
+  if (const auto usec = json_number(rehearsal, "estimate_usec"); usec != 0) {
+    text += "; an update's blackout would be about " + format_duration(usec) +
+            ", with the boot of update " + std::to_string(json_number(rehearsal, "estimate_from"));
+  } else {
+    text += "; no update of this mode is on record whose boot would tell the whole blackout";
+  }
+  std::string out = paragraph(text, width);
+  const json& parts = member(rehearsal, "not_rehearsed");
+  std::string missing;
+  for (const auto& part : parts.is_array() ? parts : json::array()) {
+    if (!part.is_string()) continue;
+    missing += (missing.empty() ? "not rehearsed: " : "; ") + part.get<std::string>();
+  }
+  return missing.empty() ? out : out + paragraph(missing, width);
+}
+
 }  // namespace
 
 std::string json_text(const json& object, const char* key) {
@@ -128,6 +153,8 @@ std::string history_entry(const json& entry, std::size_t width) {
   if (const auto reason = json_text(entry, "reason"); !reason.empty()) {
     out += paragraph("reason: " + reason, width);
   }
+
+  out += rehearsal_text(entry, width);
 
   const json& phases = member(entry, "phases");
   if (phases.is_array() && !phases.empty()) {

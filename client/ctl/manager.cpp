@@ -36,6 +36,18 @@ int append_option(sd_bus_message* message, const char* key,
   return value ? sd_bus_message_append(message, "{sv}", key, "s", value->c_str()) : 0;
 }
 
+const char* method_of(UpdateRequest::Kind kind) {
+  switch (kind) {
+    case UpdateRequest::Kind::prepare:
+      return "Prepare";
+    case UpdateRequest::Kind::rehearse:
+      return "Rehearse";
+    case UpdateRequest::Kind::update:
+      break;
+  }
+  return "Update";
+}
+
 client::Result<void> append_options(sd_bus_message* message, const UpdateRequest& request) {
   int r = sd_bus_message_open_container(message, SD_BUS_TYPE_ARRAY, "{sv}");
   for (const auto& [key, value] : {std::pair{"kernel", &request.kernel},
@@ -50,6 +62,9 @@ client::Result<void> append_options(sd_bus_message* message, const UpdateRequest
           std::string("The ") + key + " given is not UTF-8, which is all that D-Bus carries.",
           EINVAL};
     }
+  }
+  if (r >= 0 && request.at_most_usec) {
+    r = sd_bus_message_append(message, "{sv}", "at-most-usec", "t", *request.at_most_usec);
   }
   if (r >= 0) r = sd_bus_message_close_container(message);
   if (r < 0) return bus_error(r, nullptr);
@@ -266,7 +281,7 @@ client::Result<void> Manager::unregister_client(const std::string& name) {
 
 client::Result<Slot> Manager::request(const UpdateRequest& request,
                                       std::function<void(client::Result<std::string>)>* done) {
-  auto message = new_call(request.whole ? "Update" : "Prepare");
+  auto message = new_call(method_of(request.kind));
   if (!message) return message.error();
   sd_bus_message* m = message->get();
   if (auto appended = append_options(m, request); !appended) return appended.error();

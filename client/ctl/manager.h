@@ -47,7 +47,9 @@ struct JobStatus {
 };
 
 struct UpdateRequest {
-  bool whole = true;  ///< Update, not only Prepare
+  enum class Kind { prepare, rehearse, update };
+  Kind kind = Kind::update;
+  std::optional<std::uint64_t> at_most_usec;  ///< of a rehearsal
   std::optional<std::string> kernel, initrd, cmdline, mode;
   std::optional<std::string> allow;  ///< ids of findings, by commas
 };

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -53,9 +54,10 @@ std::optional<std::string> given(const CLI::App* command, const char* option,
 /// what happens without the argument. Not here: those that mean something when they are empty, and
 /// names, which the daemon refuses.
 client::Result<void> refuse_empty(const CLI::App* command) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 8> without = {{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> without = {{
       {"KERNEL", "the configured or the newest kernel"},
       {"--cmdline", "the configured or the running kernel's"},
+      {"--at-most", "no limit but freeze_budget"},
       {"--allow", "nothing that is allowed"},
       {"--backend", "the backend that keeps it best"},
       {"--client", "a session of no client"},
@@ -124,7 +126,8 @@ class Parser {
 
   std::string kernel_, initrd_, cmdline_;
   std::vector<std::string> allow_;
-  bool immediate_ = false, orderly_ = false;
+  bool immediate_ = false, orderly_ = false, rehearse_ = false;
+  std::uint64_t at_most_usec_ = 0;
   std::string name_, backend_, client_, output_;
   std::string token_ = "0", id_ = "0", most_ = "20";  // parsed by command()
   PreserveSource source_;
@@ -210,6 +213,14 @@ Parser::Parser() {
   add_target_options(preflight_);
   update_ = add(app_, "update", "Go into another kernel with all preserved state");
   add_update_options(update_);
+  auto* rehearse = update_->add_flag("--rehearse", rehearse_,
+                                     "Undo it before the kernel is left, and tell the standstill");
+  update_->add_option("--at-most", at_most_usec_, "Undo the rehearsal when it stands still so long")
+      ->type_name("TIME")
+      ->transform(CLI::AsNumberWithUnit(
+          std::map<std::string, std::uint64_t>{{"us", 1}, {"ms", 1000}, {"s", 1'000'000}},
+          CLI::AsNumberWithUnit::UNIT_REQUIRED, "TIME"))
+      ->needs(rehearse);
   prepare_ = add(app_, "prepare", "Do all of an update that can be done before the freeze");
   add_update_options(prepare_);
   cancel_ = add(app_, "cancel", "End the running update and undo it");
@@ -382,7 +393,16 @@ client::Result<Command> Parser::command() const {
   if (preflight_->parsed()) return Command(PreflightCommand{request_of(preflight_)});
   if (update_->parsed() || prepare_->parsed()) {
     auto request = request_of(update_->parsed() ? update_ : prepare_);
-    request.whole = update_->parsed();
+    request.kind = prepare_->parsed() ? UpdateRequest::Kind::prepare
+                   : rehearse_        ? UpdateRequest::Kind::rehearse
+                                      : UpdateRequest::Kind::update;
+    if (update_->get_option("--at-most")->count() != 0) {
+      constexpr std::uint64_t longest_usec = 3'600'000'000;
+      if (at_most_usec_ == 0 || at_most_usec_ > longest_usec) {
+        return usage("--at-most is a time from 1us to 3600s.");
+      }
+      request.at_most_usec = at_most_usec_;
+    }
     if (immediate_) request.mode = "immediate";
     if (orderly_) request.mode = "orderly";
     return Command(UpdateCommand{std::move(request), !no_block_});

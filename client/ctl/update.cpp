@@ -123,9 +123,9 @@ client::Result<void> Follower::look_again() {
   if (!history) return history.error();
   if (!history->empty() && json_number(history->front(), "id") > last_id_) {
     const std::string outcome = json_text(history->front(), "outcome");
-    const bool done = outcome == "done" || outcome == "done-with-losses";
+    const bool done = outcome == "done" || outcome == "done-with-losses" || outcome == "rehearsed";
     end_ = End{done ? "done" : outcome, json_text(history->front(), "reason")};
-  } else if (status->state == "prepared" && !request_.whole) {
+  } else if (status->state == "prepared" && request_.kind == UpdateRequest::Kind::prepare) {
     end_ = End{"done", ""};
   } else if (status->state == "normal") {
     end_ = End{"failed", "handoverd was restarted and knows nothing of the update."};
@@ -198,6 +198,19 @@ client::Result<End> Follower::run() {
   return *end_;
 }
 
+/// How a sentence about its end begins.
+const char* subject_of(UpdateRequest::Kind kind) {
+  switch (kind) {
+    case UpdateRequest::Kind::prepare:
+      return "Preparing the update";
+    case UpdateRequest::Kind::rehearse:
+      return "The rehearsal";
+    case UpdateRequest::Kind::update:
+      break;
+  }
+  return "The update";
+}
+
 }  // namespace
 
 Outcome update(Context context, const UpdateRequest& request) {
@@ -221,15 +234,19 @@ Outcome update(Context context, const UpdateRequest& request) {
     if (entry.is_object()) document["update"] = entry;
     print_json(document);
   } else if (end->result == "done") {
-    if (entry.is_object()) {
+    const bool prepared = request.kind == UpdateRequest::Kind::prepare;
+    if (entry.is_object() && !prepared) {
       fputs(history_entry(entry, output_width()).c_str(), stdout);
-    } else if (!request.whole) {
+      if (request.kind == UpdateRequest::Kind::rehearse) {
+        puts("\n'handoverctl update' goes on from here, 'handoverctl cancel' undoes it.");
+      }
+    } else if (prepared) {
       puts("Prepared. 'handoverctl update' goes on, 'handoverctl cancel' undoes it.");
     }
   }
   if (end->result == "done" && !lossy) return ExitCode::ok;
 
-  const std::string what = request.whole ? "The update" : "Preparing the update";
+  const std::string what = subject_of(request.kind);
   const auto complain = [&](const std::string& text) {
     // With it, the document has said it.
     if (context.json) return;

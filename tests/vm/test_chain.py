@@ -6,7 +6,8 @@ One machine and two guests for all: a guest in an emulated machine takes a minut
 
 from chain import MACHINE, Chain
 from vmm import Guest
-from workload import ctl, image, newest_record, other, phases, start_scripted, update, wait_normal
+from workload import (ctl, image, newest_record, other, phases, rehearse, start_scripted, update,
+                      wait_normal)
 
 _kept = {}
 
@@ -41,8 +42,10 @@ def test_three_updates_in_a_row(machine):
     backends = {token["token"]: token["backend"] for token in ctl(machine, "sessions huge")}
     assert backends == {1: "tracker", 2: "luo"}, backends
     seen = chain.look()
-    for _ in range(3):
+    for number in range(3):
         ticks = seen["guests"]
+        if number == 2:
+            rehearse(machine)  # the update goes on from it
         entry = update(machine)
         chain.check_order(entry)
         seen = chain.check(seen)
@@ -51,6 +54,40 @@ def test_three_updates_in_a_row(machine):
             print(f"      {guest.figures(tick)}")
         table = machine.sh(f"handoverctl history {entry['id']}").partition("CLIENT")[1:]
         print("".join(f"      {line}\n" for line in "".join(table).splitlines()), end="")
+
+
+def check_rehearsal(machine):
+    """Everybody stood still, and runs on as before."""
+    guests = chain_on(machine).guests
+    qemus = [guest.status()["pid"] for guest in guests]
+    since = [guest.last() for guest in guests]
+    entry = rehearse(machine)
+    clients = {client["name"] for client in ctl(machine, "clients")}
+    assert clients == set(entry["timeline"]["clients"]), entry
+    for name, times in entry["timeline"]["clients"].items():
+        assert times.get("blackout_usec", 0) > 0, (name, times)
+    rehearsal = entry["rehearsal"]
+    assert rehearsal["estimate_usec"] > entry["blackout_usec"], rehearsal
+    assert "Restore" in rehearsal["not_rehearsed"], rehearsal
+    for guest, qemu, tick in zip(guests, qemus, since):
+        guest.check_unbroken()
+        assert guest.status()["pid"] == qemu and guest.status()["state"] == "running"
+        print(f"      {guest.figures(tick)}")
+    print(f"      rehearsed: {phases(entry)}; estimate {rehearsal['estimate_usec'] / 1000:.0f} ms")
+
+
+def test_rehearsals(machine):
+    """Guests, their device and its memory, with LUO and the companion module: frozen, sealed,
+    thawed; once more from there; and ended by its own limit."""
+    for _ in range(2):
+        check_rehearsal(machine)
+    code, output = machine.run("handoverctl update --rehearse --at-most 1ms", timeout=120)
+    assert code == 6 and "longer than" in output and "client '" in output, (code, output)
+    wait_normal(machine)
+    assert newest_record(machine)["outcome"] == "failed"
+    for guest in chain_on(machine).guests:
+        guest.check_unbroken()
+        assert guest.status()["state"] == "running"
 
 
 def test_device_that_cannot_migrate(machine):

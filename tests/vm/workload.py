@@ -183,6 +183,17 @@ def update(machine, which=None, *options):
     return entry
 
 
+def rehearse(machine, *options):
+    """All of an update into the other kernel but the reboot call; its record."""
+    boot_id = machine.sh("cat /proc/sys/kernel/random/boot_id")
+    command = " ".join(["update --rehearse", image(machine, other(machine)), *options])
+    entry = ctl(machine, command, timeout=240)["update"]
+    assert boot_id == machine.sh("cat /proc/sys/kernel/random/boot_id")
+    assert entry["outcome"] == "rehearsed", entry
+    assert ctl(machine, "status")["state"] == "prepared"
+    return entry
+
+
 def wait_normal(machine, timeout=120):
     machine.until("handoverctl status --json | grep -Eq '\"state\": *\"normal\"'", timeout=timeout)
 

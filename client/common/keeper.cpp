@@ -400,8 +400,10 @@ client::Result<bool> Keeper::come_to_rest() {
 
 client::Result<void> Keeper::thaw() {
   orphan_timer_.stop();
-  if (child_ == 0 || motion_ == Motion::running) return {};
+  if (child_ == 0 || (motion_ == Motion::running && !to_resume_)) return {};
   auto resumed = kept_->resume();
+  to_resume_ = !resumed;
+  if (motion_ == Motion::running) return resumed;
   // COMMAND goes on in any case: nobody asks again, and it can do without better than stand still.
   auto thawed = freezer_->thaw(child_);
   if (!thawed) return thawed;

@@ -134,6 +134,7 @@ class Keeper {
   bool is_new_ = false;  ///< what is kept was made by this run
   enum class Motion { running, stopping, still };
   Motion motion_ = Motion::running;
+  bool to_resume_ = false;  ///< COMMAND runs, but what is kept for it does not yet
   std::optional<client::Call> prepare_call_;  ///< waits for strays to end
   std::optional<client::Call> freeze_call_;
   std::optional<client::Call> restore_call_;  ///< waits for what must be there

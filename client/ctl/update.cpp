@@ -123,7 +123,9 @@ client::Result<void> Follower::look_again() {
   if (!history) return history.error();
   if (!history->empty() && json_number(history->front(), "id") > last_id_) {
     const std::string outcome = json_text(history->front(), "outcome");
-    const bool done = outcome == "done" || outcome == "done-with-losses" || outcome == "rehearsed";
+    const bool rehearse = request_.kind == UpdateRequest::Kind::rehearse;
+    const bool done =
+        outcome == "done" || outcome == "done-with-losses" || (rehearse && outcome == "rehearsed");
     end_ = End{done ? "done" : outcome, json_text(history->front(), "reason")};
   } else if (status->state == "prepared" && request_.kind == UpdateRequest::Kind::prepare) {
     end_ = End{"done", ""};

@@ -515,7 +515,10 @@ const Interface manager_interface{"org.handover1.Manager", manager_vtable};
 int cancel_update(sd_bus_message* message, void* userdata, sd_bus_error* error) {
   return handle(message, userdata, error, no_arguments(),
                 [](Server& server, NoArguments, const HeldCallPtr& call) {
-                  server.authority().check(call, update_action, {}, [&server, call] {
+                  const auto& job = server.engine().job();
+                  const bool rehearses = job && job->type == engine::JobType::rehearse;
+                  const auto* action = rehearses ? rehearse_action : update_action;
+                  server.authority().check(call, action, {}, [&server, call] {
                     server.engine().cancel(call->caller(), empty_reply(call));
                   });
                 });

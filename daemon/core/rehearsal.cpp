@@ -61,7 +61,14 @@ std::vector<std::string> not_rehearsed(Mode mode, bool luo) {
 }
 
 std::string over_limit(const Timeline& rehearsal, std::uint64_t at_most_usec) {
-  const auto most = longest(rehearsal);
+  auto timeline = rehearsal;
+  // Whoever does not run yet stands still.
+  if (const auto thawed = tick_at(rehearsal, Mark::thawed)) {
+    for (auto& [name, times] : timeline.clients) {
+      if (times.frozen_at && !times.running_at) times.running_at = *thawed;
+    }
+  }
+  const auto most = longest(timeline);
   if (at_most_usec == 0 || !most || most->usec <= at_most_usec) return "";
   return "client " + in_quotes(most->client) + " stood still for " +
          std::to_string(most->usec / usec_per_msec) + " ms, longer than " +

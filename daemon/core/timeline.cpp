@@ -62,7 +62,7 @@ std::optional<std::uint64_t> usec_between(std::optional<Ticks> from, std::option
   return ticks_to_usec(*to > *from ? *to - *from : 0, ticks_per_second);
 }
 
-/// An earlier version's had no `synced`.
+/// An earlier version's had no `synced`, and only a rehearsal has `thawed`.
 bool every_update_has(Mark mark) { return mark != Mark::synced && mark != Mark::thawed; }
 
 template <typename Better>

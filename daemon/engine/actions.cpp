@@ -7,6 +7,7 @@
 
 #include "core/text.h"
 #include "engine/engine.h"
+#include "engine/run_or_fail.h"
 #include "system/log.h"
 
 namespace handover::engine {
@@ -92,6 +93,10 @@ void Engine::cancel(const Caller& /*caller*/, const Reply<void>& reply) {
   if (is_cancellable(state_) && update_.failure()) {
     return reply(fail(ErrorCode::nothing_to_cancel,
                       "The update is being undone already: " + update_.failure()->message));
+  }
+  if (thaws_to_prepared()) {
+    cancel_wanted_ = true;
+    return reply({});
   }
   if (!is_cancellable(state_)) {
     return reply(fail(ErrorCode::nothing_to_cancel,
@@ -249,6 +254,7 @@ std::string Engine::busy_sessions() const {
     const auto& client = sessions_.find(name)->record.client;
     names.push_back(in_quotes(name) + (client.empty() ? "" : " of client " + in_quotes(client)));
   }
+  if (names.empty()) return "a session that has just ended";
   return (names.size() == 1 ? "session " : "sessions ") + few_of(names);
 }
 
@@ -368,16 +374,18 @@ void Engine::kexec() {
   set_job(JobPhase::kexec, 96, emulated() ? "Executing the daemon again." : "Leaving this kernel.");
   const bool immediate = update_.options.mode != Mode::orderly && !emulated();
   if (!immediate) return leave_kernel();
-  sync_in_blackout([this] {
+  sync_in_blackout(longest_blackout_sync(), [this] {
     if (!update_.failure() && state_ == State::rebooting) leave_kernel();
   });
 }
 
+std::uint64_t Engine::longest_blackout_sync() const {
+  return std::min(blackout_sync_usec, setup_.config.sync_timeout_usec);
+}
+
 /// Bounded: what other processes wrote since the sync before the freeze. The file systems' journals
 /// are replayed either way.
-void Engine::sync_in_blackout(std::function<void()> then) {
-  const auto limit =
-      std::min({blackout_sync_usec, setup_.config.sync_timeout_usec, standstill_limit()});
+void Engine::sync_in_blackout(std::uint64_t limit, std::function<void()> then) {
   run_target_job([this, limit, then = std::move(then)]() -> std::function<void()> {
     const auto unfinished = host_.sync(limit);
     return [this, unfinished, limit, then] {
@@ -481,6 +489,8 @@ void Engine::withdraw_kexec() {
 
 void Engine::begin_thaw() {
   budget_alarm_.reset();
+  tables_problem_.reset();
+  cancel_wanted_ = false;
   const bool rehearsed = update_.rehearsing() && !update_.failure();
   if (rehearsed) {
     set_job(JobPhase::thaw, 97, "Rehearsed: thawing clients.");
@@ -489,9 +499,14 @@ void Engine::begin_thaw() {
   }
   const auto tables = sessions_.keepers().tables;
   if (!std::exchange(tables_open_, true) && tables) {
-    host_.run(target_queue, [tables]() -> std::function<void()> {
-      if (auto opened = tables->open(); !opened) log::error(opened.error().message);
-      return [] {};
+    host_.run(target_queue, [this, alive = alive_, tables]() -> std::function<void()> {
+      const auto opened =
+          run_or_fail("opening the module's tables", [&] { return tables->open(); });
+      return [this, alive, opened] {
+        if (opened) return;
+        log::error(opened.error().message);
+        if (*alive) tables_problem_ = opened.error();
+      };
     });
   }
   if (update_.record() && update_.record()->mode == Mode::orderly) {

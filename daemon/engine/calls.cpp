@@ -30,7 +30,7 @@ std::uint64_t Engine::timeout_of(const ClientRecord& client, ClientCall call) co
     case ClientCall::freeze:
       // Whatever one client asks for, the whole freeze has a limit.
       return std::min(or_default(client.freeze_timeout_usec, config.freeze_timeout_usec),
-                      config.freeze_budget_usec);
+                      standstill_limit());
     case ClientCall::restore:
       return or_default(client.restore_timeout_usec, config.restore_timeout_usec);
     case ClientCall::cancel:
@@ -78,6 +78,11 @@ void Engine::advance_pass() {
   if (!pass_->finished() || must_wait_for_losses()) return;
   const auto then = pass_->then();
   end_pass();
+  // Sessions may change again from prepared on: not before the tables are open.
+  if (then == Event::rehearsal_thawed) {
+    return run_target_job(
+        [this, then]() -> std::function<void()> { return [this, then] { post(then); }; });
+  }
   const bool undone = then == Event::clients_cancelled || then == Event::clients_thawed;
   if (!undone) return post(then);
   // Before the update is over: a later process would not know whose kernel is loaded.

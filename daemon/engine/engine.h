@@ -238,7 +238,8 @@ class Engine final : private Model, private Sessions::Watch {
   void begin_budget(std::uint64_t limit_usec);
   [[nodiscard]] std::uint64_t standstill_limit() const;
   void budget_over();
-  void sync_in_blackout(std::function<void()> then);
+  [[nodiscard]] std::uint64_t longest_blackout_sync() const;
+  void sync_in_blackout(std::uint64_t limit, std::function<void()> then);
   [[nodiscard]] std::string busy_sessions() const;
   [[nodiscard]] std::string freeze_waits_for() const;
   void store_for_orderly();
@@ -256,7 +257,7 @@ class Engine final : private Model, private Sessions::Watch {
   void rehearse_reboot();
   [[nodiscard]] bool thaws_to_prepared() const;
   [[nodiscard]] bool stays_prepared(const ClientRecord& client) const;
-  Result<void> take_back_from_rehearsal();
+  [[nodiscard]] bool take_back_from_rehearsal();
   void end_rehearsal();
 
   // preparation.cpp: while workloads run on
@@ -392,7 +393,9 @@ class Engine final : private Model, private Sessions::Watch {
   bool freeze_waits_ = false;  ///< for jobs of sessions to end
   bool sealing_ = false;       ///< seal() waits for sessions and journal
   bool tables_open_ = true;
-  std::function<void()> terminated_;  ///< SIGTERM: called when it is over
+  std::optional<Error> tables_problem_;  ///< they could not be opened again
+  bool cancel_wanted_ = false;           ///< while a rehearsal thaws
+  std::function<void()> terminated_;     ///< SIGTERM: called when it is over
   struct Counters {
     std::uint64_t calls = 0;
     std::uint64_t late_answers = 0;

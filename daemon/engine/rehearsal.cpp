@@ -13,12 +13,22 @@ namespace handover::engine {
 /// The way of an update up to the reboot call; then everybody is thawed.
 void Engine::rehearse_reboot() {
   set_job(JobPhase::kexec, 96, "Here an update would leave this kernel.");
+  auto limit = longest_blackout_sync();
+  const auto at_most = update_.record()->rehearsal->at_most_usec;
+  // An update's freeze has no limit from here on; but at-most is meant for all of it.
+  if (at_most == 0) {
+    budget_alarm_.reset();
+  } else {
+    const auto& marks = update_.record()->timeline.marks;
+    const auto gone = update_.usec_since(marks.at(Mark::freeze_begin), host_.now());
+    limit = std::min(limit, at_most - std::min(at_most, gone));
+  }
   const bool syncs = update_.options.mode != Mode::orderly && !emulated();
   if (!syncs) {
     mark(Mark::synced);
     return post(Event::rehearsed);
   }
-  sync_in_blackout([this] {
+  sync_in_blackout(limit, [this] {
     if (!update_.failure() && state_ == State::frozen) post(Event::rehearsed);
   });
 }
@@ -33,29 +43,43 @@ bool Engine::stays_prepared(const ClientRecord& client) const {
   return thaws_to_prepared() && !update_.newcomers().contains(client.name);
 }
 
-/// Who was left out, or came since, is prepared when the update goes on.
-Result<void> Engine::take_back_from_rehearsal() {
+/// Who was left out, or came since, is prepared when the update goes on. False: one that is
+/// required does not run, or is gone, and the update has failed.
+bool Engine::take_back_from_rehearsal() {
   std::vector<std::string> again;
+  std::vector<std::string> frozen;
   for (const auto& [name, client] : clients_.all()) {
-    if (client.phase == ClientPhase::prepared) continue;
-    if (owes_thaw(name) && client.required) {
-      return fail(ErrorCode::timed_out,
-                  "Client '" + name + "' has not answered Thaw after the rehearsal.");
-    }
-    if (clients_.connected(client)) {
+    const bool here = clients_.connected(client);
+    if (client.phase == ClientPhase::prepared && here) continue;
+    if (here && owes_thaw(name)) {
+      if (client.required) {
+        fail_update(Error{ErrorCode::timed_out,
+                          "Client '" + name + "' has not answered Thaw after the rehearsal.", 0},
+                    Culprit{name, ClientCall::thaw});
+        return false;
+      }
+      frozen.push_back(name);
+    } else if (here) {
       again.push_back(name);
     } else if (client.required) {
-      return fail(ErrorCode::client_gone, "Client '" + name + "' left in the rehearsal.");
+      fail_update(Error{ErrorCode::client_gone, "Client '" + name + "' left in the rehearsal.", 0},
+                  Culprit{name, {}});
+      return false;
     }
   }
+  for (const auto& name : frozen) {
+    note_left_out(name, "it has not answered Thaw.", ClientCall::thaw);
+  }
   for (const auto& name : again) update_.came(name);
-  return {};
+  return true;
 }
 
 void Engine::end_rehearsal() {
   mark(Mark::thawed);
   if (terminated_) return cancel_update("handoverd was stopped.");
-  if (auto back = take_back_from_rehearsal(); !back) return fail_update(back.error());
+  if (cancel_wanted_) return cancel_update("Cancelled on request.");
+  if (tables_problem_) return fail_update(*tables_problem_);
+  if (!take_back_from_rehearsal()) return;
   auto& record = *update_.edit();
   const auto over = over_limit(record.timeline, record.rehearsal->at_most_usec);
   if (!over.empty()) {

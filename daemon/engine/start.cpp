@@ -404,7 +404,10 @@ void Engine::start_restarted(Manifest manifest) {
       state_ == State::preparing || state_ == State::prepared || state_ == State::cancelling;
   for (auto& client : manifest.clients) {
     if (may_be_frozen) client.phase = ClientPhase::freezing;
-    if (may_be_prepared) client.phase = ClientPhase::preparing;
+    // After a rehearsal one may owe its Thaw still.
+    if (may_be_prepared && client.phase != ClientPhase::thawing) {
+      client.phase = ClientPhase::preparing;
+    }
     // Thaw may be owed: it is harmless to a client that is not frozen.
     if (state_ == State::normal && client.phase != ClientPhase::thawing) {
       client.phase = ClientPhase::idle;
@@ -420,7 +423,8 @@ void Engine::start_restarted(Manifest manifest) {
     std::vector<Charge> charges;
     charges.push_back(ledger_.take_anyway(client.owner, Resource::clients, 1));
     charges.push_back(ledger_.take_anyway(client.owner, Resource::needs, client.needs.size()));
-    const bool owes = state_ == State::normal && client.phase == ClientPhase::thawing;
+    const bool owes =
+        (state_ == State::normal || may_be_prepared) && client.phase == ClientPhase::thawing;
     const auto name = client.name;
     if (auto put = clients_.put(std::move(client), std::move(charges)); !put) {
       log::error(put.error().message);

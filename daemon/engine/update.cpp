@@ -59,6 +59,7 @@ void Update::go_on_from_rehearsal(std::uint64_t id) {
   record_->id = id;
   record_->rehearsal.reset();
   record_->left_out.clear();
+  record_->losses.clear();
   auto& timeline = record_->timeline;
   std::erase_if(timeline.marks, [](const auto& one) { return one.first >= Mark::freeze_begin; });
   for (auto& [name, times] : timeline.clients) {
@@ -147,12 +148,14 @@ HistoryEntry Update::outcome(std::uint64_t generation, std::string finished_at) 
       entry.client = culprit_->client;
       if (culprit_->call) entry.call = to_string(*culprit_->call);
     }
+  } else if (record.rehearsal) {
+    entry.outcome = Outcome::rehearsed;
   } else if (!record.losses.empty()) {
     entry.outcome = Outcome::done_with_losses;
     entry.reason = record.losses.front();
     entry.error = dbus_name(ErrorCode::state_lost);
   } else {
-    entry.outcome = record.rehearsal ? Outcome::rehearsed : Outcome::done;
+    entry.outcome = Outcome::done;
   }
   return entry;
 }

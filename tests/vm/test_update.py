@@ -125,6 +125,29 @@ def test_bad_input_kernel_without_kho(machine):
     machine.sh("handoverctl session discard before")
 
 
+def test_preflight_tells_what_would_end_an_update(machine):
+    """An initrd that a full disk left empty, and a command line that the kernel would cut: refused
+    before anybody is asked, and seen by preflight as well."""
+    machine.wait_up()
+    machine.sh("handoverctl session create before")
+    before = standing(machine)
+    target = image(machine, other(machine))
+    initrd = f"/boot/initrd.img-{machine.release(other(machine))}"
+    machine.sh(f"test ! -e {initrd} && : > {initrd}")
+    assert initrd in refused(machine, f"prepare {target}", "KernelNotFound")
+    code, output = machine.run(f"handoverctl --json preflight {target}")
+    assert code == 6 and "initrd-empty" in output, (code, output)
+    machine.sh(f"rm {initrd}")
+    long = '--cmdline "$(cat /proc/cmdline) x=$(head -c 2100 /dev/zero | tr \'\\0\' a)"'
+    refused(machine, f"prepare {target} {long}", "KernelIncompatible")
+    code, output = machine.run(f"handoverctl --json preflight {target} {long}")
+    assert code == 6 and "cmdline-too-long" in output, (code, output)
+    code, output = machine.run(f"handoverctl preflight {target}")
+    assert code in (0, 1), (code, output)
+    assert standing(machine) == before
+    machine.sh("handoverctl session discard before")
+
+
 def test_immediate(machine):
     ticker = ticker_of(machine)
     before = ticker.status()

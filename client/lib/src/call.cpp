@@ -72,6 +72,9 @@ handover_call::~handover_call() { handover_unref(connection_); }
 int handover_call::done() {
   const std::unique_ptr<handover_call> self(this);
   const int r = sd_bus_reply_method_return(message_.get(), nullptr);
+  if (r >= 0 && sd_bus_message_is_method_call(message_.get(), nullptr, "Restore") > 0) {
+    connection_->restore_answered(sd_bus_message_get_path(message_.get()));
+  }
   connection_->wake();
   return r;
 }

@@ -198,6 +198,7 @@ int handover_client::read_state(sd_bus_message* reply) {
   state_ = strcmp(state, "restoring") == 0 ? HANDOVER_CLIENT_RESTORING
            : strcmp(state, "thawing") == 0 ? HANDOVER_CLIENT_THAWING
                                            : HANDOVER_CLIENT_NEW;
+  is_restoring_ = state_ == HANDOVER_CLIENT_RESTORING;
   return 0;
 }
 

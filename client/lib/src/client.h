@@ -33,7 +33,10 @@ struct handover_client final : handover::client::Follower {
   void daemon_came() override { register_again(); }
   void daemon_went(const handover_error& error) override { tell_disconnected(error); }
   void session_settled(const std::string& session) override { doubted_.erase(session); }
-  [[nodiscard]] bool is_restoring() const override { return state_ == HANDOVER_CLIENT_RESTORING; }
+  [[nodiscard]] bool is_restoring() const override { return is_restoring_; }
+  void restore_answered(const std::string& path) override {
+    if (path == path_) is_restoring_ = false;
+  }
   [[nodiscard]] bool is_client(const std::string& name) const override { return name == name_; }
 
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -77,6 +80,7 @@ struct handover_client final : handover::client::Follower {
   handover_client_callbacks callbacks_ = {};
   void* userdata_;
   handover_client_state state_ = HANDOVER_CLIENT_NEW;
+  bool is_restoring_ = false;  ///< registered so, and has not answered Restore
   uint64_t retry_usec_ = 0;
   bool name_taken_ = false;  ///< another one is registered by our name: the daemon said so last
   std::set<std::string> doubted_;  ///< sessions that the daemon held before it was away

@@ -56,7 +56,10 @@ struct handover_connection {
   void session_held(const std::string& session, const std::string& client);
   void session_ended(const std::string& session);
   /// A session that somebody else made is in use: asks the daemon whose it is.
-  void find_client_of(const std::string& session, const std::string& path);
+  /// False if nobody is asked now: ask again at the next call.
+  [[nodiscard]] bool find_client_of(const std::string& session, const std::string& path);
+  /// The client at that path has restored.
+  void restore_answered(const std::string& path);
   /// The sessions of that client, which are forgotten here: the daemon may not hold them any more.
   std::set<std::string> take_sessions_of(const std::string& client);
   /// Tells the daemon that the client of that name is no more, unless there is another one.

@@ -50,15 +50,16 @@ void handover_connection::session_ended(const std::string& session) {
   for (Follower* follower : followers_) follower->session_settled(session);
 }
 
-void handover_connection::find_client_of(const std::string& session, const std::string& path) {
-  if (sessions_.count(session) != 0) return;
+bool handover_connection::find_client_of(const std::string& session, const std::string& path) {
+  if (sessions_.count(session) != 0) return true;
   for (const Follower* follower : followers_) {
-    if (follower->is_restoring()) return;  // it ends with Restore; and every call costs time now
+    if (follower->is_restoring()) return false;  // every call costs time now; most end with Restore
   }
   sd::Message call;
   int r = new_call(path.c_str(), properties_interface, "GetAll", &call, nullptr);
   if (r >= 0) r = sd_bus_message_append(call.get(), "s", session_interface);
-  if (r < 0 || !clientless_.insert(session).second) return;
+  if (r < 0) return false;
+  if (!clientless_.insert(session).second) return true;
   r = send(
       call.get(),
       [this, session](int result, sd_bus_message* reply, handover_error*) {
@@ -69,6 +70,11 @@ void handover_connection::find_client_of(const std::string& session, const std::
       },
       nullptr, nullptr);
   if (r < 0) clientless_.erase(session);
+  return r >= 0;
+}
+
+void handover_connection::restore_answered(const std::string& path) {
+  for (Follower* follower : followers_) follower->restore_answered(path);
 }
 
 std::set<std::string> handover_connection::take_sessions_of(const std::string& client) {

@@ -22,6 +22,8 @@ class Follower {
   virtual void session_settled(const std::string& /*session*/) {}
   /// What it retrieves is of the earlier kernel.
   [[nodiscard]] virtual bool is_restoring() const { return false; }
+  /// The client at that path has restored.
+  virtual void restore_answered(const std::string& /*path*/) {}
   /// Is it the client of that name?
   [[nodiscard]] virtual bool is_client(const std::string& /*name*/) const { return false; }
 

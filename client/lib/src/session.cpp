@@ -118,7 +118,7 @@ int handover_session::call(const Message& message, Message* ret, handover_error*
   OwnError failure;
   int r = connection_->call(message.get(), ret, failure.get());
   if (r >= 0) {
-    if (!std::exchange(is_known_, true)) connection_->find_client_of(name_, path_);
+    if (!*is_known_) *is_known_ = connection_->find_client_of(name_, path_);
     return r;
   }
   r = explain(name_, r, failure.get());
@@ -130,10 +130,9 @@ int handover_session::send(const Message& message, Done done, handover_operation
                            handover_error** error) const {
   return connection_->send(
       message.get(),
-      [connection = connection_, name = name_, path = path_,
-       is_known = std::exchange(is_known_, true),
+      [connection = connection_, name = name_, path = path_, is_known = is_known_,
        done = std::move(done)](int r, sd_bus_message* reply, handover_error* failed) {
-        if (r >= 0 && !is_known) connection->find_client_of(name, path);
+        if (r >= 0 && !*is_known) *is_known = connection->find_client_of(name, path);
         if (!handover_error_is(failed, SD_BUS_ERROR_UNKNOWN_OBJECT)) return done(r, reply, failed);
         OwnError failure;
         report(failure.get(), -r, failed->name, failed->message);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -21,7 +22,7 @@ struct handover_session {
       : connection_(handover_ref(connection)),
         name_(std::move(name)),
         path_(std::move(path)),
-        is_known_(made) {}
+        is_known_(std::make_shared<bool>(made)) {}
   handover_session(const handover_session&) = delete;
   handover_session& operator=(const handover_session&) = delete;
   ~handover_session() { handover_unref(connection_); }
@@ -57,7 +58,7 @@ struct handover_session {
   int send_end(const Message& message, handover_done_callback callback, void* userdata,
                handover_operation** ret, handover_error** error) const;
   /// Finish and Discard are called: whose it is does not matter.
-  void ends() const { is_known_ = true; }
+  void ends() const { *is_known_ = true; }
   /// They are answered: this process has it no more.
   void ended() const { connection_->session_ended(name_); }
 
@@ -65,5 +66,6 @@ struct handover_session {
   handover_connection* connection_;
   std::string name_;
   std::string path_;
-  mutable bool is_known_;  ///< whose it is, or it is being asked
+  /// Whose it is, or it is being asked. Of the calls on their way, too.
+  std::shared_ptr<bool> is_known_;
 };

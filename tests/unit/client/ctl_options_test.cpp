@@ -112,7 +112,7 @@ TEST(CtlOptions, UnregisterNamesAClient) {
 TEST(CtlOptions, Update) {
   const auto update = parsed<UpdateCommand>(
       {"update", "./vmlinuz", "--initrd", "/boot/initrd", "--cmdline", "quiet", "--orderly"});
-  EXPECT_TRUE(update.request.whole);
+  EXPECT_EQ(update.request.kind, UpdateRequest::Kind::update);
   EXPECT_EQ(update.request.kernel, (std::filesystem::current_path() / "vmlinuz").string());
   EXPECT_EQ(update.request.initrd, "/boot/initrd");
   EXPECT_EQ(update.request.cmdline, "quiet");
@@ -133,10 +133,19 @@ TEST(CtlOptions, Update) {
   EXPECT_FALSE(parsed<UpdateCommand>({"update"}).request.allow);
 
   const auto plain = parsed<UpdateCommand>({"prepare"});
-  EXPECT_FALSE(plain.request.whole);
+  EXPECT_EQ(plain.request.kind, UpdateRequest::Kind::prepare);
   EXPECT_FALSE(plain.request.kernel || plain.request.initrd || plain.request.cmdline ||
                plain.request.mode);
   EXPECT_TRUE(is_refused({"update", "--immediate", "--orderly"}));
+  const auto rehearsal = parsed<UpdateCommand>({"update", "--rehearse", "--at-most", "1500 ms"});
+  EXPECT_EQ(rehearsal.request.kind, UpdateRequest::Kind::rehearse);
+  EXPECT_EQ(rehearsal.request.at_most_usec, 1'500'000U);
+  EXPECT_FALSE(parsed<UpdateCommand>({"update", "--rehearse"}).request.at_most_usec);
+  for (const char* wrong : {"500", "0s", "-1ms", "3601s", "soon", "99999999999999999999s", ""}) {
+    EXPECT_TRUE(is_refused({"update", "--rehearse", "--at-most", wrong})) << wrong;
+  }
+  EXPECT_TRUE(is_refused({"update", "--at-most", "1s"}));
+  EXPECT_TRUE(is_refused({"prepare", "--rehearse"}));
 }
 
 /// An unset variable in a script is no wish for the default.

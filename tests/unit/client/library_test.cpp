@@ -570,6 +570,60 @@ TEST_F(LostSessions, AreToldOfThoseTakenOverToo) {
   EXPECT_EQ(lost, std::vector<std::string>{"db"});
 }
 
+TEST_F(LostSessions, AreToldThoughTheFirstCallFailed) {
+  daemon_->hold_session("db", "db", false);
+  daemon_->start("new");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  auto client = Client::register_client(*connection, "db", {}, callbacks());
+  ASSERT_TRUE(client);
+  auto session = connection->get_session("db");
+  ASSERT_TRUE(session);
+  std::string failed;
+  auto retrieving = session->retrieve_async(9, [&](const auto& fd) { failed = fd.error().name; });
+  ASSERT_TRUE(retrieving);
+  ASSERT_TRUE(run(*connection, [&] { return !failed.empty(); }));
+  EXPECT_EQ(failed, "org.handover1.Error.NoSuchToken");
+  for (int times = 0; times < 2; ++times) {
+    bool listed = false;
+    auto listing = session->tokens_async([&](const auto&) { listed = true; });
+    ASSERT_TRUE(listing);
+    ASSERT_TRUE(run(*connection, [&] { return listed; }));
+  }
+  daemon_->stop();
+  daemon_->release_sessions();
+  daemon_->start("new");
+  ASSERT_TRUE(run(*connection, [&] { return !lost.empty(); }));
+  EXPECT_EQ(lost, std::vector<std::string>{"db"});
+}
+
+/// Whoever restores is not asked for more; afterwards it is a client like any other.
+TEST_F(LostSessions, AreToldOfThoseTakenOverAfterRestore) {
+  daemon_->hold_session("db", "db", false);
+  daemon_->start("restoring");
+  auto connection = connect();
+  ASSERT_TRUE(connection);
+  auto client = Client::register_client(*connection, "db", {}, callbacks());
+  ASSERT_TRUE(client);
+  auto session = connection->get_session("db");
+  ASSERT_TRUE(session);
+  ASSERT_TRUE(session->tokens());
+  daemon_->call_client("Restore");
+  run(*connection, [&, times = 0]() mutable { return ++times > 5; });
+  ASSERT_TRUE(daemon_->wait_for_answer());
+  for (int times = 0; times < 2; ++times) {
+    bool listed = false;
+    auto listing = session->tokens_async([&](const auto&) { listed = true; });
+    ASSERT_TRUE(listing);
+    ASSERT_TRUE(run(*connection, [&] { return listed; }));
+  }
+  daemon_->stop();
+  daemon_->release_sessions();
+  daemon_->start("new");
+  ASSERT_TRUE(run(*connection, [&] { return !lost.empty(); }));
+  EXPECT_EQ(lost, std::vector<std::string>{"db"});
+}
+
 TEST_F(LostSessions, NotThoseOfAnEarlierKernel) {
   daemon_->start("new");
   auto connection = connect();

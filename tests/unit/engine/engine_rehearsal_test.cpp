@@ -183,6 +183,7 @@ TEST_F(RehearsalTest, SlowDiskIsNotWaitedForBeyondTheLimit) {
   boot_two();
   EXPECT_EQ(rehearse(), "rehearsed");
   world.machine.sync_takes_usec = World::second;
+  disk().takes(ClientCall::freeze, World::second / 50);
   EXPECT_EQ(rehearse(at_most(World::second / 20)), "rehearsed");
   EXPECT_LE(longest(newest().timeline).value().usec, World::second / 20);
 }
@@ -195,6 +196,60 @@ TEST_F(RehearsalTest, WhoDoesNotThawEndsIt) {
   guest().always(ClientCall::thaw, Does::answer);
   expect_all_is_well(world);
   EXPECT_EQ(world.update(), "done");
+}
+
+TEST_F(RehearsalTest, WhoIsOptionalAndDoesNotThawIsLeftOut) {
+  world.client("disk").preserves("disk", {1});
+  world.client("guest").optional().preserves("guest", {1});
+  world.boot();
+  guest().always(ClientCall::thaw, Does::veto);
+  EXPECT_EQ(rehearse(), "rehearsed");
+  ASSERT_EQ(newest().left_out.size(), 1U);
+  EXPECT_EQ(newest().left_out.front().client, "guest");
+  // The next process of the daemon owes it, too.
+  world.kill_daemon();
+  guest().registers_again(false);
+  guest().always(ClientCall::thaw, Does::answer);
+  ASSERT_TRUE(world.run_until([&] { return world.ready(); }));
+  EXPECT_TRUE(world.run_until([&] { return guest().runs(); }, 60 * World::second));
+  guest().registers_again(true);
+  expect_all_is_well(world);
+}
+
+TEST_F(RehearsalTest, WhoStillStandsIsCountedByTheLimit) {
+  world.client("disk").preserves("disk", {1});
+  world.client("guest").optional().preserves("guest", {1});
+  world.boot();
+  guest().does(ClientCall::thaw, Does::nothing, 1);
+  EXPECT_EQ(rehearse(at_most(World::second)), "failed");
+  EXPECT_NE(world.reason().find("'guest' stood still for"), std::string::npos) << world.reason();
+  expect_all_is_well(world);
+}
+
+TEST_F(RehearsalTest, WhoLeavesAfterItsThawEndsIt) {
+  boot_two();
+  guest().takes(ClientCall::thaw, World::second);
+  ASSERT_TRUE(world.request(JobType::rehearse));
+  ASSERT_TRUE(
+      world.run_until([&] { return world.engine().state() == State::thawing && disk().runs(); }));
+  world.run_for(World::second / 10);
+  disk().leave();
+  EXPECT_EQ(world.outcome(), "failed");
+  EXPECT_NE(world.reason().find("'disk'"), std::string::npos) << world.reason();
+  disk().start();
+  expect_all_is_well(world);
+}
+
+TEST_F(RehearsalTest, CancelInItsThawIsNotLost) {
+  boot_two();
+  guest().takes(ClientCall::thaw, World::second);
+  ASSERT_TRUE(world.request(JobType::rehearse));
+  ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::thawing; }));
+  ASSERT_TRUE(world.cancel());
+  EXPECT_EQ(world.outcome(), "cancelled");
+  EXPECT_EQ(world.engine().state(), State::normal);
+  EXPECT_EQ(world.announced.count("Cancel guest"), 1U);
+  expect_all_is_well(world);
 }
 
 TEST_F(RehearsalTest, WhoLeavesInTheThawEndsIt) {

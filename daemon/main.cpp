@@ -38,6 +38,7 @@ struct Arguments {
   std::string backend;
   std::string runtime_directory = "/run/handover";
   std::string state_directory = "/var/lib/handover";
+  std::vector<std::string> hooks = {"/etc/handover/hooks.d", "/usr/lib/handover/hooks.d"};
   bool debug = false;
 };
 
@@ -222,6 +223,9 @@ int start(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "luo", "tracker", "emulated"}));
   app.add_option("--runtime-directory", arguments.runtime_directory, "Private socket and manifest");
   app.add_option("--state-directory", arguments.state_directory, "History of updates");
+  app.add_option("--hooks-directory", arguments.hooks,
+                 "Where hooks are; given again: of a name, the first one's is run")
+      ->allow_extra_args(false);
   app.add_flag("--debug", arguments.debug, "Log more");
   try {
     app.parse(argc, argv);
@@ -237,6 +241,7 @@ int start(int argc, char** argv) {
   places.runtime_directory = arguments.runtime_directory;
   places.state_directory = arguments.state_directory;
   places.argv.assign(argv, argv + argc);
+  places.hooks = arguments.hooks;
   setup.emulated_kexec = std::getenv("HANDOVER_EMULATED_KEXEC") != nullptr;
   setup.started_at = started_at;
   unsetenv("HANDOVER_EMULATED_KEXEC");

@@ -219,6 +219,19 @@ void read_rulings(FieldReader& reader, Rulings& out) {
   }
 }
 
+void read_hooks(FieldReader& reader, HookSettings& out) {
+  auto hooks = reader.take("hooks");
+  if (!hooks) return;
+  if (!hooks->is_object()) {
+    return reader.refuse("hooks", "must be an object with timeout and in_blackout");
+  }
+  FieldReader fields(std::move(*hooks), reader.pointer("hooks"));
+  read_duration(fields, "timeout", out.timeout_usec);
+  fields.optional("in_blackout", out.in_blackout);
+  refuse_unknown(fields);
+  if (fields.error()) reader.refuse(*fields.error());
+}
+
 /// "line 7: field clients/db/required must be true or false".
 tl::unexpected<Error> fail_at(const JsonLines& lines, const FieldError& error) {
   std::string message;
@@ -326,6 +339,7 @@ Result<Config> parse_config(std::string_view text) {
   }
   read_number(reader, "history_entries", 1, most_history, config.history_entries);
   read_rulings(reader, config.preflight);
+  read_hooks(reader, config.hooks);
   read_clients(reader, config.clients);
   refuse_unknown(reader);
   if (reader.error()) return fail_at(lines, *reader.error());

@@ -44,6 +44,12 @@ struct ClientLimits {  ///< settings of one client
   bool operator==(const ClientLimits&) const = default;
 };
 
+struct HookSettings {
+  std::uint64_t timeout_usec = 30'000'000;  ///< of each hook
+  bool in_blackout = false;  ///< those of stage freeze run when all clients are frozen
+  bool operator==(const HookSettings&) const = default;
+};
+
 struct Config {
   std::optional<Keeper> backend;      ///< absent ("auto"): what is there
   std::uint64_t restore_threads = 0;  ///< of the tracker, after the last client; 0: one a processor
@@ -70,6 +76,7 @@ struct Config {
   std::string socket_group;             ///< whose members have a socket of their own; "": none
   std::uint64_t history_entries = 100;  ///< how many records are kept
   Rulings preflight;                    ///< how grave findings are here
+  HookSettings hooks;
   std::map<std::string, ClientLimits> clients;
   bool operator==(const Config&) const = default;
 };

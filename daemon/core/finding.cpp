@@ -20,6 +20,8 @@ Severity usual_severity(FindingId id) {
   switch (id) {
     case FindingId::modules_missing:
     case FindingId::kernel_loaded:
+    case FindingId::hook_warns:
+    case FindingId::hook_unsafe:
       return Severity::warning;
     case FindingId::kernel_chosen:
       return Severity::fact;
@@ -54,6 +56,11 @@ ErrorCode code_of(FindingId id) {
       return ErrorCode::client_gone;
     case FindingId::session_incoming:
       return ErrorCode::incoming;
+    case FindingId::hook_refused:
+    case FindingId::hook_warns:
+      return ErrorCode::vetoed;
+    case FindingId::hook_unsafe:
+      return ErrorCode::access_denied;
     case FindingId::session_degraded:
     case FindingId::client_frozen:
     case FindingId::kernel_loaded:

@@ -43,8 +43,11 @@ enum class FindingId {
   session_incoming,     ///< it holds state of the earlier kernel
   session_degraded,     ///< the kernel does not hold all of it now
   client_frozen,        ///< it has not answered Thaw since an earlier update
+  hook_refused,         ///< one of stage preflight
   modules_missing,      ///< the target has no directory below /lib/modules
   kernel_loaded,        ///< by somebody else
+  hook_warns,           ///< one of stage preflight
+  hook_unsafe,          ///< others than root could change it, so it is not run
   kernel_chosen,        ///< which kernel, and why that one
 };
 constexpr auto words(FindingId) {
@@ -66,8 +69,11 @@ constexpr auto words(FindingId) {
                                          {FindingId::session_incoming, "session-incoming"},
                                          {FindingId::session_degraded, "session-degraded"},
                                          {FindingId::client_frozen, "client-frozen"},
+                                         {FindingId::hook_refused, "hook-refused"},
                                          {FindingId::modules_missing, "modules-missing"},
                                          {FindingId::kernel_loaded, "kernel-loaded"},
+                                         {FindingId::hook_warns, "hook-warns"},
+                                         {FindingId::hook_unsafe, "hook-unsafe"},
                                          {FindingId::kernel_chosen, "kernel-chosen"}});
 }
 

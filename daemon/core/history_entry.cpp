@@ -24,6 +24,7 @@ void fields(Io& io, Record& entry) {
   io.optional("error", entry.error);
   io.optional("client", entry.client);
   io.optional("call", entry.call);
+  io.optional("hook", entry.hook);
   io.word("mode", entry.mode, Mode::external, entry.extra);
   io.required("from_release", entry.from_release);
   io.required("to_release", entry.to_release);

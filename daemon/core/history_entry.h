@@ -28,6 +28,7 @@ struct HistoryEntry {  // NOLINT(bugprone-exception-escape): of json, which does
   std::string error;   ///< D-Bus name of the error that ended it; "" if none did
   std::string client;  ///< the client that was to blame, and what it was called for; "" if none was
   std::string call;
+  std::string hook;  ///< the hook that was to blame, "prepare/50-check"; "" if none was
   Mode mode = Mode::external;
   std::string from_release;
   std::string to_release;

@@ -250,6 +250,22 @@ void check_host(const PreflightInput& input, Findings& findings) {
   }
 }
 
+void check_hooks(const PreflightInput& input, Findings& findings) {
+  for (const HookResult& hook : input.hooks) {
+    if (is_refusal(hook)) {
+      findings.add(FindingId::hook_refused, sentence_of(hook),
+                   "see the journal for all that it printed");
+    } else if (hook.end == HookEnd::warned) {
+      findings.add(FindingId::hook_warns, sentence_of(hook), "");
+    }
+  }
+  for (const UnsafeHook& hook : input.unsafe_hooks) {
+    findings.add(FindingId::hook_unsafe,
+                 "hook " + in_quotes(hook.path) + " is not run: it " + printable(hook.why),
+                 "make it root's, and writable for nobody else");
+  }
+}
+
 void check_what_may_go_wrong(const PreflightInput& input, Findings& findings) {
   if (input.target && input.modules_missing) {
     findings.add(FindingId::modules_missing,
@@ -286,6 +302,7 @@ std::vector<Finding> preflight(const PreflightInput& input) {
     check_initrd(input, *input.target, findings);
   }
   check_host(input, findings);
+  check_hooks(input, findings);
   check_what_may_go_wrong(input, findings);
   return findings.take();
 }

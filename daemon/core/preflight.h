@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/finding.h"
+#include "core/hook.h"
 #include "core/initrd_facts.h"
 #include "core/kernel_cmdline.h"
 
@@ -70,8 +71,10 @@ struct PreflightInput {
   /// The running kernel has modules of its own (/lib/modules/RELEASE); the target has none.
   bool modules_missing = false;
   std::string target_cmdline;
-  std::string needs_unknown = {};  ///< a sentence: a client needs one that is not there
-  bool kernel_loaded = false;      ///< for kexec, by somebody else
+  std::string needs_unknown = {};             ///< a sentence: a client needs one that is not there
+  bool kernel_loaded = false;                 ///< for kexec, by somebody else
+  std::vector<HookResult> hooks = {};         ///< of stage preflight
+  std::vector<UnsafeHook> unsafe_hooks = {};  ///< of all stages
 };
 
 /// All findings, with their usual severities; the first error becomes the D-Bus error. Each one

@@ -73,6 +73,7 @@ void Engine::new_update(JobType type, const UpdateOptions& options, const Caller
   auto asked = options;
   if (!asked.mode) asked.mode = setup_.config.mode;
   stop_ = false;
+  hooks_run_ = false;
   asked_all_ = false;
   after_target_.reset();
   const auto mode = emulated() ? Mode::emulated : *asked.mode;
@@ -87,6 +88,13 @@ void Engine::new_update(JobType type, const UpdateOptions& options, const Caller
              "Update ", update_.job->id, " is asked for by ", update_.record()->requested_by, ".");
   outside_.job_added(update_.job->id);
   outside_.manager_changed("CurrentJob");
+}
+
+/// In the first round everybody; later those who came since.
+void Engine::prepare_clients(bool first) {
+  set_job(JobPhase::prepare, 15, "Preparing clients.");
+  const auto newcomers = update_.take_newcomers();
+  start_pass(ClientCall::prepare, Event::clients_prepared, first ? nullptr : &newcomers);
 }
 
 void Engine::cancel(const Caller& /*caller*/, const Reply<void>& reply) {
@@ -134,6 +142,7 @@ Result<void> Engine::terminate(std::function<void()> done) {
     log::warning("handoverd is being stopped: the update is undone first.");
     cancel_update("handoverd was stopped.");
   }
+  hurry_told_hooks();
   wake();
   return {};
 }
@@ -193,13 +202,8 @@ void Engine::await_freeze() {
 
 void Engine::begin_freeze() {
   set_job(JobPhase::freeze, 85, "Freezing clients.");
-  const auto wait_for_sessions = [this] {
-    freeze_waits_ = true;
-    begin_budget(setup_.config.freeze_budget_usec);
-    freeze_now();
-  };
   // It leaves no kernel, so that no later one could miss anything by it.
-  if (update_.rehearsing()) return wait_for_sessions();
+  if (update_.rehearsing()) return freeze_after_hooks();
   PendingUpdate pending;
   const auto& record = *update_.record();
   pending.id = record.id;
@@ -213,11 +217,24 @@ void Engine::begin_freeze() {
   }
   begin_budget(setup_.config.freeze_budget_usec);
   // Before the blackout: it waits for the disk.
-  records_.write_pending(pending, [this, alive = alive_, id = record.id, wait_for_sessions] {
+  records_.write_pending(pending, [this, alive = alive_, id = record.id] {
     if (!*alive || state_ != State::freezing || update_.failure()) return;
     if (!update_.record() || update_.record()->id != id) return;
-    wait_for_sessions();
+    freeze_after_hooks();
   });
+}
+
+void Engine::freeze_after_hooks() {
+  if (setup_.config.hooks.in_blackout) return freeze_when_idle();
+  // Workloads run on: hooks have limits of their own.
+  budget_alarm_.reset();
+  run_hooks(HookStage::freeze, [this] { freeze_when_idle(); });
+}
+
+void Engine::freeze_when_idle() {
+  freeze_waits_ = true;
+  begin_budget(setup_.config.freeze_budget_usec);
+  freeze_now();
 }
 
 /// Nobody stands still for what somebody preserved just before: nothing new comes in by now.
@@ -265,6 +282,7 @@ std::string Engine::freeze_waits_for() const {
     for (const auto& name : pass_->called()) names.push_back(in_quotes(name));
     return (names.size() == 1 ? "client " : "clients ") + few_of(names);
   }
+  if (hooks_run_) return "the hooks of stage freeze";
   if (!sessions_.idle()) return busy_sessions();
   if (state_ == State::freezing) return "the disk, which was to take the record of it";
   if (update_.marked(Mark::sealed)) return "the disk, to which the last writes went";
@@ -320,6 +338,12 @@ void Engine::store_for_orderly() {
 /// Every client is frozen. What they preserved just before must be in the kernel, and the manifest
 /// in preserved memory.
 void Engine::seal() {
+  if (!setup_.config.hooks.in_blackout) return seal_frozen();
+  set_job(JobPhase::freeze, 94, "Running hooks.");
+  run_hooks(HookStage::freeze, [this] { seal_frozen(); });
+}
+
+void Engine::seal_frozen() {
   set_job(JobPhase::seal, 95, "Sealing the manifest.");
   if (auto* record = update_.edit()) {
     record->timeline.ticks_per_second = host_.ticks_per_second();
@@ -488,6 +512,7 @@ void Engine::withdraw_kexec() {
 // ---- undone, or over
 
 void Engine::begin_thaw() {
+  undone_from_freeze_ = true;
   budget_alarm_.reset();
   tables_problem_.reset();
   cancel_wanted_ = false;
@@ -549,9 +574,15 @@ void Engine::finish_update() {
              "Update ", entry.id, " is over: ", outcome, entry.reason.empty() ? "" : ": ",
              entry.reason);
   log::set_update(0);
+  auto context = hook_context();
   const auto job = update_.job ? std::optional(update_.job->id) : std::nullopt;
   update_.end();
   asked_all_ = false;
+  const bool begun = !refused || asked_hooks_;
+  asked_hooks_ = false;
+  if (begun) {
+    tell_hooks_of_end(std::move(context), entry, std::exchange(undone_from_freeze_, false));
+  }
   journal_.note_update();
   outside_.manager_changed("Generation");
   const auto result = failure ? entry.outcome : Outcome::done;

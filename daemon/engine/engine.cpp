@@ -41,6 +41,7 @@ Engine::~Engine() {
   *alive_ = false;
   log::set_update(0);
   stop_ = true;
+  end_told_hooks_ = true;
   // Jobs know the rooms: none may run on when they are gone.
   host_.stop_jobs();
 }
@@ -83,7 +84,7 @@ bool Engine::may_end() const {
   if (state_ == State::restoring) return true;
   // Those who have not answered Thaw have had their time in the pass; it was repeated since. The
   // last word on an update is said when the history has its record, or has not taken it.
-  return state_ == State::normal && !records_.owes_word();
+  return state_ == State::normal && !records_.owes_word() && told_hooks_ == 0;
 }
 
 void Engine::when_written(std::function<void(const Result<void>&)> then) {
@@ -170,11 +171,14 @@ Result<void> Engine::perform(Action action) {
       return {};
     case Action::call_prepare: {
       tell_started(update_.job ? update_.job->id : 0);
-      set_job(JobPhase::prepare, 15, "Preparing clients.");
-      // In the first round everybody; later those who came since.
-      const auto newcomers = update_.take_newcomers();
       const bool first = !std::exchange(asked_all_, true);
-      start_pass(ClientCall::prepare, Event::clients_prepared, first ? nullptr : &newcomers);
+      if (!first) {
+        prepare_clients(first);
+        return {};
+      }
+      set_job(JobPhase::prepare, 12, "Running hooks.");
+      asked_hooks_ = true;
+      run_hooks(HookStage::prepare, [this, first] { prepare_clients(first); });
       return {};
     }
     case Action::ready_sessions:

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "core/config.h"
+#include "core/hook.h"
 #include "core/manifest.h"
 #include "core/state_machine.h"
 #include "core/update_options.h"
@@ -226,7 +227,10 @@ class Engine final : private Model, private Sessions::Watch {
   void new_update(JobType type, const UpdateOptions& options, const Caller& caller);
   void await_freeze();
   void begin_freeze();
+  void freeze_after_hooks();
+  void freeze_when_idle();
   void seal();
+  void seal_frozen();
   void seal_now();
   void tables_closed(const Result<void>& closed);
   void kexec();
@@ -244,6 +248,7 @@ class Engine final : private Model, private Sessions::Watch {
   [[nodiscard]] std::string freeze_waits_for() const;
   void store_for_orderly();
   void cancel_update(const std::string& why);
+  void prepare_clients(bool first);
   void begin_thaw();
   void withdraw_kexec();
   void take_kexec_back(std::function<void(const Result<void>&)> then);
@@ -277,6 +282,15 @@ class Engine final : private Model, private Sessions::Watch {
   void collapsed(const std::string& name, const Result<Collapse>& done);
   void rehearse_and_sync();
   void rehearse_now();
+
+  // hooks.cpp: the administrator's
+  [[nodiscard]] HookContext hook_context() const;
+  void run_hooks(HookStage stage, std::function<void()> then);
+  void tell_hooks(HookStage stage, const HookContext& context);
+  void tell_hooks_of_end(HookContext context, const HistoryEntry& entry, bool undone_from_freeze);
+  void tell_hooks_of_loss(const HistoryEntry& entry);
+  void tell(const HookReport& report) const;
+  void hurry_told_hooks();
 
   // calls.cpp: passes over the clients
   void start_pass(ClientCall call, Event then, const std::set<std::string>* only);
@@ -390,6 +404,12 @@ class Engine final : private Model, private Sessions::Watch {
     Collapse total;
   };
   Collapsing collapsing_;
+  bool hooks_run_ = false;           ///< as a step of the update
+  bool asked_hooks_ = false;         ///< the update has run those of stage prepare
+  bool undone_from_freeze_ = false;  ///< they are told so
+  std::size_t told_hooks_ = 0;       ///< stages that are only told: they run, or wait
+  std::atomic<bool> end_told_hooks_{false};
+  Host::Alarm hooks_alarm_;
   bool freeze_waits_ = false;  ///< for jobs of sessions to end
   bool sealing_ = false;       ///< seal() waits for sessions and journal
   bool tables_open_ = true;

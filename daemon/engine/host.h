@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/hook.h"
 #include "core/preflight.h"
 #include "core/timeline.h"
 #include "core/unique_fd.h"
@@ -145,6 +146,13 @@ class Host {
   virtual Error kexec() = 0;
   /// Executes the daemon again with these descriptors (emulated). Returns only on failure.
   virtual Error execute_again(std::vector<NamedDescriptor> fds) = 0;
+
+  // ---- hooks
+  /// (waits) Runs the stage's hooks, each for at most so long; `stop` ends them.
+  virtual HookReport run_hooks(HookStage stage, const HookContext& context,
+                               std::uint64_t limit_usec, const std::atomic<bool>& stop) = 0;
+  /// (waits) Of all stages: those that are not run, since others than root could change them.
+  [[nodiscard]] virtual std::vector<UnsafeHook> unsafe_hooks() = 0;
 
   // ---- PID 1
   /// How many descriptors the fd store takes; nullopt: there is none, or it does not say.

@@ -7,6 +7,7 @@
 
 #include "core/text.h"
 #include "engine/engine.h"
+#include "engine/hook_look.h"
 #include "engine/run_or_fail.h"
 #include "system/log.h"
 
@@ -84,6 +85,8 @@ std::vector<Finding> Engine::findings(const LookedAt& looked, const UpdateOption
   auto input = preflight_input();
   take_what_was_seen(input, looked.input);
   input.kernel_loaded = looked.input.kernel_loaded;
+  input.hooks = looked.input.hooks;
+  input.unsafe_hooks = looked.input.unsafe_hooks;
   if (auto known = clients_.graph().check_known(); !known) {
     input.needs_unknown = known.error().message;
   }
@@ -99,9 +102,11 @@ UpdateOptions Engine::with_defaults(UpdateOptions options) const {
 void Engine::run_preflight() {
   run_target_job([this, options = with_defaults(update_.options),
                   refresh = sessions_.keepers().refresh_module, real = !emulated(),
-                  ours = update_.target_loaded]() -> std::function<void()> {
+                  ours = update_.target_loaded, context = hook_context(),
+                  limit = setup_.config.hooks.timeout_usec]() -> std::function<void()> {
     const bool module = refresh && refresh().has_value();
     auto looked = std::make_shared<Result<LookedAt>>(look(host_, options, module, real, ours));
+    if (*looked) look_at_hooks(host_, **looked, context, limit, stop_);
     return [this, looked] {
       if (update_.failure()) return;
       if (!*looked) {
@@ -147,13 +152,19 @@ void Engine::preflight(const UpdateOptions& options, Reply<std::vector<Finding>>
         "An update is in state " + std::string(to_string(state_)) + "; ask again when it is over.",
         0})));
   }
+  HookContext context;
+  context.job = "preflight";
+  context.mode = to_string(emulated() ? Mode::emulated : options.mode.value_or(setup_.config.mode));
+  context.from = host_.kernel_release();
   host_.run(target_queue,
             [this, alive = alive_, options = with_defaults(options),
              refresh = sessions_.keepers().refresh_module, real = !emulated(),
-             ours = update_.target_loaded, reply = std::move(reply)]() -> std::function<void()> {
+             ours = update_.target_loaded, context, limit = setup_.config.hooks.timeout_usec,
+             reply = std::move(reply)]() -> std::function<void()> {
               const bool module = refresh && refresh().has_value();
               auto looked =
                   std::make_shared<Result<LookedAt>>(look(host_, options, module, real, ours));
+              if (*looked) look_at_hooks(host_, **looked, context, limit, end_told_hooks_);
               return [this, alive, options, looked, reply] {
                 if (!*alive) return;
                 if (!*looked) return reply(fail(looked->error()));

@@ -97,6 +97,7 @@ void Engine::end_rehearsal() {
               {log::Field::usec, blackout ? std::to_string(*blackout) : ""}},
              "Update ", entry.id, " is rehearsed; 'handoverctl update' goes on from here.");
   set_job(JobPhase::prepared, 100, "Rehearsed: 'handoverctl update' goes on, 'cancel' undoes.");
+  tell_hooks_of_end(hook_context(), entry, std::exchange(undone_from_freeze_, false));
   // The next job may begin before this one's end is told.
   const auto job = std::exchange(update_.job, std::nullopt);
   outside_.manager_changed("CurrentJob");

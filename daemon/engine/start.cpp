@@ -267,6 +267,7 @@ void Engine::record_failed(HistoryEntry entry) {
       log::Id::update_finished, log::Level::error,
       {{log::Field::update, entry.id}, {log::Field::code, std::string(to_string(entry.outcome))}},
       "Update ", entry.id, " is over: failed: ", entry.reason);
+  tell_hooks_of_loss(entry);
   const auto outcome = entry.outcome;
   const auto reason = entry.reason;
   unwritten_.push_back(entry);

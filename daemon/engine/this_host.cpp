@@ -17,6 +17,7 @@
 #include "system/collapse.h"
 #include "system/disk.h"
 #include "system/files.h"
+#include "system/hook_run.h"
 #include "system/initrd.h"
 #include "system/kernel_config.h"
 #include "system/kernel_image.h"
@@ -258,6 +259,15 @@ Error ThisHost::execute_again(std::vector<NamedDescriptor> fds) {
   log::flush(log_flush_usec);
   return system::reexec(places_.argv, passed, {"HANDOVER_EMULATED_KEXEC=1"});
 }
+
+// ---- hooks
+
+HookReport ThisHost::run_hooks(HookStage stage, const HookContext& context,
+                               std::uint64_t limit_usec, const std::atomic<bool>& stop) {
+  return system::run_hooks(places_.hooks, stage, context, limit_usec, stop);
+}
+
+std::vector<UnsafeHook> ThisHost::unsafe_hooks() { return system::unsafe_hooks(places_.hooks); }
 
 // ---- PID 1
 

@@ -16,9 +16,10 @@ namespace handover::engine {
 class ThisHost final : public Host {
  public:
   struct Places {
-    std::string runtime_directory;  ///< manifest.json of this boot
-    std::string state_directory;    ///< history.json, pending.json
-    std::vector<std::string> argv;  ///< to execute ourselves again (emulated)
+    std::string runtime_directory;   ///< manifest.json of this boot
+    std::string state_directory;     ///< history.json, pending.json
+    std::vector<std::string> argv;   ///< to execute ourselves again (emulated)
+    std::vector<std::string> hooks;  ///< directories like /etc/handover/hooks.d, the first one wins
   };
   ThisHost(system::Loop& loop, Places places);
   ~ThisHost() override;
@@ -60,6 +61,10 @@ class ThisHost final : public Host {
                             const std::atomic<bool>& cancel) override;
   Error kexec() override;
   Error execute_again(std::vector<NamedDescriptor> fds) override;
+
+  HookReport run_hooks(HookStage stage, const HookContext& context, std::uint64_t limit_usec,
+                       const std::atomic<bool>& stop) override;
+  std::vector<UnsafeHook> unsafe_hooks() override;
 
   std::optional<std::size_t> fd_store_limit() override;
   Result<void> store_fd(const std::string& name, int fd) override;

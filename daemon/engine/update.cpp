@@ -147,6 +147,7 @@ HistoryEntry Update::outcome(std::uint64_t generation, std::string finished_at) 
     if (culprit_) {
       entry.client = culprit_->client;
       if (culprit_->call) entry.call = to_string(*culprit_->call);
+      entry.hook = culprit_->hook;
     }
   } else if (record.rehearsal) {
     entry.outcome = Outcome::rehearsed;

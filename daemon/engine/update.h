@@ -42,10 +42,11 @@ struct Job {
   std::string detail;
 };
 
-/// The client to whom a failure is due.
+/// The client, or the hook, to which a failure is due.
 struct Culprit {
   std::string client;
   std::optional<ClientCall> call = {};  ///< what it was called for; empty: it left between calls
+  std::string hook = {};                ///< then there is no client
 };
 
 class Update {

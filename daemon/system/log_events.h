@@ -22,11 +22,12 @@ enum class Field {
   code,       ///< the error's name (ErrorCode), or the update's outcome
   count,      ///< how many
   operation,  ///< the function of the daemon
+  hook,       ///< the hook's stage and name, "prepare/50-check"
 };
 
-constexpr std::array<std::string_view, 11> field_names = {"UPDATE", "CLIENT", "SESSION",  "TOKEN",
-                                                          "UNIT",   "PHASE",  "STATE",    "USEC",
-                                                          "CODE",   "COUNT",  "OPERATION"};
+constexpr std::array<std::string_view, 12> field_names = {"UPDATE", "CLIENT", "SESSION",   "TOKEN",
+                                                          "UNIT",   "PHASE",  "STATE",     "USEC",
+                                                          "CODE",   "COUNT",  "OPERATION", "HOOK"};
 
 constexpr std::string_view field_name(Field field) {
   return field_names.at(static_cast<std::size_t>(field));
@@ -62,6 +63,8 @@ enum class Id {
   loop_late,
   operation_failed,
   lines_dropped,
+  hook_failed,
+  hook_output,
 };
 
 /// A set of fields.
@@ -85,7 +88,7 @@ struct EventInfo {
 };
 
 /// Never change or reuse a message_id: people filter by it.
-constexpr std::array<EventInfo, 29> events = {{
+constexpr std::array<EventInfo, 31> events = {{
     {Id::state_changed, "state-changed", "6cacb4887d6e4f22ab5167e6a92b67a9", Fields(Field::state),
      "The daemon entered another state."},
     {Id::update_started, "update-started", "1d079acfbfe54bf994544530ce620002",
@@ -165,6 +168,10 @@ constexpr std::array<EventInfo, 29> events = {{
      Fields(Field::operation), "A bug ended one operation of the daemon; the daemon goes on."},
     {Id::lines_dropped, "lines-dropped", "0463161c01c84508846c822086183ea3", Fields(Field::count),
      "Log lines were dropped because the journal did not take them."},
+    {Id::hook_failed, "hook-failed", "5b250f9e719145b598226284784821eb",
+     Fields(Field::hook, Field::code), "A hook did not pass; CODE says how it ended (hooks.md)."},
+    {Id::hook_output, "hook-output", "f2e6128763c248628ffcd54909c151d4", Fields(Field::hook),
+     "A line that a hook printed."},
 }};
 
 constexpr const EventInfo& info_of(Id id) { return events.at(static_cast<std::size_t>(id)); }

@@ -86,6 +86,12 @@ void volunteer_for_out_of_memory() {
   const UniqueFd close(fd);
 }
 
+void close_all_but(int keep) {
+  const auto kept = static_cast<unsigned>(keep);  // -1: beyond all of them
+  if (kept > 0) ::syscall(SYS_close_range, 0U, kept - 1, 0U);
+  if (kept < ~0U) ::syscall(SYS_close_range, kept + 1, ~0U, 0U);
+}
+
 /// All that happens in the copy. Plain system calls only.
 [[noreturn]] void run(const Work& work) noexcept {
   // With the daemon goes what it asked for: a copy of its table of descriptors would keep sessions
@@ -97,7 +103,7 @@ void volunteer_for_out_of_memory() {
     result = -errno;
   } else {
     if (work.place.cgroup >= 0) volunteer_for_out_of_memory();
-    if (!work.place.share_descriptors) ::syscall(SYS_close_range, 0U, ~0U, 0U);
+    if (!work.place.share_descriptors) close_all_but(work.place.keep);
     try {
       result = (*work.call)();
     } catch (...) {  // it must not; and must not unwind into the copy of its caller either
@@ -196,8 +202,8 @@ std::optional<int> Process::wait(std::uint64_t usec) {
   return page_->ended ? page_->result.load() : -ENOMEM;
 }
 
-void Process::kill() {
-  if (pidfd_) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0U);
+void Process::signal(int number) {
+  if (pidfd_) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0U);
 }
 
 }  // namespace handover::system

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <csignal>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -26,6 +27,8 @@ class Process {
     /// The copy uses this process's table of descriptors: what it opens or closes, is open or
     /// closed here. Otherwise it has none at all.
     bool share_descriptors = false;
+    /// The one that it has nevertheless; -1: none.
+    int keep = -1;
   };
 
   /// `call` must not allocate memory, take a lock or throw: other threads of this process may have
@@ -41,7 +44,8 @@ class Process {
   /// What `call` returned, or -ENOMEM if the process was killed before (the out-of-memory killer of
   /// its cgroup does that). nullopt: it has not ended within `usec`.
   std::optional<int> wait(std::uint64_t usec);
-  void kill();
+  void kill() { signal(SIGKILL); }
+  void signal(int number);
   /// Its own as long as it was not waited for.
   [[nodiscard]] pid_t pid() const { return pid_; }
 

@@ -25,9 +25,11 @@ std::string written(const TemporaryDirectory& directory, const nlohmann::json& c
 
 std::vector<std::string> command(const TemporaryDirectory& directory,
                                  const nlohmann::json& config) {
-  return {
-      HANDOVERD_PROGRAM,     "--config",          written(directory, config), "--runtime-directory",
-      directory.path("run"), "--state-directory", directory.path("state"),    "--debug"};
+  return {HANDOVERD_PROGRAM,          "--config",
+          written(directory, config), "--runtime-directory",
+          directory.path("run"),      "--state-directory",
+          directory.path("state"),    "--debug",
+          "--hooks-directory",        directory.path("hooks")};
 }
 
 }  // namespace

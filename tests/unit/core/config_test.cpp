@@ -236,6 +236,9 @@ TEST(Schema, KnowsTheSameFieldsAsTheParser) {
   EXPECT_EQ(keys(all["properties"]), fields_of(R"({"no such field": 1})"));
   EXPECT_EQ(keys(all["$defs"]["client"]["properties"]),
             fields_of(R"({"clients": {"x": {"no such field": 1}}})"));
+  EXPECT_EQ(keys(all["properties"]["hooks"]["properties"]),
+            fields_of(R"({"hooks": {"no such field": 1}})"));
+  EXPECT_EQ(all["properties"]["hooks"]["additionalProperties"], false);
   EXPECT_EQ(all["additionalProperties"], false);
   EXPECT_EQ(all["$defs"]["client"]["additionalProperties"], false);
 }

@@ -83,7 +83,7 @@ TEST(History, HasWhatReadersWithoutTicksNeed) {
   without.timeline = {};
   for (const char* field :
        {"blackout_usec", "blackout_client", "shortest_standstill_usec",
-        "shortest_standstill_client", "left_out", "overruled", "error", "client", "call"}) {
+        "shortest_standstill_client", "left_out", "overruled", "error", "client", "call", "hook"}) {
     EXPECT_FALSE(json_of(without).contains(field)) << field;
   }
   without.timeline = timeline();

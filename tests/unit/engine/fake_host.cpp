@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -221,6 +222,30 @@ Error FakeHost::execute_again(std::vector<NamedDescriptor> fds) {
   if (machine_.kexec_error) return *machine_.kexec_error;
   machine_.executed_with = std::move(fds);
   throw ProcessEnded{ProcessEnded::Why::executed_again};
+}
+
+// ---- hooks
+
+HookReport FakeHost::run_hooks(HookStage stage, const HookContext& context,
+                               std::uint64_t limit_usec, const std::atomic<bool>& stop) {
+  HookReport report;
+  const auto found = machine_.hooks.find(stage);
+  if (found == machine_.hooks.end() || stop) return report;
+  machine_.effect("run_hooks");
+  std::string told(to_string(stage));
+  for (const auto& word :
+       {context.job, context.mode, context.to, context.outcome, context.reason}) {
+    if (!word.empty()) told += " " + word;
+  }
+  machine_.hooks_told.push_back(told);
+  for (auto result : found->second) {
+    const auto takes = machine_.hooks_take_usec[stage];
+    machine_.clock.pass(std::min(takes, limit_usec));
+    result.usec = std::min(takes, limit_usec);
+    if (takes > limit_usec) result.end = HookEnd::timed_out;
+    report.results.push_back(std::move(result));
+  }
+  return report;
 }
 
 // ---- PID 1

@@ -81,6 +81,10 @@ class FakeHost final : public Host {
   Error kexec() override;
   Error execute_again(std::vector<NamedDescriptor> fds) override;
 
+  HookReport run_hooks(HookStage stage, const HookContext& context, std::uint64_t limit_usec,
+                       const std::atomic<bool>& stop) override;
+  std::vector<UnsafeHook> unsafe_hooks() override { return machine_.unsafe_hooks; }
+
   std::optional<std::size_t> fd_store_limit() override { return machine_.fd_store.limit; }
   Result<void> store_fd(const std::string& name, int fd) override;
   Result<void> forget_fd(const std::string& name) override;

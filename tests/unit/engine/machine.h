@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "core/error.h"
+#include "core/hook.h"
 #include "core/unique_fd.h"
 #include "engine/host.h"
 
@@ -99,6 +100,14 @@ class Machine {
   std::function<void()> on_kexec;
   /// What goes on by execve().
   std::vector<NamedDescriptor> executed_with;
+
+  // ---- hooks
+  /// What a stage's hooks end with; a stage that is not here has none.
+  std::map<HookStage, std::vector<HookResult>> hooks;
+  std::vector<UnsafeHook> unsafe_hooks;
+  /// What was told: "freeze update immediate 7.3.1-new", and outcome and reason, if any.
+  std::vector<std::string> hooks_told;
+  std::map<HookStage, std::uint64_t> hooks_take_usec;
 
   // ---- effects
   /// Something outside the process is about to change. Throws ProcessEnded at the chosen one.

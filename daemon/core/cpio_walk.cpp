@@ -65,6 +65,8 @@ void CpioWalk::read_name() {
   const std::string_view name(gathered_.data(), std::min(gathered_.find('\0'), gathered_.size()));
   if (name == "TRAILER!!!") {
     ended_ = true;
+  } else if (name.starts_with("kernel/x86/microcode/")) {
+    has_microcode_ = true;
   } else if (auto release = release_below_modules(name);
              !release.empty() && modules_.size() < most_releases) {
     modules_.insert(std::move(release));

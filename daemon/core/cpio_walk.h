@@ -26,6 +26,8 @@ class CpioWalk {
   [[nodiscard]] bool is_empty() const { return !begun_; }
   /// Releases that have files below lib/modules.
   [[nodiscard]] const std::set<std::string>& modules() const { return modules_; }
+  /// There is microcode where the kernel looks for it (Documentation/arch/x86/microcode.rst).
+  [[nodiscard]] bool has_microcode() const { return has_microcode_; }
 
  private:
   enum class Part { between, header, name, body };
@@ -43,6 +45,7 @@ class CpioWalk {
   std::size_t name_bytes_ = 0;  ///< with what it is filled up with
   std::uint64_t skip_ = 0;      ///< bytes of the body that are to come
   std::set<std::string> modules_;
+  bool has_microcode_ = false;
 };
 
 }  // namespace handover

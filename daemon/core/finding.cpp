@@ -22,8 +22,32 @@ Severity usual_severity(FindingId id) {
     case FindingId::kernel_loaded:
     case FindingId::hook_warns:
     case FindingId::hook_unsafe:
+    case FindingId::deny_list_unread:
+    case FindingId::shutdown_delayed:
+    case FindingId::shutdown_scheduled:
+    case FindingId::system_starting:
+    case FindingId::volume_locked:
+    case FindingId::network_mounts:
+    case FindingId::resume_device:
+    case FindingId::uptime_short:
+    case FindingId::memory_hot_added:
+    case FindingId::liveupdate_held:
+    case FindingId::unit_not_started:
+    case FindingId::target_older:
+    case FindingId::secure_boot:
+    case FindingId::crashkernel_missing:
+    case FindingId::memory_low:
+    case FindingId::boot_keys_many:
+    case FindingId::fd_store_small:
+    case FindingId::runtime_full:
+    case FindingId::state_full:
       return Severity::warning;
     case FindingId::kernel_chosen:
+    case FindingId::swap_used:
+    case FindingId::clock_unstable:
+    case FindingId::target_same:
+    case FindingId::microcode_missing:
+    case FindingId::boot_keys:
       return Severity::fact;
     default:
       return Severity::error;
@@ -36,6 +60,13 @@ ErrorCode code_of(FindingId id) {
       return ErrorCode::unknown_dependency;
     case FindingId::kho_off:
     case FindingId::luo_off:
+    case FindingId::kexec_denied:
+    case FindingId::deny_list_unread:
+    case FindingId::root_locked:
+    case FindingId::volume_locked:
+    case FindingId::memory_hot_added:
+    case FindingId::network_mounts:
+    case FindingId::resume_device:
       return ErrorCode::not_supported;
     case FindingId::target_without_kho:
     case FindingId::abi_unknown:
@@ -45,13 +76,26 @@ ErrorCode code_of(FindingId id) {
     case FindingId::cmdline_off:
     case FindingId::initrd_other_kernel:
     case FindingId::modules_missing:
+    case FindingId::target_older:
+    case FindingId::target_same:
+    case FindingId::module_unsigned:
+    case FindingId::module_vermagic:
+    case FindingId::crashkernel_missing:
+    case FindingId::microcode_missing:
       return ErrorCode::kernel_incompatible;
     case FindingId::module_missing:
+    case FindingId::module_not_indexed:
+    case FindingId::module_blocked:
       return ErrorCode::module_missing;
     case FindingId::initrd_empty:
     case FindingId::initrd_damaged:
     case FindingId::initrd_missing:
       return ErrorCode::kernel_not_found;
+    case FindingId::target_unsigned:
+    case FindingId::secure_boot:
+    case FindingId::scratch_small:
+    case FindingId::memory_low:
+      return ErrorCode::kexec_load_failed;
     case FindingId::client_missing:
       return ErrorCode::client_gone;
     case FindingId::session_incoming:
@@ -65,7 +109,25 @@ ErrorCode code_of(FindingId id) {
     case FindingId::client_frozen:
     case FindingId::kernel_loaded:
     case FindingId::kernel_chosen:
+    case FindingId::packages_changing:
+    case FindingId::shutdown_inhibited:
+    case FindingId::shutdown_delayed:
+    case FindingId::system_stopping:
+    case FindingId::shutdown_scheduled:
+    case FindingId::system_starting:
+    case FindingId::swap_used:
+    case FindingId::uptime_short:
+    case FindingId::liveupdate_held:
+    case FindingId::clock_unstable:
+    case FindingId::unit_not_started:
+    case FindingId::boot_keys:
+    case FindingId::boot_keys_many:
       return ErrorCode::busy;
+    case FindingId::fd_store_small:
+      return ErrorCode::limit_exceeded;
+    case FindingId::runtime_full:
+    case FindingId::state_full:
+      return ErrorCode::io;
   }
   return ErrorCode::internal;
 }

@@ -49,6 +49,43 @@ enum class FindingId {
   hook_warns,           ///< one of stage preflight
   hook_unsafe,          ///< others than root could change it, so it is not run
   kernel_chosen,        ///< which kernel, and why that one
+  // of the host
+  kexec_denied,         ///< this host is on a list of those that cannot kexec
+  deny_list_unread,     ///< a line of such a list cannot be read
+  packages_changing,    ///< a package manager is at work
+  shutdown_inhibited,   ///< somebody has asked logind for no shutdown now
+  shutdown_delayed,     ///< somebody wants to do something before a shutdown
+  system_stopping,      ///< the host shuts down already
+  shutdown_scheduled,   ///< for a later time
+  system_starting,      ///< the host's boot is not over
+  root_locked,          ///< a person is asked for the root file system's key
+  volume_locked,        ///< a person is asked for another volume's key
+  network_mounts,       ///< an immediate kexec cuts them
+  swap_used,            ///< there is swap
+  resume_device,        ///< the target may resume an old image in place of booting
+  uptime_short,         ///< PID 1 waits before an orderly kexec
+  memory_hot_added,     ///< the target does not know of it
+  liveupdate_held,      ///< another process has /dev/liveupdate open
+  clock_unstable,       ///< times across the kexec may be wrong
+  unit_not_started,     ///< nothing starts it in the next boot
+  target_older,         ///< than the running kernel
+  target_same,          ///< it is the running kernel
+  target_unsigned,      ///< and the running kernel is locked down
+  secure_boot,          ///< the target has no signature, which may be needed
+  module_unsigned,      ///< the target's companion module
+  module_vermagic,      ///< it is made for another kernel
+  module_not_indexed,   ///< modprobe does not find it
+  module_blocked,       ///< it may not be loaded
+  crashkernel_missing,  ///< the target has no room for a crash kernel
+  microcode_missing,    ///< the target's initrd has none
+  // of its room
+  scratch_small,   ///< the target does not fit in KHO's scratch areas
+  memory_low,      ///< for the target and its initrd
+  boot_keys,       ///< what they add to the next boot
+  boot_keys_many,  ///< they add much to the next boot
+  fd_store_small,  ///< of the next boot
+  runtime_full,    ///< no room for the manifest
+  state_full,      ///< no room for the update's record
 };
 constexpr auto words(FindingId) {
   return std::to_array<Word<FindingId>>({{FindingId::needs_unknown, "needs-unknown"},
@@ -74,7 +111,42 @@ constexpr auto words(FindingId) {
                                          {FindingId::kernel_loaded, "kernel-loaded"},
                                          {FindingId::hook_warns, "hook-warns"},
                                          {FindingId::hook_unsafe, "hook-unsafe"},
-                                         {FindingId::kernel_chosen, "kernel-chosen"}});
+                                         {FindingId::kernel_chosen, "kernel-chosen"},
+                                         {FindingId::kexec_denied, "kexec-denied"},
+                                         {FindingId::deny_list_unread, "deny-list-unread"},
+                                         {FindingId::packages_changing, "packages-changing"},
+                                         {FindingId::shutdown_inhibited, "shutdown-inhibited"},
+                                         {FindingId::shutdown_delayed, "shutdown-delayed"},
+                                         {FindingId::system_stopping, "system-stopping"},
+                                         {FindingId::shutdown_scheduled, "shutdown-scheduled"},
+                                         {FindingId::system_starting, "system-starting"},
+                                         {FindingId::root_locked, "root-locked"},
+                                         {FindingId::volume_locked, "volume-locked"},
+                                         {FindingId::network_mounts, "network-mounts"},
+                                         {FindingId::swap_used, "swap-used"},
+                                         {FindingId::resume_device, "resume-device"},
+                                         {FindingId::uptime_short, "uptime-short"},
+                                         {FindingId::memory_hot_added, "memory-hot-added"},
+                                         {FindingId::liveupdate_held, "liveupdate-held"},
+                                         {FindingId::clock_unstable, "clock-unstable"},
+                                         {FindingId::unit_not_started, "unit-not-started"},
+                                         {FindingId::target_older, "target-older"},
+                                         {FindingId::target_same, "target-same"},
+                                         {FindingId::target_unsigned, "target-unsigned"},
+                                         {FindingId::secure_boot, "secure-boot"},
+                                         {FindingId::module_unsigned, "module-unsigned"},
+                                         {FindingId::module_vermagic, "module-vermagic"},
+                                         {FindingId::module_not_indexed, "module-not-indexed"},
+                                         {FindingId::module_blocked, "module-blocked"},
+                                         {FindingId::crashkernel_missing, "crashkernel-missing"},
+                                         {FindingId::microcode_missing, "microcode-missing"},
+                                         {FindingId::scratch_small, "scratch-small"},
+                                         {FindingId::memory_low, "memory-low"},
+                                         {FindingId::boot_keys, "boot-keys"},
+                                         {FindingId::boot_keys_many, "boot-keys-many"},
+                                         {FindingId::fd_store_small, "fd-store-small"},
+                                         {FindingId::runtime_full, "runtime-full"},
+                                         {FindingId::state_full, "state-full"}});
 }
 
 /// How grave a finding is unless it is overruled.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -13,6 +14,7 @@ struct InitrdFacts {
   std::uint64_t bytes = 0;
   std::string damage;             ///< what is wrong with its archives; "" if nothing is, or unknown
   std::set<std::string> modules;  ///< releases whose modules it has
+  std::optional<bool> has_microcode = {};
 };
 
 }  // namespace handover

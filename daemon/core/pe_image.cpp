@@ -51,15 +51,40 @@ tl::unexpected<Error> not_whole() {
               "is a unified kernel image that is damaged: fetch or build it again");
 }
 
-}  // namespace
-
-std::optional<std::vector<PeSection>> pe_sections(std::string_view head) {
+/// Where the file header is; nullopt: it is no PE file.
+std::optional<std::size_t> file_header_of(std::string_view head) {
   if (!head.starts_with("MZ"sv)) return std::nullopt;
   const auto header = little_endian(head, offset_of_header, 4);
   if (!header || *header > head.size() || !head.substr(*header).starts_with("PE\0\0"sv)) {
     return std::nullopt;
   }
-  const std::size_t file_header = std::size_t{*header} + 4;
+  return std::size_t{*header} + 4;
+}
+
+}  // namespace
+
+bool is_signed_pe(std::string_view head) {
+  constexpr std::uint32_t pe32_plus = 0x20b;
+  constexpr std::size_t number_of_directories = 108;  // in the optional header of PE32+
+  constexpr std::size_t directories = 112;
+  constexpr std::size_t directory_size = 8;
+  constexpr std::uint32_t certificates = 4;
+  const auto file_header = file_header_of(head);
+  if (!file_header) return false;
+  const auto optional_header = *file_header + file_header_size;
+  if (little_endian(head, optional_header, 2) != pe32_plus) return false;
+  const auto count = little_endian(head, optional_header + number_of_directories, 4);
+  if (!count || *count <= certificates) return false;
+  const auto at = optional_header + directories + certificates * directory_size;
+  const auto offset = little_endian(head, at, 4);
+  const auto size = little_endian(head, at + 4, 4);
+  return offset && size && *offset != 0 && *size != 0;
+}
+
+std::optional<std::vector<PeSection>> pe_sections(std::string_view head) {
+  const auto found = file_header_of(head);
+  if (!found) return std::nullopt;
+  const auto file_header = *found;
   const auto count = little_endian(head, file_header + 2, 2);
   const auto optional_size = little_endian(head, file_header + 16, 2);
   if (!count || !optional_size) return std::nullopt;

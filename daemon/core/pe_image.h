@@ -24,6 +24,10 @@ struct PeSection {
 /// PE file, or one whose table does not lie in `head`.
 std::optional<std::vector<PeSection>> pe_sections(std::string_view head);
 
+/// Whether somebody has signed the file: it has a certificate table. Whose key it was, and whether
+/// it fits, only a kernel can say.
+bool is_signed_pe(std::string_view head);
+
 /// Whether the file of that beginning is a unified kernel image: it has a section ".linux".
 bool is_uki(std::string_view head);
 

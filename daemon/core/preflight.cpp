@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <string_view>
 
+#include "core/host_findings.h"
+#include "core/room_findings.h"
+#include "core/target_findings.h"
 #include "core/text.h"
 
 namespace handover {
@@ -40,18 +43,7 @@ std::string because(const RunningKernel& running) {
   return running.abi_problem.empty() ? "" : " (" + printable(running.abi_problem) + ")";
 }
 
-class Findings {
- public:
-  void add(FindingId id, std::string message, std::string advice) {
-    list_.push_back({id, usual_severity(id), std::move(message), std::move(advice)});
-  }
-  [[nodiscard]] std::vector<Finding> take() { return std::move(list_); }
-
- private:
-  std::vector<Finding> list_;
-};
-
-void check_running(const PreflightInput& input, Findings& findings) {
+void check_running(const PreflightInput& input, FindingList& findings) {
   const RunningKernel& running = input.running;
   // Without LUO and debugfs, only the module can tell.
   if (!running.kho_enabled && !input.module.kho) {
@@ -77,7 +69,7 @@ struct Family {
 constexpr auto build_with = "build it with KEXEC_HANDOVER, LIVEUPDATE and LIVEUPDATE_MEMFD";
 
 void check_family(const PreflightInput& input, const KernelImage& target, const Family& wanted,
-                  Findings& findings) {
+                  FindingList& findings) {
   const std::set<std::string> speaks = family(input.running.abi, wanted.name);
   const std::set<std::string> understands = family(target.abi, wanted.name);
   const std::string title(wanted.title);
@@ -97,7 +89,7 @@ void check_family(const PreflightInput& input, const KernelImage& target, const 
   }
 }
 
-void check_target(const PreflightInput& input, const KernelImage& target, Findings& findings) {
+void check_target(const PreflightInput& input, const KernelImage& target, FindingList& findings) {
   constexpr Family kho{"kho", "kexec handover (KHO)"};
   constexpr Family luo{"luo", "live update orchestrator (LUO)"};
   constexpr Family memfd{"memfd", "memfd preservation"};
@@ -118,7 +110,7 @@ void check_target(const PreflightInput& input, const KernelImage& target, Findin
   if (input.needs_luo || input.memfds_preserved) check_family(input, target, memfd, findings);
 }
 
-void check_module(const PreflightInput& input, const KernelImage& target, Findings& findings) {
+void check_module(const PreflightInput& input, const KernelImage& target, FindingList& findings) {
   const ModuleInput& module = input.module;
   if (!module.needed) return;
   if (target.release.empty()) {
@@ -154,7 +146,7 @@ void check_module(const PreflightInput& input, const KernelImage& target, Findin
 }
 
 /// Whether the target gets all of its command line.
-bool check_length(const std::string& given, const KernelImage& target, Findings& findings) {
+bool check_length(const std::string& given, const KernelImage& target, FindingList& findings) {
   const std::size_t most = target.cmdline_bytes - 1;
   const std::string has =
       "the target's command line has " + std::to_string(given.size()) + " bytes, ";
@@ -177,7 +169,7 @@ bool check_length(const std::string& given, const KernelImage& target, Findings&
   return true;
 }
 
-void check_cmdline(const PreflightInput& input, const KernelImage& target, Findings& findings) {
+void check_cmdline(const PreflightInput& input, const KernelImage& target, FindingList& findings) {
   if (!check_length(input.target_cmdline, target, findings)) return;
   const auto line = booted_cmdline(input.target_cmdline, target.built_in);
   const bool overridden = target.built_in && target.built_in->overrides;
@@ -195,7 +187,7 @@ void check_cmdline(const PreflightInput& input, const KernelImage& target, Findi
   }
 }
 
-void check_initrd(const PreflightInput& input, const KernelImage& target, Findings& findings) {
+void check_initrd(const PreflightInput& input, const KernelImage& target, FindingList& findings) {
   constexpr auto make_again =
       "make it again (update-initramfs, dracut), or name another with --initrd FILE";
   if (input.initrd_missing) {
@@ -223,7 +215,7 @@ void check_initrd(const PreflightInput& input, const KernelImage& target, Findin
   }
 }
 
-void check_host(const PreflightInput& input, Findings& findings) {
+void check_clients(const PreflightInput& input, FindingList& findings) {
   for (const std::string& client : input.missing_required_clients) {
     findings.add(FindingId::client_missing,
                  "client " + in_quotes(client) + " is required and not there",
@@ -250,7 +242,7 @@ void check_host(const PreflightInput& input, Findings& findings) {
   }
 }
 
-void check_hooks(const PreflightInput& input, Findings& findings) {
+void check_hooks(const PreflightInput& input, FindingList& findings) {
   for (const HookResult& hook : input.hooks) {
     if (is_refusal(hook)) {
       findings.add(FindingId::hook_refused, sentence_of(hook),
@@ -266,7 +258,7 @@ void check_hooks(const PreflightInput& input, Findings& findings) {
   }
 }
 
-void check_what_may_go_wrong(const PreflightInput& input, Findings& findings) {
+void check_what_may_go_wrong(const PreflightInput& input, FindingList& findings) {
   if (input.target && input.modules_missing) {
     findings.add(FindingId::modules_missing,
                  "there are no modules of " + describe(*input.target) + " below /lib/modules/" +
@@ -287,10 +279,24 @@ void check_what_may_go_wrong(const PreflightInput& input, Findings& findings) {
   }
 }
 
+/// Of a host that boots a kernel.
+void check_surroundings(const PreflightInput& input, const KernelImage& target,
+                        FindingList& findings) {
+  if (input.host) {
+    check_host(*input.host, input.mode, findings);
+    check_fit(input, *input.host, findings);
+  }
+  if (input.room) {
+    const auto initrd = input.initrd ? input.initrd->bytes : 0;
+    check_room(*input.room, {target.bytes, target.memory_bytes, initrd}, findings);
+    check_carried(input.carried, *input.room, findings);
+  }
+}
+
 }  // namespace
 
 std::vector<Finding> preflight(const PreflightInput& input) {
-  Findings findings;
+  FindingList findings;
   if (!input.needs_unknown.empty()) {
     findings.add(FindingId::needs_unknown, input.needs_unknown, "");
   }
@@ -301,9 +307,10 @@ std::vector<Finding> preflight(const PreflightInput& input) {
     check_cmdline(input, *input.target, findings);
     check_initrd(input, *input.target, findings);
   }
-  check_host(input, findings);
+  check_clients(input, findings);
   check_hooks(input, findings);
   check_what_may_go_wrong(input, findings);
+  if (input.target) check_surroundings(input, *input.target, findings);
   return findings.take();
 }
 
@@ -317,6 +324,8 @@ void take_what_was_seen(PreflightInput& input, const PreflightInput& seen) {
   input.modules_missing = seen.modules_missing;
   input.module.target = seen.module.target;
   input.module.problem = seen.module.problem;
+  input.host = seen.host;
+  input.room = seen.room;
 }
 
 }  // namespace handover

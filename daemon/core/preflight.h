@@ -12,8 +12,11 @@
 
 #include "core/finding.h"
 #include "core/hook.h"
+#include "core/host_facts.h"
 #include "core/initrd_facts.h"
 #include "core/kernel_cmdline.h"
+#include "core/room_facts.h"
+#include "core/words.h"
 
 namespace handover {
 
@@ -26,6 +29,9 @@ struct KernelImage {
   std::optional<BuiltInCmdline> built_in = {};
   /// What kexec takes, with the NUL.
   std::size_t cmdline_bytes = handover::cmdline_bytes;
+  std::uint64_t bytes = 0;         ///< of the file; 0: not known
+  std::uint64_t memory_bytes = 0;  ///< that it unpacks itself in; 0: it does not say
+  bool is_signed = false;          ///< by somebody
 };
 
 /// What the running kernel speaks. Empty sets: could not be found out.
@@ -42,7 +48,11 @@ struct RunningKernel {
 /// The companion module that a target kernel would load (system/kernel_module.h finds it).
 struct KernelModule {
   std::string path;
-  std::string format;  ///< "handover_format" of its modinfo; "" if it does not say
+  std::string format;                ///< "handover_format" of its modinfo; "" if it does not say
+  std::string vermagic = {};         ///< of its modinfo: "7.3.4 SMP …"
+  bool is_signed = false;            ///< by somebody
+  std::optional<bool> indexed = {};  ///< depmod knows it
+  std::string blocked_by = {};       ///< "FILE" or "module_blacklist=" that forbids it; "": nobody
 };
 
 /// The companion module, here and there.
@@ -71,8 +81,13 @@ struct PreflightInput {
   /// The running kernel has modules of its own (/lib/modules/RELEASE); the target has none.
   bool modules_missing = false;
   std::string target_cmdline;
-  std::string needs_unknown = {};             ///< a sentence: a client needs one that is not there
-  bool kernel_loaded = false;                 ///< for kexec, by somebody else
+  std::string needs_unknown = {};  ///< a sentence: a client needs one that is not there
+  bool kernel_loaded = false;      ///< for kexec, by somebody else
+  Mode mode = Mode::immediate;
+  CarriedFacts carried;
+  // Of a host that boots a kernel.
+  std::optional<HostFacts> host;
+  std::optional<RoomFacts> room;
   std::vector<HookResult> hooks = {};         ///< of stage preflight
   std::vector<UnsafeHook> unsafe_hooks = {};  ///< of all stages
 };

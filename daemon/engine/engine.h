@@ -266,6 +266,7 @@ class Engine final : private Model, private Sessions::Watch {
   void end_rehearsal();
 
   // preparation.cpp: while workloads run on
+  [[nodiscard]] CarriedFacts carried() const;
   [[nodiscard]] PreflightInput preflight_input() const;
   [[nodiscard]] Result<void> check_again();
   [[nodiscard]] Result<void> check_whole() const;

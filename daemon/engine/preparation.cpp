@@ -13,8 +13,27 @@
 
 namespace handover::engine {
 
+/// What the update carries, for the rules about room.
+CarriedFacts Engine::carried() const {
+  CarriedFacts facts;
+  for (const auto& [name, held] : sessions_.all()) {
+    if (held.record.incoming || held.record.ending) continue;
+    for (const auto& token : held.record.tokens) {
+      facts.bytes += token.bytes;
+      // The module joins pages that are neighbours; files of LUO's are collapsed before the freeze.
+      const bool joined = keeper_of(held.record, token) == Keeper::tracker;
+      if (!joined && !setup_.config.collapse) facts.small_bytes += token.bytes;
+    }
+  }
+  facts.manifest_bytes = journal_.figures().text_bytes;
+  facts.stored_descriptors = sessions_.fd_store().count();
+  return facts;
+}
+
 PreflightInput Engine::preflight_input() const {
   PreflightInput input;
+  input.mode = update_.options.mode.value_or(setup_.config.mode);
+  input.carried = carried();
   // It carries the manifest, whatever the sessions use.
   input.needs_luo = sessions_.has(Keeper::luo);
   for (const auto& [name, held] : sessions_.all()) {
@@ -87,6 +106,7 @@ std::vector<Finding> Engine::findings(const LookedAt& looked, const UpdateOption
   input.kernel_loaded = looked.input.kernel_loaded;
   input.hooks = looked.input.hooks;
   input.unsafe_hooks = looked.input.unsafe_hooks;
+  input.mode = options.mode.value_or(setup_.config.mode);
   if (auto known = clients_.graph().check_known(); !known) {
     input.needs_unknown = known.error().message;
   }

@@ -18,6 +18,7 @@
 #include "system/disk.h"
 #include "system/files.h"
 #include "system/hook_run.h"
+#include "system/host_facts.h"
 #include "system/initrd.h"
 #include "system/kernel_config.h"
 #include "system/kernel_image.h"
@@ -25,6 +26,7 @@
 #include "system/kexec.h"
 #include "system/log.h"
 #include "system/notify.h"
+#include "system/room_facts.h"
 #include "system/sync.h"
 #include "system/target.h"
 
@@ -203,10 +205,16 @@ Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
     auto companion = system::find_companion_module(looked.input.target->release);
     if (companion) {
       looked.input.module.target = *companion;
+      auto& target_module = looked.input.module.target;
+      if (target_module) {
+        target_module->blocked_by = system::blocker_of_module("handover", options.cmdline);
+      }
     } else {
       looked.input.module.problem = companion.error().message;
     }
   }
+  looked.input.host = system::host_facts(options.cmdline);
+  looked.input.room = system::room_facts(places_.runtime_directory, places_.state_directory);
   looked.options = std::move(options);
   looked.target = std::make_shared<OpenTarget>(std::move(found->image));
   return looked;

@@ -96,6 +96,8 @@ void look_into(std::string_view bytes, InitrdFacts& facts) {
   bytes = without_bootconfig(bytes);
   bytes.remove_prefix(walk.feed(bytes));
   facts.modules = walk.modules();
+  // It counts in what is not compressed only.
+  facts.has_microcode = walk.has_microcode();
   if (walk.is_damaged()) {
     facts.damage = "one of its archives is no cpio archive of the kind that a kernel unpacks";
   } else if (is_compressed(bytes)) {

@@ -71,6 +71,7 @@ constexpr std::size_t xloadflags = 0x236;
 constexpr std::size_t cmdline_size = 0x238;
 constexpr std::size_t payload_offset = 0x248;
 constexpr std::size_t payload_length = 0x24c;
+constexpr std::size_t init_size = 0x260;
 constexpr std::uint16_t protocol_with_xloadflags = 0x020c;
 constexpr std::uint16_t xlf_kernel_64 = 1;
 constexpr std::size_t sector = 512;
@@ -227,6 +228,24 @@ Result<std::string> read_image(int fd, const std::string& path) {
   });
 }
 
+Result<InspectedKernel> inspect_image(std::string_view image, const std::string& path,
+                                      Architecture architecture) {
+  if (is_x86(image)) {
+    if (architecture != Architecture::x86_64) {
+      return not_a_kernel(path, "is an x86 kernel; this machine needs one for arm64");
+    }
+    return inspect_x86(path, image);
+  }
+  if (is_arm64_plain(image) ||
+      (architecture == Architecture::arm64 && (is_zboot(image) || is_compressed(image)))) {
+    if (architecture != Architecture::arm64) {
+      return not_a_kernel(path, "is an arm64 kernel; this machine needs one for x86-64");
+    }
+    return inspect_arm64(path, image);
+  }
+  return not_a_kernel(path, what_else(image));
+}
+
 }  // namespace
 
 Architecture host_architecture() {
@@ -251,20 +270,15 @@ std::string image_release(int fd, const std::string& path) {
 Result<InspectedKernel> inspect_kernel(int fd, const std::string& path, Architecture architecture) {
   const auto image = read_image(fd, path);
   if (!image) return fail(image.error());
-  if (is_x86(*image)) {
-    if (architecture != Architecture::x86_64) {
-      return not_a_kernel(path, "is an x86 kernel; this machine needs one for arm64");
-    }
-    return inspect_x86(path, *image);
-  }
-  if (is_arm64_plain(*image) ||
-      (architecture == Architecture::arm64 && (is_zboot(*image) || is_compressed(*image)))) {
-    if (architecture != Architecture::arm64) {
-      return not_a_kernel(path, "is an arm64 kernel; this machine needs one for x86-64");
-    }
-    return inspect_arm64(path, *image);
-  }
-  return not_a_kernel(path, what_else(*image));
+  auto inspected = inspect_image(*image, path, architecture);
+  if (!inspected) return inspected;
+  auto& found = inspected->image;
+  found.bytes = image->size();
+  // What bzImage64_load() makes room for.
+  if (is_x86(*image))
+    found.memory_bytes = number_at<std::uint32_t>(*image, x86::init_size).value_or(0);
+  found.is_signed = is_signed_pe(*image);
+  return inspected;
 }
 
 }  // namespace handover::system

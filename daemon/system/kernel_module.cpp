@@ -82,6 +82,14 @@ std::string_view text_at(std::string_view strings, std::uint64_t offset) {
   return strings.substr(0, strings.find('\0'));
 }
 
+/// Whether depmod's list has it. Without a list, nobody knows.
+std::optional<bool> is_indexed(const fs::path& directory, const fs::path& module) {
+  const auto list = read_file((directory / "modules.dep").string());
+  if (!list) return std::nullopt;
+  const auto line = module.string() + ":";
+  return list->starts_with(line) || list->find("\n" + line) != std::string::npos;
+}
+
 tl::unexpected<Error> no_module(const char* why) {
   return fail(ErrorCode::not_supported, std::string("it ") + why);
 }
@@ -154,6 +162,10 @@ Result<std::optional<KernelModule>> find_companion_module(const std::string& rel
   auto format = modinfo_field(*bytes, format_field);
   if (!format) return fail(format.error().code, module.path + ": " + format.error().message);
   module.format = std::move(*format);
+  module.vermagic = modinfo_field(*bytes, "vermagic").value_or("");
+  // kernel/module/signing.c: mod_verify_sig() looks for it at the very end.
+  module.is_signed = bytes->ends_with("~Module signature appended~\n");
+  module.indexed = is_indexed(directory, found.front());
   return module;
 }
 

@@ -7,15 +7,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
-#include <optional>
 #include <system_error>
 #include <utility>
 
+#include "core/mountinfo.h"
 #include "system/files.h"
 #include "system/process.h"
 
@@ -28,67 +27,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t most_at_once = 8;
 constexpr std::uint64_t collect_every_usec = 2'000;
 constexpr std::uint64_t longest_usec = UINT64_C(3'600'000'000);
-
-/// One line of mountinfo.
-struct Mount {
-  std::string_view id;
-  std::string_view parent;
-  std::string_view device;
-  std::string point;
-  std::string_view type;
-  bool read_only = false;  ///< the file system, not only this mount of it
-};
-
-std::string_view take_word(std::string_view& line) {
-  const std::size_t end = std::min(line.find(' '), line.size());
-  const std::string_view word = line.substr(0, end);
-  line.remove_prefix(std::min(end + 1, line.size()));
-  return word;
-}
-
-/// "\040" stands for a blank, and so on (proc(5), /proc/PID/mounts).
-std::string unescaped(std::string_view word) {
-  std::string text;
-  while (!word.empty()) {
-    unsigned code = 0;
-    if (word[0] == '\\' && word.size() >= 4 &&
-        std::from_chars(word.data() + 1, word.data() + 4, code, 8).ptr == word.data() + 4) {
-      text += static_cast<char>(code);
-      word.remove_prefix(4);
-    } else {
-      text += word[0];
-      word.remove_prefix(1);
-    }
-  }
-  return text;
-}
-
-std::optional<Mount> parse(std::string_view line) {
-  Mount mount;
-  mount.id = take_word(line);
-  mount.parent = take_word(line);
-  mount.device = take_word(line);
-  take_word(line);  // the root within the file system
-  mount.point = unescaped(take_word(line));
-  while (!line.empty() && take_word(line) != "-") {
-  }
-  mount.type = take_word(line);
-  take_word(line);  // the source
-  const std::string_view options = take_word(line);
-  mount.read_only = options == "ro" || options.starts_with("ro,");
-  if (options.empty()) return std::nullopt;
-  return mount;
-}
-
-std::vector<Mount> parse_all(std::string_view mountinfo) {
-  std::vector<Mount> mounts;
-  while (!mountinfo.empty()) {
-    const std::size_t end = std::min(mountinfo.find('\n'), mountinfo.size());
-    if (auto mount = parse(mountinfo.substr(0, end))) mounts.push_back(std::move(*mount));
-    mountinfo.remove_prefix(std::min(end + 1, mountinfo.size()));
-  }
-  return mounts;
-}
 
 bool is_local(const Mount& mount) {
   // Without a block device of their own (major 0), and local all the same.
@@ -205,7 +143,7 @@ class Wave {
 }  // namespace
 
 std::vector<FileSystem> local_file_systems(std::string_view mountinfo) {
-  const std::vector<Mount> mounts = parse_all(mountinfo);
+  const std::vector<Mount> mounts = parse_mountinfo(mountinfo);
   std::vector<FileSystem> found;
   std::map<std::string_view, std::size_t> places;
   for (const Mount& mount : mounts) {

@@ -41,6 +41,7 @@ std::string TemporaryDirectory::write(std::string_view below, std::string_view t
 }
 
 void TemporaryDirectory::link(std::string_view below, std::string_view target) const {
+  std::filesystem::create_directories((root_ / below).parent_path());
   std::filesystem::create_symlink(target, root_ / below);
 }
 

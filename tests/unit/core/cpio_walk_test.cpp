@@ -43,6 +43,14 @@ TEST(CpioWalk, ReadsInPiecesOfAnySize) {
   }
 }
 
+TEST(CpioWalk, SeesMicrocode) {
+  CpioWalk walk;
+  walk.feed(initrd);
+  EXPECT_FALSE(walk.has_microcode());
+  walk.feed(microcode);
+  EXPECT_TRUE(walk.has_microcode());
+}
+
 TEST(CpioWalk, SeesEachCut) {
   for (std::size_t size = 0; size < initrd.size(); ++size) {
     CpioWalk walk;

@@ -39,6 +39,28 @@ TEST(PeSections, AreThoseOfTheTable) {
   EXPECT_FALSE(is_uki(pe_file({{".text", "shell"}, {".linuxes", "x"}})));
 }
 
+TEST(PeImage, IsSignedIfItHasACertificate) {
+  constexpr std::size_t optional_header = 0x80 + 4 + 20;
+  auto file = pe_file(whole);
+  EXPECT_FALSE(is_signed_pe(file));
+  EXPECT_FALSE(is_signed_pe(""));
+  file.replace(optional_header, 2, little_endian_bytes(0x20b, 2));
+  file.replace(optional_header + 108, 4, little_endian_bytes(16, 4));
+  EXPECT_FALSE(is_signed_pe(file));
+  const auto certificates = optional_header + 112 + 4 * 8;
+  file.replace(certificates, 8, little_endian_bytes(0x2000, 4) + little_endian_bytes(1500, 4));
+  EXPECT_TRUE(is_signed_pe(file));
+  for (std::size_t size = 0; size < certificates + 8; ++size) {
+    EXPECT_FALSE(is_signed_pe(std::string_view(file).substr(0, size))) << size;
+  }
+  auto fewer = file;
+  fewer.replace(optional_header + 108, 4, little_endian_bytes(4, 4));
+  EXPECT_FALSE(is_signed_pe(fewer));
+  auto other = file;
+  other.replace(optional_header, 2, little_endian_bytes(0x10b, 2));
+  EXPECT_FALSE(is_signed_pe(other));
+}
+
 TEST(PeSections, AreNotReadBeyondTheEnd) {
   const auto file = pe_file(whole);
   for (std::size_t size = 0; size < section_header(whole.size()); ++size) {

@@ -122,6 +122,24 @@ TEST_F(CompanionModule, IsFoundAnywhereBelowTheRelease) {
   EXPECT_EQ(module->format, "1");
 }
 
+TEST_F(CompanionModule, SaysWhetherItWouldBeLoaded) {
+  const auto path = root.write("lib/modules/7.3.4/updates/handover.ko", module_with(modinfo));
+  auto module = found();
+  ASSERT_TRUE(module);
+  EXPECT_EQ(module->vermagic, "7.3.4 SMP");
+  EXPECT_FALSE(module->is_signed);
+  EXPECT_FALSE(module->indexed) << "there is no list";
+  root.write("lib/modules/7.3.4/modules.dep", "kernel/updates/handover.ko: \nupdates/a.ko:\n");
+  EXPECT_EQ(found()->indexed, false);
+  root.write("lib/modules/7.3.4/modules.dep", "kernel/a.ko:\nupdates/handover.ko: kernel/a.ko\n");
+  EXPECT_EQ(found()->indexed, true);
+  root.write("lib/modules/7.3.4/modules.dep", "updates/handover.ko:\n");
+  EXPECT_EQ(found()->indexed, true);
+  root.write("lib/modules/7.3.4/updates/handover.ko",
+             module_with(modinfo) + "signature~Module signature appended~\n");
+  EXPECT_TRUE(found()->is_signed);
+}
+
 TEST_F(CompanionModule, IsReadWhateverItIsCompressedWith) {
   for (const auto& [method, ending] : std::vector<std::pair<std::string, std::string>>{
            {"none", ""}, {"gzip", ".gz"}, {"xz", ".xz"}, {"zstd", ".zst"}}) {

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "system/host_facts.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <filesystem>
+#include <string_view>
+
+#include "core/kernel_cmdline.h"
+#include "core/modprobe_rules.h"
+#include "core/mountinfo.h"
+#include "system/crypt_volumes.h"
+#include "system/deny_lists.h"
+#include "system/files.h"
+#include "system/memory_blocks.h"
+#include "system/package_locks.h"
+#include "system/small_files.h"
+
+namespace handover::system {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr auto efi_secure_boot =
+    "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+
+/// "none [integrity] confidentiality".
+Lockdown lockdown_of(const std::string& text) {
+  if (text.find("[integrity]") != std::string::npos) return Lockdown::integrity;
+  if (text.find("[confidentiality]") != std::string::npos) return Lockdown::confidentiality;
+  return Lockdown::none;
+}
+
+/// Four bytes of attributes, and the value.
+bool secure_boot_is_on(const std::string& root) {
+  const auto variable = read_file(root + efi_secure_boot);
+  return variable && variable->size() == 5 && variable->back() == 1;
+}
+
+std::vector<NetworkMount> network_mounts_in(const std::string& mountinfo) {
+  constexpr std::array<std::string_view, 9> types = {
+      "nfs", "nfs4", "cifs", "smb3", "ceph", "afs", "glusterfs", "fuse.glusterfs", "fuse.sshfs"};
+  std::vector<NetworkMount> found;
+  for (const auto& mount : parse_mountinfo(mountinfo)) {
+    if (std::find(types.begin(), types.end(), mount.type) == types.end()) continue;
+    found.push_back({mount.point, std::string(mount.type)});
+  }
+  return found;
+}
+
+/// The first column, below a line of titles (proc(5), /proc/swaps).
+std::vector<std::string> swaps_in(const std::string& text) {
+  std::vector<std::string> swaps;
+  for (const auto& line : lines_of(text)) {
+    const auto words = words_of(line);
+    if (!words.empty() && words[0].starts_with('/')) swaps.push_back(words[0]);
+  }
+  return swaps;
+}
+
+/// The path of a device as a command line names it (systemd, fstab_node_to_udev_node()).
+std::string device_path(const std::string& name) {
+  constexpr std::array<std::array<std::string_view, 2>, 4> kinds = {
+      {{"UUID=", "/dev/disk/by-uuid/"},
+       {"PARTUUID=", "/dev/disk/by-partuuid/"},
+       {"LABEL=", "/dev/disk/by-label/"},
+       {"PARTLABEL=", "/dev/disk/by-partlabel/"}}};
+  for (const auto& [prefix, directory] : kinds) {
+    if (name.starts_with(prefix)) return std::string(directory) + name.substr(prefix.size());
+  }
+  return name.starts_with("/dev/") ? name : std::string();
+}
+
+/// Only a device that is in use as swap is known to hold no image: its signature is another
+/// (kernel/power/swap.c).
+std::string idle_resume_device(const std::string& cmdline, const std::vector<std::string>& swaps,
+                               const std::string& root) {
+  std::string name;
+  for (const auto& word : parse_cmdline(cmdline).words) {
+    if (word.name == "noresume") return {};
+    if (word.name == "resume") name = word.value.value_or("");
+  }
+  const auto path = device_path(name);
+  std::error_code error;
+  const auto device = fs::canonical(root + path, error);
+  if (path.empty() || error) return {};
+  const bool in_use = std::any_of(swaps.begin(), swaps.end(), [&](const std::string& swap) {
+    std::error_code none;
+    return fs::canonical(root + swap, none) == device;
+  });
+  return in_use ? std::string() : path;
+}
+
+/// Those whose descriptors we may look at: without CAP_SYS_PTRACE, not all of root's.
+std::vector<std::string> holders_of_liveupdate(const std::string& root) {
+  std::vector<std::string> holders;
+  const auto own = std::to_string(::getpid());
+  for (const auto& process : names_in_directory(root + "/proc")) {
+    if (process.find_first_not_of("0123456789") != std::string::npos || process == own) continue;
+    const auto directory = root + "/proc/" + process;
+    std::error_code error;
+    fs::directory_iterator fd(directory + "/fd", error);
+    for (const fs::directory_iterator end; !error && fd != end; fd.increment(error)) {
+      if (target_of_link(fd->path().string()) != "/dev/liveupdate") continue;
+      holders.push_back(text_in(directory + "/comm") + " (process " + process + ")");
+      break;
+    }
+  }
+  return holders;
+}
+
+std::uint64_t uptime_in(const std::string& text) {
+  try {
+    return static_cast<std::uint64_t>(std::stod(text) * 1e6);
+  } catch (const std::exception&) {
+    return 0;
+  }
+}
+
+}  // namespace
+
+HostFacts host_facts(const std::string& target_cmdline, const std::string& root) {
+  HostFacts facts;
+  look_into_deny_lists(facts, root);
+  facts.package_locks = package_locks(root);
+  facts.locked_volumes = locked_volumes(root);
+  facts.network_mounts = network_mounts_in(text_in(root + "/proc/self/mountinfo"));
+  facts.lockdown = lockdown_of(text_in(root + "/sys/kernel/security/lockdown"));
+  facts.secure_boot = secure_boot_is_on(root);
+  facts.modules_must_be_signed = text_in(root + "/sys/module/module/parameters/sig_enforce") == "Y";
+  facts.swaps = swaps_in(text_in(root + "/proc/swaps"));
+  facts.resume_device = idle_resume_device(target_cmdline, facts.swaps, root);
+  facts.has_microcode =
+      ::access((root + "/sys/devices/system/cpu/cpu0/microcode/version").c_str(), F_OK) == 0;
+  facts.hot_added_bytes = hot_added_memory(root);
+  facts.uptime_usec = uptime_in(text_in(root + "/proc/uptime"));
+  facts.liveupdate_holders = holders_of_liveupdate(root);
+#if defined(__x86_64__)
+  facts.clocksource =
+      text_in(root + "/sys/devices/system/clocksource/clocksource0/current_clocksource");
+#endif
+  return facts;
+}
+
+std::string blocker_of_module(const std::string& module, const std::string& target_cmdline,
+                              const std::string& root) {
+  if (const auto word = blocking_word(target_cmdline, module); !word.empty()) {
+    return std::string(word) + "= of the target's command line";
+  }
+  for (const auto* directory :
+       {"/etc/modprobe.d/", "/run/modprobe.d/", "/usr/local/lib/modprobe.d/",
+        "/usr/lib/modprobe.d/", "/lib/modprobe.d/"}) {
+    for (const auto& name : names_in_directory(root + directory)) {
+      if (!name.ends_with(".conf")) continue;
+      if (is_blocked_by_file(text_in(root + directory + name), module)) return directory + name;
+    }
+  }
+  return {};
+}
+
+}  // namespace handover::system

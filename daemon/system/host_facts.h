@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Looks at the host for preflight: /proc, /sys, /etc. Reads small files only, and what it cannot
+// read is not said.
+#pragma once
+
+#include <string>
+
+#include "core/host_facts.h"
+
+namespace handover::system {
+
+/// `target_cmdline` is the command line that the target will have.
+HostFacts host_facts(const std::string& target_cmdline, const std::string& root = "");
+
+/// The file of modprobe.d, or the word of the target's command line, that keeps modprobe from
+/// loading `module`; "" if nothing does.
+std::string blocker_of_module(const std::string& module, const std::string& target_cmdline,
+                              const std::string& root = "");
+
+}  // namespace handover::system

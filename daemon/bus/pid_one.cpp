@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What the engine wants of PID 1: an orderly kexec, or none after all, and whether the boot is
-// over.
+// What the engine wants of PID 1 and logind: an orderly kexec, or none after all, whether the boot
+// is over, what else they are about to do, and no shutdown meanwhile.
 #include <string>
 #include <utility>
 
 #include "bus/boot_state.h"
+#include "bus/host_managers.h"
 #include "bus/pid_one_socket.h"
 #include "bus/server.h"
 
@@ -60,6 +61,16 @@ void Server::withdraw_orderly_kexec(std::function<void(Result<void>)> done) {
 
 void Server::boot_is_over(std::function<void(bool)> answer) {
   ask_whether_boot_is_over(loop_, asking_.get(), std::move(answer));
+}
+
+void Server::ask_managers(const std::vector<std::string>& units,
+                          std::function<void(ManagerFacts)> answer) {
+  ask_host_managers(loop_, asking_.get(), units, std::move(answer));
+}
+
+void Server::inhibit_shutdown(bool wanted) {
+  if (!wanted) return shutdown_inhibitor_.release();
+  shutdown_inhibitor_.take(asking_.get());
 }
 
 }  // namespace handover::bus

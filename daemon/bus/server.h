@@ -18,6 +18,7 @@
 #include "bus/quota.h"
 #include "bus/sd_bus.h"
 #include "bus/senders.h"
+#include "bus/shutdown_inhibitor.h"
 #include "bus/signals.h"
 #include "bus/system_bus.h"
 #include "engine/engine.h"
@@ -91,6 +92,9 @@ class Server final : public engine::Outside {
   void start_orderly_kexec(std::function<void(Error)> failed) override;
   void withdraw_orderly_kexec(std::function<void(Result<void>)> done) override;
   void boot_is_over(std::function<void(bool)> answer) override;
+  void ask_managers(const std::vector<std::string>& units,
+                    std::function<void(ManagerFacts)> answer) override;
+  void inhibit_shutdown(bool wanted) override;
   void manager_changed(const char* property) override;
   void session_changed(const std::string& session, const char* property) override;
   void session_added(const std::string& session) override;
@@ -142,6 +146,7 @@ class Server final : public engine::Outside {
   SystemBus asking_;
   Links links_;
   Signals signals_{links_};
+  ShutdownInhibitor shutdown_inhibitor_;
   std::unique_ptr<OrderlyKexec> orderly_kexec_;  ///< of the latest update that went this way
   BusPtr pid_one_;                               ///< PID 1 itself, asked while the bus is away
   std::unique_ptr<KexecWithdrawal> withdrawal_;  ///< the latest one

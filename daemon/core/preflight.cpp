@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/host_findings.h"
+#include "core/manager_findings.h"
 #include "core/room_findings.h"
 #include "core/target_findings.h"
 #include "core/text.h"
@@ -282,6 +283,7 @@ void check_what_may_go_wrong(const PreflightInput& input, FindingList& findings)
 /// Of a host that boots a kernel.
 void check_surroundings(const PreflightInput& input, const KernelImage& target,
                         FindingList& findings) {
+  check_managers(input.managers, findings);
   if (input.host) {
     check_host(*input.host, input.mode, findings);
     check_fit(input, *input.host, findings);
@@ -326,6 +328,8 @@ void take_what_was_seen(PreflightInput& input, const PreflightInput& seen) {
   input.module.problem = seen.module.problem;
   input.host = seen.host;
   input.room = seen.room;
+  input.managers = seen.managers;
+  input.carried.store_limit = seen.managers.fd_store_limit;
 }
 
 }  // namespace handover

@@ -15,6 +15,7 @@
 #include "core/host_facts.h"
 #include "core/initrd_facts.h"
 #include "core/kernel_cmdline.h"
+#include "core/manager_facts.h"
 #include "core/room_facts.h"
 #include "core/words.h"
 
@@ -90,6 +91,7 @@ struct PreflightInput {
   std::optional<RoomFacts> room;
   std::vector<HookResult> hooks = {};         ///< of stage preflight
   std::vector<UnsafeHook> unsafe_hooks = {};  ///< of all stages
+  ManagerFacts managers;
 };
 
 /// All findings, with their usual severities; the first error becomes the D-Bus error. Each one

@@ -110,6 +110,9 @@ void Engine::set_state(State state, Event event) {
   journal_.note_head();
   journal_.allow_compaction(state == State::normal || state == State::prepared);
   outside_.manager_changed("State");
+  // Prepared, nobody stands still, and it may stay so for days.
+  const bool runs = state != State::normal && state != State::prepared && state != State::restoring;
+  outside_.inhibit_shutdown(runs && !emulated());
   status();
 }
 

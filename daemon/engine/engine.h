@@ -274,7 +274,10 @@ class Engine final : private Model, private Sessions::Watch {
   [[nodiscard]] std::vector<Finding> findings(const LookedAt& looked,
                                               const UpdateOptions& options) const;
   [[nodiscard]] UpdateOptions with_defaults(UpdateOptions options) const;
+  [[nodiscard]] std::vector<std::string> units_of_clients() const;
+  void ask_managers(std::function<void(const ManagerFacts&)> then);
   void run_preflight();
+  void look_at_target(const ManagerFacts& managers);
   void take_findings(LookedAt looked);
   void load_target();
   void unload_target(const std::function<void()>& then);

@@ -8,8 +8,10 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "core/error.h"
+#include "core/manager_facts.h"
 #include "core/manifest.h"
 #include "engine/client_call.h"
 
@@ -55,6 +57,13 @@ class Outside {
   /// Asks PID 1 whether the boot is over (SystemState). False while that cannot be found out; true
   /// where PID 1 is not systemd.
   virtual void boot_is_over(std::function<void(bool)> answer) = 0;
+  /// Asks logind and PID 1 what preflight wants to know of them and of these units. `answer` runs
+  /// once, within a second or so, with what is known by then.
+  virtual void ask_managers(const std::vector<std::string>& units,
+                            std::function<void(ManagerFacts)> answer) = 0;
+  /// Keeps others from shutting the host down, or no longer. A request of ours is not held up by
+  /// it.
+  virtual void inhibit_shutdown(bool wanted) = 0;
 
   // Announcements; each is a signal or a property change on the bus.
   virtual void manager_changed(const char* property) = 0;

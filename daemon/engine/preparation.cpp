@@ -3,7 +3,9 @@
 // memory.
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include "core/text.h"
 #include "engine/engine.h"
@@ -119,14 +121,42 @@ UpdateOptions Engine::with_defaults(UpdateOptions options) const {
   return options;
 }
 
+/// Whose units have to be there after the update.
+std::vector<std::string> Engine::units_of_clients() const {
+  std::set<std::string> units;
+  for (const auto& [name, client] : clients_.all()) {
+    if (client.owner.unit.ends_with(".service")) units.insert(client.owner.unit);
+  }
+  return {units.begin(), units.end()};
+}
+
+/// Emulated, nothing is booted, and nobody asked.
+void Engine::ask_managers(std::function<void(const ManagerFacts&)> then) {
+  if (emulated()) return then({});
+  outside_.ask_managers(units_of_clients(),
+                        [alive = alive_, then = std::move(then)](const ManagerFacts& managers) {
+                          if (*alive) then(managers);
+                        });
+}
+
 void Engine::run_preflight() {
-  run_target_job([this, options = with_defaults(update_.options),
+  ask_managers([this, id = update_.record()->id](const ManagerFacts& managers) {
+    if (state_ != State::preparing || update_.failure()) return;
+    if (update_.record() && update_.record()->id == id) look_at_target(managers);
+  });
+}
+
+void Engine::look_at_target(const ManagerFacts& managers) {
+  run_target_job([this, managers, options = with_defaults(update_.options),
                   refresh = sessions_.keepers().refresh_module, real = !emulated(),
                   ours = update_.target_loaded, context = hook_context(),
                   limit = setup_.config.hooks.timeout_usec]() -> std::function<void()> {
     const bool module = refresh && refresh().has_value();
     auto looked = std::make_shared<Result<LookedAt>>(look(host_, options, module, real, ours));
-    if (*looked) look_at_hooks(host_, **looked, context, limit, stop_);
+    if (*looked) {
+      (*looked)->input.managers = managers;
+      look_at_hooks(host_, **looked, context, limit, stop_);
+    }
     return [this, looked] {
       if (update_.failure()) return;
       if (!*looked) {
@@ -176,21 +206,27 @@ void Engine::preflight(const UpdateOptions& options, Reply<std::vector<Finding>>
   context.job = "preflight";
   context.mode = to_string(emulated() ? Mode::emulated : options.mode.value_or(setup_.config.mode));
   context.from = host_.kernel_release();
-  host_.run(target_queue,
-            [this, alive = alive_, options = with_defaults(options),
-             refresh = sessions_.keepers().refresh_module, real = !emulated(),
-             ours = update_.target_loaded, context, limit = setup_.config.hooks.timeout_usec,
-             reply = std::move(reply)]() -> std::function<void()> {
-              const bool module = refresh && refresh().has_value();
-              auto looked =
-                  std::make_shared<Result<LookedAt>>(look(host_, options, module, real, ours));
-              if (*looked) look_at_hooks(host_, **looked, context, limit, end_told_hooks_);
-              return [this, alive, options, looked, reply] {
-                if (!*alive) return;
-                if (!*looked) return reply(fail(looked->error()));
-                reply(findings(**looked, options));
-              };
-            });
+  ask_managers([this, options = with_defaults(options), context,
+                reply = std::move(reply)](const ManagerFacts& managers) {
+    host_.run(
+        target_queue,
+        [this, alive = alive_, managers, options, refresh = sessions_.keepers().refresh_module,
+         real = !emulated(), ours = update_.target_loaded, context,
+         limit = setup_.config.hooks.timeout_usec, reply]() -> std::function<void()> {
+          const bool module = refresh && refresh().has_value();
+          auto looked =
+              std::make_shared<Result<LookedAt>>(look(host_, options, module, real, ours));
+          if (*looked) {
+            (*looked)->input.managers = managers;
+            look_at_hooks(host_, **looked, context, limit, end_told_hooks_);
+          }
+          return [this, alive, options, looked, reply] {
+            if (!*alive) return;
+            if (!*looked) return reply(fail(looked->error()));
+            reply(findings(**looked, options));
+          };
+        });
+  });
 }
 
 /// Also when an update goes on from prepared: what somebody else has loaded since would be booted

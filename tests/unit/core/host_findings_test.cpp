@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "core/manager_findings.h"
 #include "core/preflight.h"
 #include "core/room_findings.h"
 #include "core/target_findings.h"
@@ -278,6 +279,60 @@ TEST(TargetFindings, MicrocodeThatIsNotThereIsAFact) {
     without(input);
     input.initrd->has_microcode.reset();
   });
+}
+
+// ---- managers
+
+TEST(ManagerFindings, InhibitorsOfShutdownAreRespected) {
+  expect(FindingId::shutdown_inhibited,
+         [](PreflightInput& input) {
+           input.managers.inhibitors = {{"Backup", "It writes", 7, true}};
+         },
+         {"Backup (process 7)", "It writes", "systemd-inhibit"});
+  expect(FindingId::shutdown_delayed,
+         [](PreflightInput& input) {
+           input.managers.inhibitors = {{"Upgrades", "Later", 8, false}};
+         },
+         {"Upgrades (process 8)", "Later"});
+}
+
+TEST(ManagerFindings, AHostThatStopsIsNotUpdated) {
+  expect(FindingId::system_stopping,
+         [](PreflightInput& input) {
+           input.managers.shutdown_jobs = {"reboot.target"};
+           input.managers.system_state = "stopping";
+         },
+         {"reboot.target"});
+  expect(FindingId::system_stopping,
+         [](PreflightInput& input) { input.managers.system_state = "stopping"; }, {"shuts down"});
+  for (const auto* state : {"initializing", "starting"}) {
+    expect(FindingId::system_starting,
+           [&](PreflightInput& input) { input.managers.system_state = state; }, {state});
+  }
+  for (const auto* state : {"", "running", "degraded", "maintenance"}) {
+    expect_nothing([&](PreflightInput& input) { input.managers.system_state = state; });
+  }
+  expect(FindingId::shutdown_scheduled,
+         [](PreflightInput& input) { input.managers.scheduled_shutdown = "poweroff"; },
+         {"poweroff"});
+  EXPECT_TRUE(is_shutdown_unit("kexec.target"));
+  EXPECT_FALSE(is_shutdown_unit("multi-user.target"));
+}
+
+TEST(ManagerFindings, UnitsMustBeThereAfterTheUpdate) {
+  const auto with = [](const char* state, bool wanted) {
+    return [=](PreflightInput& input) { input.managers.units = {{"vm.service", state, wanted}}; };
+  };
+  for (const auto* state : {"disabled", "enabled-runtime"}) {
+    expect(FindingId::unit_not_started, with(state, false), {"vm.service", "enable"});
+    expect_nothing(with(state, true));
+  }
+  for (const auto* state : {"masked", "transient"}) {
+    expect(FindingId::unit_not_started, with(state, true), {"vm.service", state});
+  }
+  for (const auto* state : {"", "enabled", "static", "generated", "linked", "alias", "indirect"}) {
+    expect_nothing(with(state, false));
+  }
 }
 
 // ---- room

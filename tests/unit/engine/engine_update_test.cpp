@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 
 #include <optional>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -257,6 +259,43 @@ TEST_F(UpdateTest, IsRefusedWhereTheInitrdIsMissing) {
   EXPECT_EQ(calls(), Strings{});
 }
 
+TEST_F(UpdateTest, IsRefusedWhereShutdownIsInhibited) {
+  boot_two();
+  world.pid_one.managers.inhibitors = {{"Backup", "It writes", 7, true}};
+  const auto refused = world.update();
+  EXPECT_NE(refused.find("refused: shutdown is inhibited by Backup"), std::string::npos) << refused;
+  EXPECT_EQ(calls(), Strings{});
+  EXPECT_FALSE(world.pid_one.shutdown_inhibited);
+  world.pid_one.managers.inhibitors.clear();
+  EXPECT_EQ(world.update(), "done");
+  EXPECT_FALSE(world.pid_one.shutdown_inhibited);
+}
+
+/// From its beginning to its end, but not while it is prepared, which may last.
+TEST_F(UpdateTest, InhibitsShutdownWhileItRuns) {
+  boot_two();
+  ASSERT_TRUE(world.request(JobType::prepare));
+  ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::preparing; }));
+  EXPECT_TRUE(world.pid_one.shutdown_inhibited);
+  ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::prepared; }));
+  EXPECT_FALSE(world.pid_one.shutdown_inhibited);
+  EXPECT_EQ(world.pid_one.inhibitions, 1U);
+  ASSERT_TRUE(world.request(JobType::update));
+  ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::frozen; }));
+  EXPECT_TRUE(world.pid_one.shutdown_inhibited);
+}
+
+TEST_F(UpdateTest, AsksForTheUnitsOfItsClients) {
+  boot_two();
+  EXPECT_EQ(world.update(), "done");
+  std::set<std::string> units;
+  for (const auto& [name, client] : world.engine().clients()) {
+    if (!client.owner.unit.empty()) units.insert(client.owner.unit);
+  }
+  EXPECT_FALSE(units.empty());
+  EXPECT_EQ(world.pid_one.units_asked_for, Strings(units.begin(), units.end()));
+}
+
 TEST_F(UpdateTest, GoesOnInSpiteOfWhatIsAllowed) {
   boot_two();
   world.machine.initrd_missing = true;
@@ -404,6 +443,8 @@ TEST(EmulatedUpdateTest, ExecutesItselfAgain) {
   EXPECT_EQ(world.processes, 3U);
   EXPECT_EQ(world.engine().generation(), 2U);
   EXPECT_EQ(world.machine.loads, 0U);
+  EXPECT_EQ(world.pid_one.inhibitions, 0U) << "nobody is asked for anything";
+  EXPECT_TRUE(world.pid_one.units_asked_for.empty());
   expect_all_is_well(world);
 }
 

@@ -155,6 +155,12 @@ void FakeOutside::boot_is_over(std::function<void(bool)> answer) {
   soon([this, answer = std::move(answer)] { answer(pid_one_.boot_is_over); });
 }
 
+void FakeOutside::ask_managers(const std::vector<std::string>& units,
+                               std::function<void(ManagerFacts)> answer) {
+  pid_one_.units_asked_for = units;
+  soon([this, answer = std::move(answer)] { answer(pid_one_.managers); });
+}
+
 // ---- announcements
 
 void FakeOutside::manager_changed(const char* property) {

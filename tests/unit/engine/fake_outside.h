@@ -50,6 +50,10 @@ struct PidOne {
   unsigned withdrawals = 0;
   std::optional<Error> withdraw_error;
   std::function<void(Error)> kexec_failed;
+  ManagerFacts managers;  ///< what it and logind say
+  std::vector<std::string> units_asked_for;
+  bool shutdown_inhibited = false;
+  unsigned inhibitions = 0;  ///< how often it became so
 };
 
 class FakeOutside final : public Outside {
@@ -83,6 +87,12 @@ class FakeOutside final : public Outside {
   void start_orderly_kexec(std::function<void(Error)> failed) override;
   void withdraw_orderly_kexec(std::function<void(Result<void>)> done) override;
   void boot_is_over(std::function<void(bool)> answer) override;
+  void ask_managers(const std::vector<std::string>& units,
+                    std::function<void(ManagerFacts)> answer) override;
+  void inhibit_shutdown(bool wanted) override {
+    if (wanted && !pid_one_.shutdown_inhibited) ++pid_one_.inhibitions;
+    pid_one_.shutdown_inhibited = wanted;
+  }
 
   void manager_changed(const char* property) override;
   void session_changed(const std::string& session, const char* property) override;

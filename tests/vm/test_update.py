@@ -126,8 +126,8 @@ def test_bad_input_kernel_without_kho(machine):
 
 
 def test_preflight_tells_what_would_end_an_update(machine):
-    """An initrd that a full disk left empty, and a command line that the kernel would cut: refused
-    before anybody is asked, and seen by preflight as well."""
+    """An initrd that a full disk left empty, a command line that the kernel would cut, and a lock of
+    logind's: refused before anybody is asked, and seen by preflight as well."""
     machine.wait_up()
     machine.sh("handoverctl session create before")
     before = standing(machine)
@@ -142,8 +142,16 @@ def test_preflight_tells_what_would_end_an_update(machine):
     refused(machine, f"prepare {target} {long}", "KernelIncompatible")
     code, output = machine.run(f"handoverctl --json preflight {target} {long}")
     assert code == 6 and "cmdline-too-long" in output, (code, output)
-    code, output = machine.run(f"handoverctl preflight {target}")
-    assert code in (0, 1), (code, output)
+    # Somebody who must not be cut off says so to logind.
+    inhibitor = machine.start("systemd-inhibit --what=shutdown --who=backup --why=nightly "
+                              "--mode=block sleep 271")
+    machine.until("systemd-inhibit --list --no-legend | grep -q backup")
+    assert "backup" in refused(machine, f"prepare {target}", "Busy")
+    machine.sh("pkill -f 'sleep 271'")
+    inhibitor.wait()
+    code, output = machine.run(f"handoverctl --json preflight {target}")
+    assert code in (0, 1) and "inhibited" not in output, (code, output)
+    print("      " + ", ".join(finding["id"] for finding in json.loads(output)["findings"]))
     assert standing(machine) == before
     machine.sh("handoverctl session discard before")
 

@@ -153,6 +153,9 @@ std::string history_entry(const json& entry, std::size_t width) {
   if (const auto reason = json_text(entry, "reason"); !reason.empty()) {
     out += paragraph("reason: " + reason, width);
   }
+  if (const auto overruled = json_text(entry, "overruled"); !overruled.empty()) {
+    out += paragraph("overruled: " + overruled, width);
+  }
 
   out += rehearsal_text(entry, width);
 

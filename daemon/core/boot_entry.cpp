@@ -202,15 +202,17 @@ const BootEntry* first_in_menu(const std::vector<BootEntry>& entries,
   return first;
 }
 
-const BootEntry* default_entry(const std::vector<BootEntry>& entries,
-                               std::string_view loader_conf) {
-  std::string pattern;
+const BootEntry* default_entry(const std::vector<BootEntry>& entries, std::string_view loader_conf,
+                               const LoaderVariables& variables) {
+  std::string configured;
   while (!loader_conf.empty()) {
     const auto [key, value] = key_and_value(take_entry_line(loader_conf));
-    if (key == "default") pattern = value;
+    if (key == "default") configured = value;
   }
-  // "@saved" is for the firmware's variables.
-  if (!pattern.empty() && pattern.front() != '@') {
+  // As config_select_default_entry() of systemd-boot.
+  for (const std::string& said : {variables.entry_default, configured}) {
+    const auto& pattern = said == "@saved" ? variables.last_booted : said;
+    if (pattern.empty()) continue;
     const auto* chosen = first_in_menu(entries, [&pattern](const BootEntry& entry) {
       return ::fnmatch(pattern.c_str(), entry.id.c_str(), FNM_CASEFOLD) == 0;
     });

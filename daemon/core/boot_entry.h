@@ -49,9 +49,18 @@ const BootEntry* first_in_menu(const std::vector<BootEntry>& entries,
 /// if that says none.
 std::string grub_default(std::string_view grubenv);
 
-/// What is booted by default. `loader_conf` is the text of loader/loader.conf. `entries` may be in
-/// any order. nullptr: there is none. What only the firmware's variables say is not known here.
-const BootEntry* default_entry(const std::vector<BootEntry>& entries, std::string_view loader_conf);
+/// What systemd-boot keeps in the firmware's variables (systemd's BOOT_LOADER_INTERFACE); "" each
+/// if it is not there.
+struct LoaderVariables {
+  std::string entry_default;  ///< LoaderEntryDefault: `bootctl set-default`, or "d" in the menu
+  std::string last_booted;    ///< LoaderEntryLastBooted: what "@saved" means
+};
+
+/// What is booted by default: what the variables say, else loader.conf, whose text `loader_conf`
+/// is, else the first of the menu. `entries` may be in any order. nullptr: there is none. What is
+/// chosen for the next boot alone (LoaderEntryOneShot) is no default.
+const BootEntry* default_entry(const std::vector<BootEntry>& entries, std::string_view loader_conf,
+                               const LoaderVariables& variables = {});
 
 /// By id, with or without ".conf" or ".efi", or by the path of its file. nullptr: there is none.
 const BootEntry* find_entry(const std::vector<BootEntry>& entries, std::string_view wanted);

@@ -36,6 +36,19 @@ std::string release_below_modules(std::string_view path) {
   return std::string(path.substr(0, path.find('/')));
 }
 
+/// Documentation/arch/x86/microcode.rst: kernel/x86/microcode/GenuineIntel.bin; with the
+/// directories above it, and what AMD's and Intel's tools put beside it (early_cpio).
+bool is_of_microcode(std::string_view path) {
+  for (const std::string_view prefix : {"./", "/"}) {
+    if (path.starts_with(prefix)) path.remove_prefix(prefix.size());
+  }
+  for (const std::string_view part :
+       {"", ".", "kernel", "kernel/x86", "kernel/x86/microcode", "early_cpio"}) {
+    if (path == part) return true;
+  }
+  return path.starts_with("kernel/x86/microcode/");
+}
+
 }  // namespace
 
 /// Takes as many of `bytes` as `gathered_` lacks; returns the rest.
@@ -65,10 +78,13 @@ void CpioWalk::read_name() {
   const std::string_view name(gathered_.data(), std::min(gathered_.find('\0'), gathered_.size()));
   if (name == "TRAILER!!!") {
     ended_ = true;
-  } else if (name.starts_with("kernel/x86/microcode/")) {
-    has_microcode_ = true;
-  } else if (auto release = release_below_modules(name);
-             !release.empty() && modules_.size() < most_releases) {
+  } else if (is_of_microcode(name)) {
+    if (name.starts_with("kernel/x86/microcode/")) has_microcode_ = true;
+  } else {
+    other_files_ = true;
+  }
+  if (auto release = release_below_modules(name);
+      !release.empty() && modules_.size() < most_releases) {
     modules_.insert(std::move(release));
   }
   gathered_.clear();

@@ -24,6 +24,9 @@ class CpioWalk {
   [[nodiscard]] bool is_damaged() const { return damaged_; }
   /// No archive has begun.
   [[nodiscard]] bool is_empty() const { return !begun_; }
+  /// Archives have begun, and nothing is in them but microcode, which the kernel reads before it
+  /// unpacks anything: for that an initrd has an archive of its own in front.
+  [[nodiscard]] bool is_only_microcode() const { return begun_ && !other_files_; }
   /// Releases that have files below lib/modules.
   [[nodiscard]] const std::set<std::string>& modules() const { return modules_; }
   /// There is microcode where the kernel looks for it (Documentation/arch/x86/microcode.rst).
@@ -46,6 +49,7 @@ class CpioWalk {
   std::uint64_t skip_ = 0;      ///< bytes of the body that are to come
   std::set<std::string> modules_;
   bool has_microcode_ = false;
+  bool other_files_ = false;
 };
 
 }  // namespace handover

@@ -54,10 +54,16 @@ Severity usual_severity(FindingId id) {
   }
 }
 
+bool may_be_overruled(FindingId id) {
+  return id != FindingId::kernel_not_found && id != FindingId::kernel_unusable;
+}
+
 ErrorCode code_of(FindingId id) {
   switch (id) {
     case FindingId::needs_unknown:
       return ErrorCode::unknown_dependency;
+    case FindingId::kernel_unusable:
+      return ErrorCode::not_a_kernel;
     case FindingId::kho_off:
     case FindingId::luo_off:
     case FindingId::kexec_denied:
@@ -87,6 +93,7 @@ ErrorCode code_of(FindingId id) {
     case FindingId::module_not_indexed:
     case FindingId::module_blocked:
       return ErrorCode::module_missing;
+    case FindingId::kernel_not_found:
     case FindingId::initrd_empty:
     case FindingId::initrd_damaged:
     case FindingId::initrd_missing:
@@ -141,6 +148,7 @@ Error to_error(const Finding& finding) { return Error{code_of(finding.id), text_
 std::vector<Finding> judge(std::vector<Finding> findings, const Rulings& config,
                            const std::set<FindingId>& allowed) {
   for (Finding& finding : findings) {
+    if (!may_be_overruled(finding.id)) continue;
     if (const auto ruling = config.find(finding.id); ruling != config.end()) {
       constexpr Severity becomes[] = {Severity::error, Severity::warning, Severity::fact};
       rule(finding, becomes[static_cast<std::size_t>(ruling->second)], Overruled::by_config);

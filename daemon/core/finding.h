@@ -26,6 +26,8 @@ constexpr auto words(Severity) {
 
 enum class FindingId {
   needs_unknown,        ///< a client needs one that is not registered
+  kernel_not_found,     ///< the target
+  kernel_unusable,      ///< the target is none, or cannot be read
   kho_off,              ///< in the running kernel
   luo_off,              ///< in the running kernel
   target_without_kho,   ///< or without another part that is needed
@@ -89,6 +91,8 @@ enum class FindingId {
 };
 constexpr auto words(FindingId) {
   return std::to_array<Word<FindingId>>({{FindingId::needs_unknown, "needs-unknown"},
+                                         {FindingId::kernel_not_found, "kernel-not-found"},
+                                         {FindingId::kernel_unusable, "kernel-unusable"},
                                          {FindingId::kho_off, "kho-off"},
                                          {FindingId::luo_off, "luo-off"},
                                          {FindingId::target_without_kho, "target-without-kho"},
@@ -152,6 +156,9 @@ constexpr auto words(FindingId) {
 /// How grave a finding is unless it is overruled.
 Severity usual_severity(FindingId id);
 
+/// Whether an update can go on in spite of it. Without a target there is none.
+bool may_be_overruled(FindingId id);
+
 /// The D-Bus error of an update that ends by it.
 ErrorCode code_of(FindingId id);
 
@@ -183,7 +190,7 @@ constexpr auto words(Ruling) {
 using Rulings = std::map<FindingId, Ruling>;
 
 /// The same findings, the gravest first, with those that are allowed as warnings, and the others as
-/// the configuration wants them: what it ignores is a fact.
+/// the configuration wants them: what it ignores is a fact. What may not be overruled stays.
 std::vector<Finding> judge(std::vector<Finding> findings, const Rulings& config,
                            const std::set<FindingId>& allowed);
 

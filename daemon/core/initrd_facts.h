@@ -13,6 +13,7 @@ struct InitrdFacts {
   std::string path;
   std::uint64_t bytes = 0;
   std::string damage;             ///< what is wrong with its archives; "" if nothing is, or unknown
+  bool only_microcode = false;    ///< nothing that could find a root file system
   std::set<std::string> modules;  ///< releases whose modules it has
   std::optional<bool> has_microcode = {};
 };

@@ -146,14 +146,16 @@ Result<KernelChoice> newest(const BootListing& listing, std::string_view running
 
 Result<KernelChoice> by_default(const BootListing& listing) {
   // Its menu is in the same order, but what it boots is written down elsewhere.
-  if (listing.loader_conf.empty() && !listing.grubenv.empty()) {
+  const bool is_grubs = listing.loader_conf.empty() &&
+                        listing.loader_variables.entry_default.empty() && !listing.grubenv.empty();
+  if (is_grubs) {
     const auto* entry = find_entry(listing.entries, grub_default(listing.grubenv));
     if (entry != nullptr) return by_entry(*entry, "what GRUB boots by default");
     return fail(ErrorCode::kernel_not_found,
                 "GRUB's environment (grubenv) does not say by saved_entry= which entry is the "
                 "default; name a kernel");
   }
-  const auto* entry = default_entry(listing.entries, listing.loader_conf);
+  const auto* entry = default_entry(listing.entries, listing.loader_conf, listing.loader_variables);
   if (entry != nullptr) return by_entry(*entry, "what the boot loader boots by default");
   return fail(ErrorCode::kernel_not_found,
               "there is no boot loader entry (loader/entries/*.conf, EFI/Linux/*.efi), so that "

@@ -27,7 +27,8 @@ struct BootListing {
   std::set<std::string> modules;  ///< releases that have a directory below /lib/modules
   std::string machine_id;
   std::string loader_conf;  ///< the text of loader/loader.conf
-  std::string grubenv;      ///< that of grub2/grubenv or grub/grubenv
+  LoaderVariables loader_variables = {};
+  std::string grubenv;  ///< that of grub2/grubenv or grub/grubenv
 };
 
 struct KernelChoice {

@@ -198,6 +198,14 @@ void check_initrd(const PreflightInput& input, const KernelImage& target, Findin
                  "make it (update-initramfs, dracut), name it with --initrd FILE, or boot without "
                  "one by --initrd ''");
   }
+  if (input.initrd && input.initrd->only_microcode && input.running.has_initrd) {
+    findings.add(FindingId::initrd_missing,
+                 "the initrd " + printable(input.initrd->path) +
+                     " has microcode and nothing else, though the running kernel has its own: "
+                     "the target may not find its root file system, and all state would be lost",
+                 "name one that has both, or an entry with both, or boot without one by --initrd "
+                 "''");
+  }
   if (!input.initrd) return;
   const InitrdFacts& initrd = *input.initrd;
   const std::string the_initrd = "the initrd " + printable(initrd.path);
@@ -302,8 +310,16 @@ std::vector<Finding> preflight(const PreflightInput& input) {
   if (!input.needs_unknown.empty()) {
     findings.add(FindingId::needs_unknown, input.needs_unknown, "");
   }
-  if (input.target) {
+  if (input.target_problem) {
+    const bool missing = input.target_problem->code == ErrorCode::kernel_not_found;
+    findings.add(missing ? FindingId::kernel_not_found : FindingId::kernel_unusable,
+                 input.target_problem->message, "");
+  }
+  // Where no kernel is booted, nothing is known of the running one.
+  if (input.target || (input.target_problem && !input.running.release.empty())) {
     check_running(input, findings);
+  }
+  if (input.target) {
     check_target(input, *input.target, findings);
     check_module(input, *input.target, findings);
     check_cmdline(input, *input.target, findings);
@@ -316,8 +332,14 @@ std::vector<Finding> preflight(const PreflightInput& input) {
   return findings.take();
 }
 
+bool is_about_target(const Error& error) {
+  return error.code == ErrorCode::kernel_not_found || error.code == ErrorCode::not_a_kernel ||
+         error.code == ErrorCode::io;
+}
+
 void take_what_was_seen(PreflightInput& input, const PreflightInput& seen) {
   input.target = seen.target;
+  input.target_problem = seen.target_problem;
   input.target_why = seen.target_why;
   input.running = seen.running;
   input.target_cmdline = seen.target_cmdline;

@@ -66,8 +66,9 @@ struct ModuleInput {
 };
 
 struct PreflightInput {
-  std::optional<KernelImage> target;  ///< absent: emulated, nothing is booted
-  std::string target_why = {};        ///< half a sentence: why this one was chosen
+  std::optional<KernelImage> target;         ///< absent: emulated, nothing is booted
+  std::optional<Error> target_problem = {};  ///< why `target` is absent though one is to be booted
+  std::string target_why = {};               ///< half a sentence: why this one was chosen
   RunningKernel running;
   bool needs_luo = false;  ///< the luo backend is there: it carries the manifest
   bool memfds_preserved = false;
@@ -98,6 +99,10 @@ struct PreflightInput {
 /// names its culprit. What could not be found out is a finding, too: a wrong guess panics the new
 /// kernel (luo_restore_fail) or loses the state.
 std::vector<Finding> preflight(const PreflightInput& input);
+
+/// Whether an error of looking at the target says that it is not there or not usable, which is a
+/// finding like others; else what was asked for is wrong, or this host.
+bool is_about_target(const Error& error);
 
 /// Takes over what was found out about the target and the running kernel; the rest is the engine's.
 void take_what_was_seen(PreflightInput& input, const PreflightInput& seen);

@@ -39,6 +39,31 @@ std::optional<Rehearsal> rehearsal_of(JobType type, const UpdateOptions& options
 
 void Engine::request(JobType type, const UpdateOptions& options, const Caller& caller,
                      Reply<std::uint64_t> started) {
+  ask_for(type, options, caller, std::move(started), /*named=*/false);
+}
+
+/// An update of what is prepared, perhaps: another word for the same kernel is no other target.
+void Engine::compare_kernels(JobType type, const UpdateOptions& options, const Caller& caller,
+                             Reply<std::uint64_t> started) {
+  host_.run(target_queue,
+            [this, alive = alive_, type, options, caller, started = std::move(started),
+             id = update_.record()->id, prepared = update_.options]() -> std::function<void()> {
+              const bool same = run_or_fail("comparing kernels", [&] {
+                return host_.means_prepared(options.kernel, prepared);
+              });
+              return [this, alive, type, options, caller, started, id, same] {
+                if (!*alive) return;
+                auto asked = options;
+                const bool still = update_.record() && update_.record()->id == id;
+                if (same && still) asked.kernel = update_.options.kernel;
+                ask_for(type, asked, caller, started, /*named=*/true);
+              };
+            });
+}
+
+/// `named`: it is known whether the kernel is the prepared one.
+void Engine::ask_for(JobType type, const UpdateOptions& options, const Caller& caller,
+                     Reply<std::uint64_t> started, bool named) {
   const bool go_on = state_ == State::prepared && type != JobType::prepare && !update_.job;
   if (!events_.empty()) {
     return started(fail(passing(Error{ErrorCode::busy,
@@ -53,6 +78,9 @@ void Engine::request(JobType type, const UpdateOptions& options, const Caller& c
   }
   if (terminated_) {
     return started(fail(ErrorCode::busy, "handoverd is being stopped; ask again when it is back."));
+  }
+  if (go_on && names_another_kernel(options, update_.options) && !named) {
+    return compare_kernels(type, options, caller, std::move(started));
   }
   if (go_on && !asks_for_another_target(options, update_.options)) {
     update_.job = Job{update_.record()->id, type, JobPhase::load, 80, "Going on from prepared."};

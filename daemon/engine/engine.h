@@ -224,6 +224,10 @@ class Engine final : private Model, private Sessions::Watch {
   void restore_rest();
 
   // actions.cpp: the update's steps
+  void ask_for(JobType type, const UpdateOptions& options, const Caller& caller,
+               Reply<std::uint64_t> started, bool named);
+  void compare_kernels(JobType type, const UpdateOptions& options, const Caller& caller,
+                       Reply<std::uint64_t> started);
   void new_update(JobType type, const UpdateOptions& options, const Caller& caller);
   void await_freeze();
   void begin_freeze();

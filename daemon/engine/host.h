@@ -125,10 +125,14 @@ class Host {
 
   // ---- the next kernel
   /// (waits) Finds and inspects the target. `module`: the companion module is loaded here, so the
-  /// target's is looked at, too. kernel_not_found, not_a_kernel, invalid_argument.
+  /// target's is looked at, too. A target that is not there or not usable is a
+  /// `input.target_problem`. invalid_argument, and what goes wrong with the running kernel.
   virtual Result<LookedAt> look_at(UpdateOptions options, bool module) = 0;
   /// (waits) The same where no kernel is booted: only a kernel that is named is inspected.
   virtual Result<LookedAt> look_at_emulated(UpdateOptions options) = 0;
+  /// (waits) Whether `wanted` ("newest", a release, a path, an entry) means the kernel that is
+  /// prepared. False also if there is no such kernel.
+  virtual bool means_prepared(const std::string& wanted, const UpdateOptions& prepared) = 0;
   /// (waits) kexec_load_failed.
   virtual Result<void> load(const LookedAt& target) = 0;
   /// (waits)

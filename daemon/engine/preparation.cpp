@@ -159,11 +159,7 @@ void Engine::look_at_target(const ManagerFacts& managers) {
     }
     return [this, looked] {
       if (update_.failure()) return;
-      if (!*looked) {
-        // Without a target, what is wrong with the clients is told nevertheless.
-        if (auto known = clients_.graph().check_known(); !known) return fail_update(known.error());
-        return fail_update(looked->error());
-      }
+      if (!*looked) return fail_update(looked->error());
       take_findings(std::move(**looked));
     };
   });
@@ -181,7 +177,11 @@ void Engine::take_findings(LookedAt looked) {
                {{log::Field::code, std::string(to_string(finding.id))}},
                "Preflight: ", text_of(finding), error ? "" : "; the update goes on.");
   }
-  if (const auto* error = first_error(found)) return fail_update(to_error(*error));
+  if (const auto* error = first_error(found)) {
+    // Of the target the error says more than the finding.
+    return fail_update(may_be_overruled(error->id) ? to_error(*error)
+                                                   : *looked.input.target_problem);
+  }
   auto& record = *update_.edit();
   record.overruled = overruled_text(found, record.requested_by);
   looked.options.allow = update_.options.allow;

@@ -167,11 +167,21 @@ bool ThisHost::state_is_mounted() { return system::is_directory_on_disk(places_.
 
 // ---- the next kernel
 
-Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
-  LookedAt looked;
-  auto running = system::running_kernel();
-  if (!running) return fail(running.error());
-  auto found = system::find_target(options, running->release);
+namespace {
+
+/// What is wrong with the target becomes part of what was seen.
+Result<LookedAt> with_problem(LookedAt looked, const Result<void>& seen) {
+  if (seen) return looked;
+  if (!is_about_target(seen.error())) return fail(seen.error());
+  looked.input.target.reset();
+  looked.input.target_problem = seen.error();
+  return looked;
+}
+
+/// Fills in `looked`, of which the running kernel is known.
+Result<void> look_at_target(LookedAt& looked, UpdateOptions options, bool module) {
+  const RunningKernel& running = looked.input.running;
+  auto found = system::find_target(options, running.release);
   if (!found) return fail(found.error());
   looked.input.target_why = found->why;
   auto inspected = system::inspect_kernel(found->image.kernel.get(), options.kernel);
@@ -188,16 +198,15 @@ Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
     if (!initrd) return fail(initrd.error());
     looked.input.initrd = std::move(*initrd);
   }
-  looked.input.initrd_missing = found->no_initrd_found && running->has_initrd;
-  looked.input.modules_missing = has_modules(running->release) && !has_modules(target.release);
+  looked.input.initrd_missing = found->no_initrd_found && running.has_initrd;
+  looked.input.modules_missing = has_modules(running.release) && !has_modules(target.release);
   target.built_in = built_in_cmdline(system::kernel_config(options.kernel, target.release));
   if (options.cmdline.empty()) options.cmdline = found->cmdline;
   if (options.cmdline.empty()) {
-    options.cmdline = without_built_in(running->cmdline, target.built_in);
+    options.cmdline = without_built_in(running.cmdline, target.built_in);
   }
   if (auto checked = check_cmdline_text(options.cmdline); !checked) return fail(checked.error());
   options.cmdline = ensure_cmdline(options.cmdline);
-  looked.input.running = std::move(*running);
   looked.input.target = std::move(target);
   looked.input.target_cmdline = options.cmdline;
   // Also if nothing needs it yet: clients are about to preserve more.
@@ -217,20 +226,39 @@ Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
   looked.input.room = system::room_facts(places_.runtime_directory, places_.state_directory);
   looked.options = std::move(options);
   looked.target = std::make_shared<OpenTarget>(std::move(found->image));
-  return looked;
+  return {};
+}
+
+}  // namespace
+
+Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
+  LookedAt looked;
+  auto running = system::running_kernel();
+  if (!running) return fail(running.error());
+  looked.input.running = std::move(*running);
+  const auto seen = look_at_target(looked, std::move(options), module);
+  return with_problem(std::move(looked), seen);
 }
 
 /// Nothing is booted; but a target that was named on purpose must be one.
 Result<LookedAt> ThisHost::look_at_emulated(UpdateOptions options) {
   LookedAt looked;
+  Result<void> seen;
   if (!options.kernel.empty()) {
     auto found = system::find_target(options, system::kernel_release());
-    if (!found) return fail(found.error());
-    const auto target = system::inspect_kernel(found->image.kernel.get(), options.kernel);
-    if (!target) return fail(target.error());
+    if (!found) {
+      seen = fail(found.error());
+    } else if (auto target = system::inspect_kernel(found->image.kernel.get(), options.kernel);
+               !target) {
+      seen = fail(target.error());
+    }
   }
   looked.options = std::move(options);
-  return looked;
+  return with_problem(std::move(looked), seen);
+}
+
+bool ThisHost::means_prepared(const std::string& wanted, const UpdateOptions& prepared) {
+  return system::means_target(wanted, prepared, system::kernel_release());
 }
 
 Result<void> ThisHost::load(const LookedAt& target) {

@@ -161,12 +161,4 @@ HistoryEntry Update::outcome(std::uint64_t generation, std::string finished_at) 
   return entry;
 }
 
-bool asks_for_another_target(const UpdateOptions& asked, const UpdateOptions& have) {
-  const auto differs = [](const std::string& a, const std::string& b) {
-    return !a.empty() && a != b;
-  };
-  return differs(asked.kernel, have.kernel) || differs(asked.cmdline, have.cmdline) ||
-         (asked.mode && asked.mode != have.mode) || (asked.initrd && asked.initrd != have.initrd);
-}
-
 }  // namespace handover::engine

@@ -145,7 +145,4 @@ class Update {
   std::optional<Standstill> shortest_;
 };
 
-/// Whether a call asks for another target than the one that is prepared.
-bool asks_for_another_target(const UpdateOptions& asked, const UpdateOptions& have);
-
 }  // namespace handover::engine

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/efi_variable.h"
 #include "core/pe_image.h"
 #include "core/unique_fd.h"
 #include "system/files.h"
@@ -31,6 +32,13 @@ std::string small_text(const std::string& path) {
   const auto fd = open_to_read(path);
   if (!fd) return {};
   return read_fd(fd.get(), entry_limit).value_or("");
+}
+
+/// By the vendor id of boot loaders (systemd's BOOT_LOADER_INTERFACE).
+std::string loader_variable(const std::string& root, const std::string& name) {
+  const auto directory = root + "/sys/firmware/efi/efivars/";
+  return text_of_efi_variable(
+      small_text(directory + name + "-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"));
 }
 
 /// Names in a directory, sorted.
@@ -124,6 +132,8 @@ BootListing boot_listing(const std::string& root) {
     if (!image.real.empty()) listing.images.push_back(std::move(image));
   }
   for (const char* place : {"/boot", "/efi", "/boot/efi"}) add_entries(root + place, listing);
+  listing.loader_variables.entry_default = loader_variable(root, "LoaderEntryDefault");
+  listing.loader_variables.last_booted = loader_variable(root, "LoaderEntryLastBooted");
   for (const char* place : {"/boot/grub2/grubenv", "/boot/grub/grubenv"}) {
     if (listing.grubenv.empty()) listing.grubenv = small_text(root + place);
   }

@@ -98,6 +98,7 @@ void look_into(std::string_view bytes, InitrdFacts& facts) {
   facts.modules = walk.modules();
   // It counts in what is not compressed only.
   facts.has_microcode = walk.has_microcode();
+  facts.only_microcode = bytes.empty() && walk.is_whole() && walk.is_only_microcode();
   if (walk.is_damaged()) {
     facts.damage = "one of its archives is no cpio archive of the kind that a kernel unpacks";
   } else if (is_compressed(bytes)) {

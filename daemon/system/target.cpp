@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "system/target.h"
 
+#include <filesystem>
 #include <sstream>
+#include <system_error>
 #include <utility>
 
 #include "core/kernel_choice.h"
@@ -22,6 +24,11 @@ std::string without_variables(const std::string& options) {
   return kept;
 }
 
+/// "" if no entry says more than the image: a unified one says all.
+std::string entry_path(const KernelChoice& choice) {
+  return choice.entry && choice.entry->uki.empty() ? choice.entry->source : std::string();
+}
+
 }  // namespace
 
 Result<FoundTarget> find_target(UpdateOptions& options, const std::string& running,
@@ -29,6 +36,7 @@ Result<FoundTarget> find_target(UpdateOptions& options, const std::string& runni
   auto choice = choose_kernel(options.kernel, boot_listing(root), running);
   if (!choice) return fail(choice.error());
   options.kernel = choice->path;
+  options.entry = entry_path(*choice);
   auto image = open_kernel(choice->path);
   if (!image) return fail(image.error());
   FoundTarget target{std::move(*image), std::move(choice->why), {}, {}, false};
@@ -40,6 +48,17 @@ Result<FoundTarget> find_target(UpdateOptions& options, const std::string& runni
   if (!unified) return fail(unified.error());
   if (*unified && !(*unified)->empty()) target.cmdline = **unified;
   return target;
+}
+
+bool means_target(const std::string& wanted, const UpdateOptions& have, const std::string& running,
+                  const std::string& root) {
+  const auto choice = choose_kernel(wanted, boot_listing(root), running);
+  if (!choice) return false;
+  const auto entry = entry_path(*choice);
+  if (!entry.empty() && entry != have.entry) return false;
+  std::error_code error;
+  return choice->path == have.kernel ||
+         std::filesystem::equivalent(choice->path, have.kernel, error);
 }
 
 Result<void> open_its_initrd(FoundTarget& target, UpdateOptions& options,

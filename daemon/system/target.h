@@ -21,9 +21,15 @@ struct FoundTarget {
 };
 
 /// Finds `options.kernel` by choose_kernel() and opens it; a unified kernel image is taken apart.
-/// `options.kernel` becomes its path. kernel_not_found, not_a_kernel, invalid_argument, io.
+/// `options.kernel` becomes its path, `options.entry` that of its entry. kernel_not_found,
+/// not_a_kernel, invalid_argument, io.
 Result<FoundTarget> find_target(UpdateOptions& options, const std::string& running,
                                 const std::string& root = "");
+
+/// Whether `wanted` means the target that find_target() found as `have`: the same file, and, where
+/// it names an entry, the same entry.
+bool means_target(const std::string& wanted, const UpdateOptions& have, const std::string& running,
+                  const std::string& root = "");
 
 /// Opens the initrd that was asked for ("" is none), or else the one in the unified image, or that
 /// of the entry, or what lies beside the image. `options.initrd` becomes its path, if it is one

@@ -160,7 +160,7 @@ TEST_F(Ctl, Names) {
 TEST_F(Ctl, WhatTheDaemonRefuses) {
   const auto missing = host.directory().path("vmlinuz-missing");
   const auto text = host.directory().write("vmlinuz-text", "This is no kernel.\n");
-  for (const auto* command : {"update", "prepare", "preflight"}) {
+  for (const auto* command : {"update", "prepare"}) {
     expect_refused({command, missing}, not_found, "KernelNotFound");
     expect_refused({command, text}, update_failed, "NotAKernel");
   }
@@ -180,7 +180,13 @@ TEST_F(Ctl, WhatTheDaemonRefuses) {
 
 TEST_F(Ctl, Preflight) {
   const auto missing = host.directory().path("vmlinuz-missing");
-  expect_refused({"preflight", missing}, not_found, "KernelNotFound");
+  const auto absent = ctl({"preflight", missing});
+  EXPECT_EQ(absent.code, update_failed) << absent.err;
+  EXPECT_NE(absent.out.find("kernel-not-found"), std::string::npos) << absent.out;
+  const auto text = host.directory().write("vmlinuz-text", "This is no kernel.\n");
+  const auto unusable = ctl({"preflight", "--json", text}).out_json()["findings"];
+  ASSERT_EQ(unusable.size(), 1U);
+  EXPECT_EQ(unusable[0]["id"], "kernel-unusable");
   expect_refused({"preflight", "--allow", "no-such-finding"}, usage, "InvalidArgument");
   expect_refused({"update", "--allow", "no-such-finding"}, usage, "InvalidArgument");
   const auto good = ctl({"preflight"});

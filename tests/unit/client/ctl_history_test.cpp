@@ -42,6 +42,17 @@ TEST(History, Entry) {
   expect_fits(text);
 }
 
+TEST(History, TellsWhatWasOverruled) {
+  EXPECT_EQ(history_entry(entry, 80).find("overruled"), std::string::npos);
+  auto of_one = entry;
+  of_one["overruled"] = "initrd-missing (allowed by uid 0), kho-off (by the configuration)";
+  const auto text = history_entry(of_one, 80);
+  EXPECT_NE(text.find("  overruled: initrd-missing (allowed by uid 0), kho-off (by the"),
+            std::string::npos)
+      << text;
+  expect_fits(text);
+}
+
 TEST(History, SentencesAreWrappedAndDriveNoTerminal) {
   auto long_entry = entry;
   const std::string sentence = "Client 'x', Prepare: a\n\033[31mb " + std::string(200, 'y');

@@ -177,6 +177,7 @@ TEST(DefaultEntry, IsTheFirstOrWhatLoaderConfSays) {
   EXPECT_EQ(id("default nothing*\n"), "new.conf");
   EXPECT_EQ(id("default @saved\n"), "new.conf");
   EXPECT_EQ(default_entry({}, "default x"), nullptr);
+  EXPECT_EQ(default_entry({}, "", {"x", "y"}), nullptr);
 }
 
 TEST(FindEntry, ByIdOrPath) {

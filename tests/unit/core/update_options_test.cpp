@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/kernel_cmdline.h"
+
 namespace handover::test {
 namespace {
 
@@ -21,6 +23,29 @@ TEST(GoingOn, ChangesWhatIsNamed) {
 TEST(GoingOn, AnotherKernelHasItsOwnInitrdAndCommandLine) {
   EXPECT_EQ(going_on({"/boot/vmlinuz-b", {}, "", {}}, prepared),
             (UpdateOptions{"/boot/vmlinuz-b", {}, "", Mode::orderly}));
+}
+
+/// Which alone says that there are two initrds.
+TEST(GoingOn, KeepsTheEntryThatTheKernelWasFoundBy) {
+  auto found = prepared;
+  found.entry = "/efi/loader/entries/a.conf";
+  found.initrd.reset();
+  EXPECT_EQ(going_on({"", {}, "debug", {}}, found).kernel, found.entry);
+  EXPECT_EQ(going_on({found.kernel, {}, "debug", {}}, found).kernel, found.entry);
+  EXPECT_EQ(going_on({"/boot/vmlinuz-b", {}, "", {}}, found).kernel, "/boot/vmlinuz-b");
+}
+
+TEST(AsksForAnotherTarget, OnlyIfSomethingDiffers) {
+  auto have = prepared;
+  have.entry = "/efi/loader/entries/a.conf";
+  have.cmdline = ensure_cmdline("quiet");
+  EXPECT_FALSE(asks_for_another_target({}, have));
+  EXPECT_FALSE(asks_for_another_target({have.kernel, have.initrd, have.cmdline, have.mode}, have));
+  EXPECT_FALSE(asks_for_another_target({have.entry, {}, "quiet", {}}, have));
+  EXPECT_TRUE(asks_for_another_target({"/boot/vmlinuz-b", {}, "", {}}, have));
+  EXPECT_TRUE(asks_for_another_target({"", "", "", {}}, have));
+  EXPECT_TRUE(asks_for_another_target({"", {}, "debug", {}}, have));
+  EXPECT_TRUE(asks_for_another_target({"", {}, "", Mode::immediate}, have));
 }
 
 }  // namespace

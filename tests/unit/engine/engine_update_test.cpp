@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <cerrno>
 #include <optional>
 #include <set>
 #include <string>
@@ -165,6 +166,37 @@ TEST_F(UpdateTest, StopsAtPreparedAndGoesOn) {
   EXPECT_EQ(world.update(), "done");
   EXPECT_EQ(world.announced.count("Prepare disk"), 1U);
   EXPECT_EQ(world.machine.loads, 2U);  // what somebody else loaded meanwhile is not booted
+  expect_all_is_well(world);
+}
+
+/// The word is the prepared kernel's by now: its path.
+TEST_F(UpdateTest, GoesOnWithTheSameTargetHoweverItIsNamed) {
+  for (const char* second : {"7.3.1-new", "newest", "/boot/vmlinuz-7.3.1-new", ""}) {
+    World each;
+    each.client("disk").preserves("disk", {1});
+    each.boot();
+    UpdateOptions options;
+    options.kernel = "7.3.1-new";
+    options.cmdline = "root=/dev/vda1";
+    ASSERT_TRUE(each.request(JobType::prepare, options));
+    ASSERT_TRUE(each.run_until([&] { return each.engine().state() == State::prepared; }));
+    each.settle();
+    options.kernel = second;
+    EXPECT_EQ(each.update(options), "done") << second;
+    EXPECT_EQ(each.announced.count("Prepare disk"), 1U) << second;
+    expect_all_is_well(each);
+  }
+}
+
+TEST_F(UpdateTest, PreparesAnotherTargetAnew) {
+  boot_two();
+  ASSERT_TRUE(world.request(JobType::prepare));
+  ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::prepared; }));
+  world.settle();
+  UpdateOptions options;
+  options.kernel = "/boot/another";
+  EXPECT_EQ(world.update(options), "done");
+  EXPECT_EQ(world.announced.count("Prepare disk"), 2U);
   expect_all_is_well(world);
 }
 
@@ -335,9 +367,27 @@ TEST_F(UpdateTest, IsLookedAtWithoutBeingBegun) {
   EXPECT_EQ(world.engine().state(), State::normal);
   EXPECT_TRUE(world.history().empty());
   world.machine.look_error = Error{ErrorCode::kernel_not_found, "There is no such kernel.", 0};
+  world.machine.kho_off = true;
+  UpdateOptions allowed;
+  allowed.allow = {FindingId::kernel_not_found};
+  (void)ask(allowed);
+  ASSERT_TRUE(answer && *answer);
+  ASSERT_EQ((*answer)->size(), 2U);
+  EXPECT_EQ((*answer)->at(0).id, FindingId::kernel_not_found);
+  EXPECT_EQ((*answer)->at(0).severity, Severity::error) << "there is nothing to go on with";
+  EXPECT_EQ((*answer)->at(0).message, "There is no such kernel.");
+  EXPECT_EQ((*answer)->at(1).id, FindingId::kho_off);
+  EXPECT_EQ(world.update(allowed), "refused: There is no such kernel.");
+  world.machine.kho_off = false;
+  world.machine.look_error = Error{ErrorCode::io, "The image cannot be read.", EIO};
+  (void)ask({});
+  ASSERT_TRUE(answer && *answer);
+  EXPECT_EQ((*answer)->at(0).id, FindingId::kernel_unusable);
+  EXPECT_EQ(world.request(JobType::update).error().code, ErrorCode::io);
+  world.machine.look_error = Error{ErrorCode::invalid_argument, "No path.", 0};
   (void)ask({});
   ASSERT_TRUE(answer && !*answer);
-  EXPECT_EQ(answer->error().code, ErrorCode::kernel_not_found);
+  EXPECT_EQ(answer->error().code, ErrorCode::invalid_argument);
   world.machine.look_error.reset();
   // While everybody is being asked, nothing else is looked at.
   world.machine.initrd_missing = false;

@@ -17,6 +17,12 @@ const std::set<std::string> abi = {"kho-v4", "luo-v5", "memfd-v2"};
 
 class LookedAtTarget final : public Target {};
 
+Result<LookedAt> with_problem(LookedAt looked, const Error& problem) {
+  if (!is_about_target(problem)) return fail(problem);
+  looked.input.target_problem = problem;
+  return looked;
+}
+
 }  // namespace
 
 // ---- the loop
@@ -142,16 +148,18 @@ Result<std::string> FakeHost::move_aside(std::string_view file) {
 // ---- the next kernel
 
 Result<LookedAt> FakeHost::look_at(UpdateOptions options, bool module) {
-  if (machine_.look_error) return fail(*machine_.look_error);
   LookedAt looked;
-  if (options.kernel.empty()) options.kernel = "/boot/vmlinuz-7.3.1-new";
+  looked.input.running.release = machine_.release;
+  looked.input.running.kho_enabled = !machine_.kho_off;
+  looked.input.running.luo_available = true;
+  if (machine_.look_error) return with_problem(std::move(looked), *machine_.look_error);
+  if (options.kernel.empty() || machine_.names_of_target.contains(options.kernel)) {
+    options.kernel = "/boot/vmlinuz-7.3.1-new";
+  }
   options.cmdline = ensure_cmdline(options.cmdline);
   looked.target = std::make_shared<LookedAtTarget>();
   looked.input.target = KernelImage{options.kernel, "7.3.1-new", abi};
-  looked.input.running.release = machine_.release;
   looked.input.running.abi = abi;
-  looked.input.running.kho_enabled = true;
-  looked.input.running.luo_available = true;
   looked.input.target_cmdline = options.cmdline;
   // As the loaded one writes it (FakeTracker::info()).
   looked.input.initrd_missing = machine_.initrd_missing;
@@ -163,10 +171,14 @@ Result<LookedAt> FakeHost::look_at(UpdateOptions options, bool module) {
 }
 
 Result<LookedAt> FakeHost::look_at_emulated(UpdateOptions options) {
-  if (machine_.look_error) return fail(*machine_.look_error);
   LookedAt looked;
+  if (machine_.look_error) return with_problem(std::move(looked), *machine_.look_error);
   looked.options = std::move(options);
   return looked;
+}
+
+bool FakeHost::means_prepared(const std::string& wanted, const UpdateOptions& prepared) {
+  return prepared.kernel == "/boot/vmlinuz-7.3.1-new" && machine_.names_of_target.contains(wanted);
 }
 
 Result<void> FakeHost::load(const LookedAt& target) {

@@ -71,6 +71,7 @@ class FakeHost final : public Host {
 
   Result<LookedAt> look_at(UpdateOptions options, bool module) override;
   Result<LookedAt> look_at_emulated(UpdateOptions options) override;
+  bool means_prepared(const std::string& wanted, const UpdateOptions& prepared) override;
   Result<void> load(const LookedAt& target) override;
   Result<void> unload() override;
   Result<bool> kernel_loaded() override { return machine_.target_loaded; }

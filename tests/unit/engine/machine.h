@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -87,6 +88,8 @@ class Machine {
 
   // ---- the next kernel
   std::optional<Error> look_error;
+  std::set<std::string> names_of_target = {"7.3.1-new", "newest"};  ///< beside its path
+  bool kho_off = false;
   bool initrd_missing = false;
   bool modules_missing = false;  ///< /lib/modules/RELEASE of the target
   std::optional<Error> load_error;

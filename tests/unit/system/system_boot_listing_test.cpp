@@ -67,6 +67,32 @@ TEST(BootListing, HasEntriesWhosePathsBeginAtTheRoot) {
   EXPECT_EQ(listing.grubenv, "saved_entry=a-7.3.4\n");
 }
 
+TEST(BootListing, HasWhatTheFirmwareKeepsForTheBootLoader) {
+  const TemporaryDirectory root;
+  const auto set = [&root](const std::string& name, std::string_view text) {
+    std::string bytes("\x07\0\0\0", 4);
+    for (const char c : text) bytes += {c, '\0'};
+    root.write("sys/firmware/efi/efivars/" + name + "-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f",
+               bytes + std::string(2, '\0'));
+  };
+  root.write("efi/a/linux", "");
+  for (const char* name : {"a-7.3.3", "a-7.3.4", "a-7.3.5"}) {
+    root.write("efi/loader/entries/" + std::string(name) + ".conf",
+               "version " + std::string(name).substr(2) + "\nlinux /a/linux\n");
+  }
+  const auto chosen = [&root] {
+    const auto choice = choose_kernel("default", boot_listing(root.path()), "7.3.3");
+    return choice && choice->entry ? choice->entry->id : "none";
+  };
+  EXPECT_EQ(chosen(), "a-7.3.5.conf");
+  root.write("efi/loader/loader.conf", "default @saved\n");
+  EXPECT_EQ(chosen(), "a-7.3.5.conf");
+  set("LoaderEntryLastBooted", "a-7.3.4.conf");
+  EXPECT_EQ(chosen(), "a-7.3.4.conf");
+  set("LoaderEntryDefault", "A-7.3.3.conf");
+  EXPECT_EQ(chosen(), "a-7.3.3.conf");
+}
+
 TEST(BootListing, HasTheBootLoadersEntries) {
   const TemporaryDirectory root;
   root.write("etc/machine-id", "b0e7\n");

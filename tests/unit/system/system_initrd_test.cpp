@@ -47,6 +47,19 @@ TEST_F(InitrdTest, IsWholeHoweverItIsPacked) {
   EXPECT_EQ(inspect(microcode).modules, std::set<std::string>{});
 }
 
+TEST_F(InitrdTest, MayBeMicrocodeAlone) {
+  EXPECT_TRUE(inspect(microcode).only_microcode);
+  EXPECT_TRUE(inspect(microcode + std::string(512, '\0')).only_microcode);
+  const auto with_directories =
+      cpio({{"early_cpio", "1"}, {"kernel/x86/microcode/AuthenticAMD.bin", "code"}});
+  EXPECT_TRUE(inspect(microcode + with_directories).only_microcode);
+  EXPECT_FALSE(inspect(microcode + files).only_microcode);
+  EXPECT_FALSE(inspect(microcode + compress("zstd", files)).only_microcode);
+  EXPECT_FALSE(inspect(files).only_microcode);
+  EXPECT_FALSE(inspect(cpio({{"kernel/x86/other", "x"}})).only_microcode);
+  EXPECT_FALSE(inspect("").only_microcode);
+}
+
 /// ukify and mkosi fill up what they join; `bootconfig -a` puts a text behind.
 TEST_F(InitrdTest, MayHaveSomethingBehindIt) {
   const std::string text = "kernel.quiet\n";

@@ -96,6 +96,48 @@ TEST_F(TargetTest, IsWhatAnEntrySays) {
   EXPECT_EQ(options.initrd, root.path("efi/m/7.3.4-amd64/initrd"));
 }
 
+/// `update --cmdline …` after `prepare ENTRY`.
+TEST_F(TargetTest, KeepsAllInitrdsOfItsEntryWhenItGoesOn) {
+  root.write("efi/m/7.3.4-amd64/linux", "kernel");
+  root.write("efi/m/7.3.4-amd64/microcode", "micro");
+  root.write("efi/m/7.3.4-amd64/initrd", "initrd");
+  const auto entry = root.write("efi/loader/entries/m-7.3.4.conf",
+                                "linux /m/7.3.4-amd64/linux\ninitrd /m/7.3.4-amd64/microcode\n"
+                                "initrd /m/7.3.4-amd64/initrd\noptions root=/dev/vda1\n");
+  ASSERT_TRUE(find("m-7.3.4"));
+  EXPECT_EQ(options.entry, entry);
+  UpdateOptions asked;
+  asked.cmdline = "root=/dev/vda2";
+  options = going_on(asked, options);
+  auto again = find_target(options, "7.3.3-amd64", root.path());
+  ASSERT_TRUE(again) << again.error().message;
+  ASSERT_TRUE(open_its_initrd(*again, options, "7.3.4-amd64", root.path()));
+  EXPECT_EQ(options.kernel, root.path("efi/m/7.3.4-amd64/linux"));
+  EXPECT_EQ(options.cmdline, "root=/dev/vda2");
+  ASSERT_TRUE(again->image.initrd);
+  EXPECT_EQ(contents(*again->image.initrd), std::string("micro\0\0\0initrd", 14));
+}
+
+TEST_F(TargetTest, IsTheSameHoweverItIsNamed) {
+  root.write("boot/vmlinuz-7.3.4-amd64", "kernel");
+  root.write("boot/vmlinuz-7.3.3-amd64", "older");
+  root.link("vmlinuz", "boot/vmlinuz-7.3.4-amd64");
+  root.write("boot/loader/entries/other.conf",
+             "linux /vmlinuz-7.3.4-amd64\noptions root=/dev/vdb\n");
+  ASSERT_TRUE(find("7.3.4-amd64"));
+  const auto same = [&](const std::string& wanted) {
+    return means_target(wanted, options, "7.3.3-amd64", root.path());
+  };
+  EXPECT_TRUE(same("7.3.4-amd64"));
+  EXPECT_TRUE(same("newest"));
+  EXPECT_TRUE(same(root.path("vmlinuz")));
+  EXPECT_FALSE(same("7.3.3-amd64"));
+  EXPECT_FALSE(same("other")) << "the same image with another command line";
+  EXPECT_FALSE(same("no-such"));
+  ASSERT_TRUE(find("other"));
+  EXPECT_TRUE(same("other"));
+}
+
 TEST_F(TargetTest, MayBeAUnifiedImage) {
   const auto path =
       root.write("efi/EFI/Linux/a.efi", pe_file({{".linux", "kernel"},

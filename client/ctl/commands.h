@@ -41,6 +41,11 @@ Outcome monitor(Context context);
 /// What an update would meet. The exit code is that of the worst.
 Outcome show_preflight(Context context, const UpdateRequest& request);
 
+/// This host's kernel images, and what earlier updates say of them.
+Outcome show_kernels(Context context);
+/// A bad kernel is untried again.
+Outcome allow_kernel(Context context, const std::string& release);
+
 /// Update or Prepare, followed to its end.
 Outcome update(Context context, const UpdateRequest& request);
 /// The same, only begun: prints its number.

@@ -32,6 +32,11 @@ _handoverctl_updates() {
   _handoverctl_ask history | sed -n 's/^ \{4\}"id": \([0-9]*\),\{0,1\}$/\1/p'
 }
 
+# Releases of kernels.
+_handoverctl_releases() {
+  _handoverctl_ask kernels | sed -n 's/^ *"release": "\([^"\\]*\)",\{0,1\}$/\1/p'
+}
+
 # Offers those lines of standard input that begin with $1. Names are whatever somebody chose: unlike
 # compgen -W this expands nothing in them, and what is offered is quoted for the command line.
 _handoverctl_offer() {
@@ -62,7 +67,7 @@ _handoverctl() {
       *)
         if [[ -z $command ]]; then
           command=$word
-        elif [[ $command == session || $command == client ]] && [[ -z $action ]]; then
+        elif [[ $command == @(session|client|kernels) && -z $action ]]; then
           action=$word
         else
           if [[ $position -eq 0 ]]; then name=$word; fi
@@ -111,7 +116,7 @@ _handoverctl() {
   options="$common"
   case $command${action:+ $action} in
     '')
-      choices='status clients sessions preflight update prepare cancel wait monitor history client session'
+      choices='status clients sessions preflight update prepare cancel wait monitor history kernels client session'
       options+=' --version'
       ;;
     preflight | update | prepare)
@@ -160,6 +165,12 @@ _handoverctl() {
       ;;
     'client unregister')
       if [[ $position -eq 0 ]]; then names=$(_handoverctl_clients); fi
+      ;;
+    kernels)
+      choices='allow'
+      ;;
+    'kernels allow')
+      if [[ $position -eq 0 ]]; then names=$(_handoverctl_releases); fi
       ;;
     history)
       options+=' -n --most'

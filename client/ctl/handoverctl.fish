@@ -25,7 +25,7 @@ end
 # The command, with its second word if it has one; nothing if there is none yet.
 function __handoverctl_command
     set -l words (__handoverctl_words)
-    if contains -- "$words[1]" session client
+    if contains -- "$words[1]" session client kernels
         echo -- "$words[1..2]"
     else
         echo -- "$words[1]"
@@ -41,7 +41,7 @@ end
 function __handoverctl_argument
     set -l words (__handoverctl_words)
     set -l before 1
-    if contains -- "$words[1]" session client
+    if contains -- "$words[1]" session client kernels
         set before 2
     end
     test (count $words) -eq (math $before + $argv[1] - 1)
@@ -64,6 +64,10 @@ end
 function __handoverctl_tokens
     set -l words (__handoverctl_words)
     __handoverctl_ask sessions $words[3] | string match -rg '^ *"token": ([0-9]+),?$'
+end
+
+function __handoverctl_releases
+    __handoverctl_ask kernels | string match -rg '^ *"release": "([^"\\\\]*)",?$'
 end
 
 # The ids at the outermost level of the records.
@@ -99,9 +103,11 @@ complete -c handoverctl -n '__handoverctl_at ""' -a cancel -d 'End the running u
 complete -c handoverctl -n '__handoverctl_at ""' -a wait -d 'Wait until the daemon or a client is in a state'
 complete -c handoverctl -n '__handoverctl_at ""' -a monitor -d 'Print what happens, as it happens'
 complete -c handoverctl -n '__handoverctl_at ""' -a history -d 'List past updates, or show one of them'
+complete -c handoverctl -n '__handoverctl_at ""' -a kernels -d 'List the kernel images, and which are good, bad or untried'
 complete -c handoverctl -n '__handoverctl_at ""' -a client -d 'Change what is known of a client'
 complete -c handoverctl -n '__handoverctl_at ""' -a session -d 'Make and use sessions, for scripts'
 complete -c handoverctl -n '__handoverctl_at client' -a unregister -d 'Forget a client that does not come back'
+complete -c handoverctl -n '__handoverctl_at kernels' -a allow -d 'Count a bad kernel as untried again'
 complete -c handoverctl -n '__handoverctl_at session' -a create -d 'Make a session'
 complete -c handoverctl -n '__handoverctl_at session' -a preserve -d 'Preserve a descriptor under a token'
 complete -c handoverctl -n '__handoverctl_at session' -a unpreserve -d 'Give up one token'
@@ -133,6 +139,7 @@ complete -c handoverctl -n '__handoverctl_at "session retrieve"' -l output -r -F
 complete -c handoverctl -n '__handoverctl_at preflight update prepare; and __handoverctl_argument 1' -F
 complete -c handoverctl -n '__handoverctl_at sessions; and __handoverctl_argument 1' -a '(__handoverctl_names sessions)'
 complete -c handoverctl -n '__handoverctl_at "client unregister"; and __handoverctl_argument 1' -a '(__handoverctl_names clients)'
+complete -c handoverctl -n '__handoverctl_at "kernels allow"; and __handoverctl_argument 1' -a '(__handoverctl_releases)'
 complete -c handoverctl -n '__handoverctl_at history; and __handoverctl_argument 1' -a '(__handoverctl_updates)'
 complete -c handoverctl -n '__handoverctl_at "session preserve" "session unpreserve" "session retrieve" "session finish" "session discard"; and __handoverctl_argument 1' -a '(__handoverctl_names sessions)'
 complete -c handoverctl -n '__handoverctl_at "session unpreserve" "session retrieve"; and __handoverctl_argument 2' -a '(__handoverctl_tokens)'

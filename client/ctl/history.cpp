@@ -153,6 +153,10 @@ std::string history_entry(const json& entry, std::size_t width) {
   if (const auto reason = json_text(entry, "reason"); !reason.empty()) {
     out += paragraph("reason: " + reason, width);
   }
+  if (const auto health = json_text(entry, "health"); !health.empty()) {
+    const auto why = json_text(entry, "health_reason");
+    out += paragraph("health: " + health + (why.empty() ? "" : "; " + why), width);
+  }
   if (const auto overruled = json_text(entry, "overruled"); !overruled.empty()) {
     out += paragraph("overruled: " + overruled, width);
   }

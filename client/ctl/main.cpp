@@ -54,6 +54,8 @@ struct Runner {
   }
   Outcome operator()(const MonitorCommand&) const { return monitor(context); }
   Outcome operator()(const HistoryCommand& c) const { return show_history(context, c.id, c.most); }
+  Outcome operator()(const KernelsCommand&) const { return show_kernels(context); }
+  Outcome operator()(const AllowKernelCommand& c) const { return allow_kernel(context, c.release); }
   Outcome operator()(const CreateCommand& c) const {
     return session_create(context, c.name, c.backend, c.client);
   }

@@ -261,6 +261,31 @@ client::Result<std::vector<FindingRow>> Manager::preflight(const UpdateRequest& 
   });
 }
 
+client::Result<std::vector<KernelRow>> Manager::kernels() {
+  auto message = new_call("ListKernels");
+  if (!message) return message.error();
+  auto reply = call(*message);
+  if (!reply) return reply.error();
+  return read_rows<KernelRow>(reply->get(), "sssssb", [&reply](KernelRow* row) {
+    const char* texts[5] = {};
+    int running = 0;
+    const int r = sd_bus_message_read(reply->get(), "sssssb", &texts[0], &texts[1], &texts[2],
+                                      &texts[3], &texts[4], &running);
+    if (r >= 0) *row = {texts[0], texts[1], texts[2], texts[3], texts[4], running != 0};
+    return r;
+  });
+}
+
+client::Result<void> Manager::allow_kernel(const std::string& release) {
+  auto message = new_call("AllowKernel");
+  if (!message) return message.error();
+  const int r = sd_bus_message_append(message->get(), "s", release.c_str());
+  if (r < 0) return bus_error(r, nullptr);
+  auto reply = call(*message);
+  if (!reply) return reply.error();
+  return {};
+}
+
 client::Result<void> Manager::cancel() {
   auto message = new_call("Cancel");
   if (!message) return message.error();

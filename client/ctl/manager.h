@@ -58,6 +58,11 @@ struct FindingRow {
   std::string id, severity, message, advice;
 };
 
+struct KernelRow {
+  std::string path, release, state, reason, when;
+  bool running = false;
+};
+
 class Manager {
  public:
   explicit Manager(client::Connection& connection) : connection_(connection) {}
@@ -72,6 +77,8 @@ class Manager {
   client::Result<nlohmann::json> history(std::uint32_t most);
   /// What such an update would meet, the gravest first.
   client::Result<std::vector<FindingRow>> preflight(const UpdateRequest& request);
+  client::Result<std::vector<KernelRow>> kernels();
+  client::Result<void> allow_kernel(const std::string& release);
   client::Result<void> cancel();
   client::Result<void> unregister_client(const std::string& name);
   /// Answered through `done` with the job's path, when preflight has passed.

@@ -36,6 +36,7 @@ constexpr std::array known_signals = {
     Known{"TokenAdded", "t", {"token"}},
     Known{"TokenRemoved", "t", {"token"}},
     Known{"UpdateFinished", "sst", {"outcome", "reason", "generation"}},
+    Known{"KernelJudged", "ssst", {"release", "state", "reason", "generation"}},
     Known{"StateLost", "sss", {"session", "client", "reason"}},
 };
 

@@ -121,10 +121,10 @@ class Parser {
 
   CLI::App *status_, *clients_, *sessions_, *preflight_, *update_, *prepare_, *cancel_, *monitor_,
       *history_;
-  CLI::App *wait_, *client_command_, *unregister_;
+  CLI::App *wait_, *client_command_, *unregister_, *kernels_, *allow_kernel_;
   CLI::App *session_, *create_, *preserve_, *unpreserve_, *retrieve_, *finish_, *discard_;
 
-  std::string kernel_, initrd_, cmdline_;
+  std::string kernel_, initrd_, cmdline_, release_;
   std::vector<std::string> allow_;
   bool immediate_ = false, orderly_ = false, rehearse_ = false;
   std::uint64_t at_most_usec_ = 0;
@@ -233,6 +233,11 @@ Parser::Parser() {
   history_ = add(app_, "history", "List past updates, or show one of them");
   history_->add_option("ID", id_, "An update")->type_name("");
   history_->add_option("-n,--most", most_, "How many to list (20)")->type_name("N");
+
+  kernels_ = add(app_, "kernels", "List the kernel images, and which are good, bad or untried");
+  kernels_->require_subcommand(0, 1);
+  allow_kernel_ = add(*kernels_, "allow", "Count a bad kernel as untried again");
+  allow_kernel_->add_option("RELEASE", release_, "Its release")->required()->type_name("");
 
   client_command_ = app_.add_subcommand("client", "Change what is known of a client");
   client_command_->require_subcommand(1);
@@ -428,6 +433,8 @@ client::Result<Command> Parser::command() const {
     history.most = *most;
     return Command(history);
   }
+  if (allow_kernel_->parsed()) return Command(AllowKernelCommand{release_});
+  if (kernels_->parsed()) return Command(KernelsCommand{});
   if (create_->parsed()) return Command(CreateCommand{name_, backend_, client_});
   if (finish_->parsed()) return Command(FinishCommand{name_});
   if (discard_->parsed()) return Command(DiscardCommand{name_});

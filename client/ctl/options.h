@@ -44,6 +44,10 @@ struct HistoryCommand {
   std::optional<std::uint64_t> id;
   std::uint32_t most = 20;
 };
+struct KernelsCommand {};
+struct AllowKernelCommand {
+  std::string release;
+};
 struct CreateCommand {
   std::string name, backend, client;
 };
@@ -72,11 +76,11 @@ struct InformationCommand {
   std::string text;
 };
 
-using Command =
-    std::variant<OverviewCommand, StatusCommand, ClientsCommand, SessionsCommand, PreflightCommand,
-                 UpdateCommand, CancelCommand, WaitCommand, UnregisterCommand, MonitorCommand,
-                 HistoryCommand, CreateCommand, PreserveCommand, UnpreserveCommand, RetrieveCommand,
-                 FinishCommand, DiscardCommand, InformationCommand>;
+using Command = std::variant<OverviewCommand, StatusCommand, ClientsCommand, SessionsCommand,
+                             PreflightCommand, UpdateCommand, CancelCommand, WaitCommand,
+                             UnregisterCommand, MonitorCommand, HistoryCommand, KernelsCommand,
+                             AllowKernelCommand, CreateCommand, PreserveCommand, UnpreserveCommand,
+                             RetrieveCommand, FinishCommand, DiscardCommand, InformationCommand>;
 
 struct Options {
   Command command;

@@ -69,6 +69,12 @@ void Server::update_finished(Outcome outcome, const std::string& reason, std::ui
   signals_.emit(Kind::rare, "UpdateFinished", "sst", word_of(outcome), reason.c_str(), generation);
 }
 
+void Server::kernel_judged(const std::string& release, KernelState state, const std::string& reason,
+                           std::uint64_t generation) {
+  signals_.emit(Kind::rare, "KernelJudged", "ssst", release.c_str(), word_of(state), reason.c_str(),
+                generation);
+}
+
 void Server::state_lost(const std::string& session, const std::string& client,
                         const std::string& reason) {
   signals_.emit(Kind::rare, "StateLost", "sss", session.c_str(), client.c_str(), reason.c_str());

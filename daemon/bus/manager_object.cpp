@@ -92,6 +92,8 @@ constexpr const char* rehearse_action = "org.handover1.rehearse";
 /// Whoever names a kernel, an initrd or a command line can have any program run as root.
 constexpr const char* custom_action = "org.handover1.update-custom";
 
+constexpr std::size_t path_limit = 4096;
+
 constexpr std::uint64_t minute_usec = 60'000'000;
 /// Prepare may have much to write; whoever waits for a frozen client stands still.
 constexpr std::uint64_t longest_prepare_usec = std::uint64_t{24} * 60 * minute_usec;
@@ -448,6 +450,55 @@ int get_history(sd_bus_message* message, void* userdata, sd_bus_error* error) {
                 });
 }
 
+/// a(sssssb): path, release, state, reason, when, running.
+int append_kernels(sd_bus_message* reply, const std::vector<KernelListed>& kernels) {
+  int result = sd_bus_message_open_container(reply, 'a', "(sssssb)");
+  for (const auto& kernel : kernels) {
+    if (result < 0) return result;
+    // A path is whatever somebody named a file in /boot; D-Bus takes UTF-8 only.
+    result =
+        sd_bus_message_append(reply, "(sssssb)", printable(kernel.path, path_limit).c_str(),
+                              printable(kernel.release).c_str(), word_of(kernel.state),
+                              kernel.reason.c_str(), kernel.when.c_str(), kernel.running ? 1 : 0);
+  }
+  return result < 0 ? result : sd_bus_message_close_container(reply);
+}
+
+/// Reads /boot: for those who may update.
+int list_kernels(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+  return handle(
+      message, userdata, error, no_arguments(),
+      [](Server& server, NoArguments, const HeldCallPtr& call) {
+        server.authority().check(call, update_action, {}, [&server, call] {
+          server.engine().list_kernels([call](const Result<std::vector<KernelListed>>& kernels) {
+            if (!kernels) return call->refuse(kernels.error());
+            call->answer_with(
+                [&kernels](sd_bus_message* reply) { return append_kernels(reply, *kernels); });
+          });
+        });
+      });
+}
+
+Result<std::string> read_release(sd_bus_message* message) {
+  auto release = read_text(message, "release");
+  if (release && release->empty()) {
+    return fail(ErrorCode::invalid_argument,
+                "The release is empty; 'handoverctl kernels' lists those that there are.");
+  }
+  return release;
+}
+
+/// As option `allow` of Update: it overrules preflight.
+int allow_kernel(sd_bus_message* message, void* userdata, sd_bus_error* error) {
+  return handle(message, userdata, error, read_release(message),
+                [](Server& server, const std::string& release, const HeldCallPtr& call) {
+                  const Authority::Details details = {{"kernel", printable(release)}};
+                  server.authority().check(call, custom_action, details, [&server, release, call] {
+                    server.engine().allow_kernel(release, call->caller(), empty_reply(call));
+                  });
+                });
+}
+
 const sd_bus_vtable manager_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_PROPERTY("Version", "s", safe<get_version>, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -495,6 +546,10 @@ const sd_bus_vtable manager_vtable[] = {
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("GetHistory", SD_BUS_ARGS("u", most), SD_BUS_RESULT("s", json),
                             safe<get_history>, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ListKernels", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssssb)", kernels),
+                            safe<list_kernels>, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("AllowKernel", SD_BUS_ARGS("s", release), SD_BUS_NO_RESULT,
+                            safe<allow_kernel>, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("u", id, "o", job), 0),
     SD_BUS_SIGNAL_WITH_ARGS("JobRemoved", SD_BUS_ARGS("u", id, "o", job, "s", result, "s", reason),
                             0),
@@ -505,6 +560,8 @@ const sd_bus_vtable manager_vtable[] = {
     SD_BUS_SIGNAL_WITH_ARGS("SessionRemoved", SD_BUS_ARGS("s", name, "o", session), 0),
     SD_BUS_SIGNAL_WITH_ARGS("UpdateFinished",
                             SD_BUS_ARGS("s", outcome, "s", reason, "t", generation), 0),
+    SD_BUS_SIGNAL_WITH_ARGS("KernelJudged",
+                            SD_BUS_ARGS("s", release, "s", state, "s", reason, "t", generation), 0),
     SD_BUS_SIGNAL_WITH_ARGS("StateLost", SD_BUS_ARGS("s", session, "s", client, "s", reason), 0),
     SD_BUS_VTABLE_END};
 

@@ -109,6 +109,8 @@ class Server final : public engine::Outside {
   void job_removed(std::uint64_t id, Outcome result, const std::string& reason) override;
   void update_finished(Outcome outcome, const std::string& reason,
                        std::uint64_t generation) override;
+  void kernel_judged(const std::string& release, KernelState state, const std::string& reason,
+                     std::uint64_t generation) override;
   void state_lost(const std::string& session, const std::string& client,
                   const std::string& reason) override;
 

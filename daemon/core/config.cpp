@@ -232,6 +232,36 @@ void read_hooks(FieldReader& reader, HookSettings& out) {
   if (fields.error()) reader.refuse(*fields.error());
 }
 
+/// A program by its whole path, and its arguments. A search by PATH would be another in each shell.
+void read_command(FieldReader& reader, std::string_view name, std::vector<std::string>& out) {
+  constexpr std::size_t most_words = 64;
+  std::vector<std::string> command;
+  reader.optional(name, command);
+  if (command.empty()) return;
+  if (command.size() > most_words) {
+    return reader.refuse(name, "must have no more than " + std::to_string(most_words) + " words");
+  }
+  if (!command.front().starts_with('/')) {
+    return reader.refuse(name, "must begin with the absolute path of a program");
+  }
+  for (const std::string& word : command) {
+    if (word.find('\0') != std::string::npos) return reader.refuse(name, "must not have a NUL");
+  }
+  out = std::move(command);
+}
+
+void read_health(FieldReader& reader, HealthConfig& out) {
+  auto health = reader.take("health");
+  if (!health) return;
+  FieldReader inner(std::move(*health), reader.pointer("health"));
+  HealthConfig config;
+  read_command(inner, "command", config.command);
+  read_duration(inner, "timeout", config.timeout_usec);
+  refuse_unknown(inner);
+  if (inner.error()) return reader.refuse(*inner.error());
+  out = std::move(config);
+}
+
 /// "line 7: field clients/db/required must be true or false".
 tl::unexpected<Error> fail_at(const JsonLines& lines, const FieldError& error) {
   std::string message;
@@ -340,6 +370,7 @@ Result<Config> parse_config(std::string_view text) {
   read_number(reader, "history_entries", 1, most_history, config.history_entries);
   read_rulings(reader, config.preflight);
   read_hooks(reader, config.hooks);
+  read_health(reader, config.health);
   read_clients(reader, config.clients);
   refuse_unknown(reader);
   if (reader.error()) return fail_at(lines, *reader.error());

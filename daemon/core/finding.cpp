@@ -42,6 +42,7 @@ Severity usual_severity(FindingId id) {
     case FindingId::runtime_full:
     case FindingId::state_full:
       return Severity::warning;
+    case FindingId::kernel_untried:
     case FindingId::kernel_chosen:
     case FindingId::swap_used:
     case FindingId::clock_unstable:
@@ -88,6 +89,7 @@ ErrorCode code_of(FindingId id) {
     case FindingId::module_vermagic:
     case FindingId::crashkernel_missing:
     case FindingId::microcode_missing:
+    case FindingId::kernel_bad:
       return ErrorCode::kernel_incompatible;
     case FindingId::module_missing:
     case FindingId::module_not_indexed:
@@ -115,6 +117,7 @@ ErrorCode code_of(FindingId id) {
     case FindingId::session_degraded:
     case FindingId::client_frozen:
     case FindingId::kernel_loaded:
+    case FindingId::kernel_untried:
     case FindingId::kernel_chosen:
     case FindingId::packages_changing:
     case FindingId::shutdown_inhibited:

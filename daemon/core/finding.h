@@ -41,6 +41,7 @@ enum class FindingId {
   initrd_damaged,       ///< it is cut, or no archive
   initrd_other_kernel,  ///< it has modules, and none of the target
   initrd_missing,       ///< the running kernel has one
+  kernel_bad,           ///< an earlier update into the target lost the state, or its health failed
   client_missing,       ///< it is required
   session_incoming,     ///< it holds state of the earlier kernel
   session_degraded,     ///< the kernel does not hold all of it now
@@ -50,6 +51,7 @@ enum class FindingId {
   kernel_loaded,        ///< by somebody else
   hook_warns,           ///< one of stage preflight
   hook_unsafe,          ///< others than root could change it, so it is not run
+  kernel_untried,       ///< no update has gone into the target yet
   kernel_chosen,        ///< which kernel, and why that one
   // of the host
   kexec_denied,         ///< this host is on a list of those that cannot kexec
@@ -106,6 +108,7 @@ constexpr auto words(FindingId) {
                                          {FindingId::initrd_damaged, "initrd-damaged"},
                                          {FindingId::initrd_other_kernel, "initrd-other-kernel"},
                                          {FindingId::initrd_missing, "initrd-missing"},
+                                         {FindingId::kernel_bad, "kernel-bad"},
                                          {FindingId::client_missing, "client-missing"},
                                          {FindingId::session_incoming, "session-incoming"},
                                          {FindingId::session_degraded, "session-degraded"},
@@ -113,6 +116,7 @@ constexpr auto words(FindingId) {
                                          {FindingId::hook_refused, "hook-refused"},
                                          {FindingId::modules_missing, "modules-missing"},
                                          {FindingId::kernel_loaded, "kernel-loaded"},
+                                         {FindingId::kernel_untried, "kernel-untried"},
                                          {FindingId::hook_warns, "hook-warns"},
                                          {FindingId::hook_unsafe, "hook-unsafe"},
                                          {FindingId::kernel_chosen, "kernel-chosen"},

@@ -33,6 +33,8 @@ void fields(Io& io, Record& entry) {
   io.optional("left_out", entry.left_out);
   io.optional("overruled", entry.overruled);
   io.optional("rehearsal", entry.rehearsal);
+  io.optional("health", entry.health);
+  io.optional("health_reason", entry.health_reason);
   io.required("timeline", entry.timeline);
   io.computed("phases", [&] { return std::optional(phases(entry.timeline)); });
   io.computed("blackout_usec", [&] { return blackout_usec(entry.timeline); });

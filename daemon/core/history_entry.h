@@ -38,6 +38,10 @@ struct HistoryEntry {  // NOLINT(bugprone-exception-escape): of json, which does
   std::vector<LeftOut> left_out;    ///< clients that the update went on without
   std::string overruled;            ///< the finding that it ignored on request, or ""
   std::optional<Rehearsal> rehearsal;
+  /// What the health command said of the new kernel: "running", "passed" or "failed"; "": there is
+  /// none, or the update did not come so far.
+  std::string health;
+  std::string health_reason;  ///< why it failed; "" otherwise
   nlohmann::json extra = no_extra;
   bool operator==(const HistoryEntry&) const = default;
 };

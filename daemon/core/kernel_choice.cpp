@@ -191,6 +191,35 @@ const BootEntry* entry_of(std::string_view release, const BootListing& listing) 
 
 }  // namespace
 
+std::vector<InstalledKernel> installed_kernels(const BootListing& listing) {
+  std::vector<InstalledKernel> found;
+  std::set<std::string> files;
+  std::set<std::string> releases;
+  const auto add = [&](const std::string& path, const std::string& real, std::string release) {
+    if (!files.insert(real).second) return;
+    releases.insert(release);
+    found.push_back({path, std::move(release)});
+  };
+  const auto add_images = [&](bool of_modules) {
+    for (const FoundImage& image : listing.images) {
+      if (image.is_link || !may_be_image(image) || is_special(file_of(image.path))) continue;
+      if (is_of_modules(image) != of_modules) continue;
+      auto release = release_of_path(image.path);
+      if (release.empty()) release = image.release;
+      if (of_modules && releases.contains(release)) continue;
+      add(image.path, image.real, std::move(release));
+    }
+  };
+  add_images(false);
+  for (const BootEntry& entry : listing.entries) {
+    if (is_special(entry.id) || is_special(entry.title) || is_special(entry.release)) continue;
+    const auto& path = entry.uki.empty() ? entry.linux : entry.uki;
+    add(path, path, entry.release);
+  }
+  add_images(true);
+  return found;
+}
+
 bool must_be_asked(const FoundImage& image) {
   if (!may_be_image(image) || is_special(file_of(image.path))) return false;
   if (release_of_path(image.path).empty()) return !image.is_link;

@@ -38,6 +38,16 @@ struct KernelChoice {
   std::string why;                 ///< half a sentence: "the newest of 3 kernels …"
 };
 
+struct InstalledKernel {
+  std::string path;     ///< of the image, or of the unified kernel image
+  std::string release;  ///< as far as it is known
+  bool operator==(const InstalledKernel&) const = default;
+};
+
+/// What an update could go into by name: no links, no rescue systems, no companion files, each
+/// image once. One below /lib/modules only if there is no other of its release.
+std::vector<InstalledKernel> installed_kernels(const BootListing& listing);
+
 /// Whether the image must be asked for its release, since its name does not say it for certain.
 bool must_be_asked(const FoundImage& image);
 

@@ -114,6 +114,8 @@ struct UpdateRecord {  // NOLINT(bugprone-exception-escape): of json, whose move
   Mode mode = Mode::external;
   std::string kernel;          ///< path of the target image
   std::string kernel_release;  ///< its release
+  std::string image;           ///< what tells it from another build (core/kernel_ledger.h), or ""
+  std::string entry;           ///< id of its boot loader entry, if it was found by one
   std::string from_release;
   std::string requested_by;  ///< "uid 0 (unit x.service)" for the history
   Timeline timeline;
@@ -123,6 +125,17 @@ struct UpdateRecord {  // NOLINT(bugprone-exception-escape): of json, whose move
   std::optional<Rehearsal> rehearsal;  ///< it ends before the reboot call
   nlohmann::json extra = no_extra;
   bool operator==(const UpdateRecord&) const = default;
+};
+
+/// A kernel that an update has gone into, and that does not count as good or bad yet.
+struct KernelTrial {  // NOLINT(bugprone-exception-escape): of json, whose move does not throw
+  std::uint64_t update = 0;
+  std::uint64_t generation = 0;  ///< after it
+  std::string release;
+  std::string image;  ///< core/kernel_ledger.h; "": unknown, so that nothing is remembered of it
+  std::string entry;  ///< id of its boot loader entry, or ""
+  nlohmann::json extra = no_extra;
+  bool operator==(const KernelTrial&) const = default;
 };
 
 struct Manifest {  // NOLINT(bugprone-exception-escape): of json, which does not throw when moved
@@ -138,9 +151,10 @@ struct Manifest {  // NOLINT(bugprone-exception-escape): of json, which does not
   /// Sessions that are finished for their owners, and kept until the kernel has restored the memory
   /// that nobody has touched yet.
   std::vector<std::string> resting;
-  std::string config;          ///< the configuration that the update was prepared with: JSON
-  std::string unwritten;       ///< entries of the history that are not on disk yet: JSON, or ""
-  std::uint64_t sequence = 0;  ///< number of the last change line that is included
+  std::string config;     ///< the configuration that the update was prepared with: JSON
+  std::string unwritten;  ///< entries of the history that are not on disk yet: JSON, or ""
+  std::optional<KernelTrial> trial;  ///< of this kernel, until it is over
+  std::uint64_t sequence = 0;        ///< number of the last change line that is included
   nlohmann::json extra = no_extra;
   bool operator==(const Manifest&) const = default;
 };

@@ -22,6 +22,7 @@ void fields(Io& io, Record& head) {
   io.required("next_id", head.next_id);
   io.optional("resting", head.resting);
   io.optional("unwritten", head.unwritten);
+  io.optional("trial", head.trial);
 }
 
 template <typename Io, Of<RestingChange> Record>
@@ -129,6 +130,7 @@ class Applier {
     manifest_.next_id = change.next_id;
     manifest_.resting = std::move(change.resting);
     manifest_.unwritten = std::move(change.unwritten);
+    manifest_.trial = std::move(change.trial);
   }
   void operator()(RestingChange change) { manifest_.resting.push_back(std::move(change.session)); }
   void operator()(SessionChange change) {
@@ -309,6 +311,8 @@ UpdateChange change_of(const std::optional<UpdateRecord>& update) {
   copy.mode = update->mode;
   copy.kernel = update->kernel;
   copy.kernel_release = update->kernel_release;
+  copy.image = update->image;
+  copy.entry = update->entry;
   copy.from_release = update->from_release;
   copy.requested_by = update->requested_by;
   copy.overruled = update->overruled;

@@ -17,12 +17,13 @@
 
 namespace handover {
 
-struct HeadChange {
+struct HeadChange {  // NOLINT(bugprone-exception-escape): of json, whose move does not throw
   State state = State::normal;
   std::uint64_t generation = 0;
   std::uint64_t next_id = 1;
   std::vector<std::string> resting;
   std::string unwritten;
+  std::optional<KernelTrial> trial = {};
   bool operator==(const HeadChange&) const = default;
 };
 

@@ -68,6 +68,8 @@ void own_fields(Io& io, Record& update) {
   io.word("mode", update.mode, Mode::external, update.extra);
   io.required("kernel", update.kernel);
   io.required("kernel_release", update.kernel_release);
+  io.optional("image", update.image);
+  io.optional("entry", update.entry);
   io.required("from_release", update.from_release);
   io.required("requested_by", update.requested_by);
   io.optional("overruled", update.overruled);
@@ -83,6 +85,16 @@ void fields(Io& io, Record& update) {
   io.rest(update.extra);
 }
 
+template <typename Io, Of<KernelTrial> Record>
+void fields(Io& io, Record& trial) {
+  io.required("update", trial.update);
+  io.required("generation", trial.generation);
+  io.required("release", trial.release);
+  io.optional("image", trial.image);
+  io.optional("entry", trial.entry);
+  io.rest(trial.extra);
+}
+
 template <typename Io, Of<Manifest> Record>
 void fields(Io& io, Record& manifest) {
   io.required("state", manifest.state);
@@ -95,6 +107,7 @@ void fields(Io& io, Record& manifest) {
   io.optional("resting", manifest.resting);
   io.optional("config", manifest.config);
   io.optional("unwritten", manifest.unwritten);
+  io.optional("trial", manifest.trial);
   io.optional("sequence", manifest.sequence);
   io.rest(manifest.extra);
 }

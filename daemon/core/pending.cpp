@@ -30,6 +30,7 @@ void fields(Io& io, Record& pending) {
   io.word("mode", pending.mode, Mode::external, pending.extra);
   io.required("from_release", pending.from_release);
   io.required("to_release", pending.to_release);
+  io.optional("image", pending.image);
   io.required("boot_id", pending.boot_id);
   io.required("timeline", pending.timeline);
   io.list("sessions", pending.sessions,

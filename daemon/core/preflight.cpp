@@ -251,6 +251,27 @@ void check_clients(const PreflightInput& input, FindingList& findings) {
   }
 }
 
+/// What earlier updates say.
+void check_record(const PreflightInput& input, const KernelImage& target, FindingList& findings) {
+  if (!input.target_record) return;
+  const KernelRecord& record = *input.target_record;
+  if (record.state == KernelState::bad) {
+    return findings.add(
+        FindingId::kernel_bad,
+        describe(target) + " counts as bad since update " + std::to_string(record.update) +
+            (record.when.empty() ? "" : " (" + printable(record.when) + ")") + ": " +
+            printable(record.reason, KernelLedger::most_reason_bytes),
+        "choose another, or, if it was not to blame, run: handoverctl kernels allow " +
+            printable(record.kernel.release));
+  }
+  if (record.state == KernelState::untried) {
+    findings.add(
+        FindingId::kernel_untried,
+        "no update of this host has gone into " + describe(target) + " yet, as far as is known",
+        "");
+  }
+}
+
 void check_hooks(const PreflightInput& input, FindingList& findings) {
   for (const HookResult& hook : input.hooks) {
     if (is_refusal(hook)) {
@@ -324,6 +345,7 @@ std::vector<Finding> preflight(const PreflightInput& input) {
     check_module(input, *input.target, findings);
     check_cmdline(input, *input.target, findings);
     check_initrd(input, *input.target, findings);
+    check_record(input, *input.target, findings);
   }
   check_clients(input, findings);
   check_hooks(input, findings);
@@ -341,6 +363,8 @@ void take_what_was_seen(PreflightInput& input, const PreflightInput& seen) {
   input.target = seen.target;
   input.target_problem = seen.target_problem;
   input.target_why = seen.target_why;
+  input.target_entry = seen.target_entry;
+  input.target_record = seen.target_record;
   input.running = seen.running;
   input.target_cmdline = seen.target_cmdline;
   input.initrd = seen.initrd;

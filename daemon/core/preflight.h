@@ -15,6 +15,7 @@
 #include "core/host_facts.h"
 #include "core/initrd_facts.h"
 #include "core/kernel_cmdline.h"
+#include "core/kernel_ledger.h"
 #include "core/manager_facts.h"
 #include "core/room_facts.h"
 #include "core/words.h"
@@ -33,6 +34,7 @@ struct KernelImage {
   std::uint64_t bytes = 0;         ///< of the file; 0: not known
   std::uint64_t memory_bytes = 0;  ///< that it unpacks itself in; 0: it does not say
   bool is_signed = false;          ///< by somebody
+  std::string identity = {};       ///< image_identity(); "" if it was not looked at
 };
 
 /// What the running kernel speaks. Empty sets: could not be found out.
@@ -69,6 +71,9 @@ struct PreflightInput {
   std::optional<KernelImage> target;         ///< absent: emulated, nothing is booted
   std::optional<Error> target_problem = {};  ///< why `target` is absent though one is to be booted
   std::string target_why = {};               ///< half a sentence: why this one was chosen
+  std::string target_entry = {};             ///< id of the boot loader entry that it was found by
+  /// What earlier updates say of the target; absent: that is not known.
+  std::optional<KernelRecord> target_record = {};
   RunningKernel running;
   bool needs_luo = false;  ///< the luo backend is there: it carries the manifest
   bool memfds_preserved = false;

@@ -238,6 +238,7 @@ void Engine::begin_freeze() {
   pending.mode = record.mode;
   pending.from_release = record.from_release;
   pending.to_release = record.kernel_release;
+  pending.image = record.image;
   pending.boot_id = boot_id_;
   pending.timeline = record.timeline;
   for (const auto& [name, held] : sessions_.all()) {
@@ -588,9 +589,10 @@ void Engine::finish_update() {
   }
   drop_absent_clients();
   if (!update_.record()) return;
-  const auto entry = update_.outcome(generation_, host_.wall_clock());
+  auto entry = update_.outcome(generation_, host_.wall_clock());
   const auto outcome = std::string(to_string(entry.outcome));
   const auto failure = update_.failure();
+  if (!failure) begin_trial(*update_.record(), entry);
   // Refused before any client was asked: the caller's error, not an update to remember.
   const bool refused = update_.started && failure;
   if (refused) tell_started(fail(*failure));
@@ -624,6 +626,7 @@ void Engine::finish_update() {
     if (!*alive) return;
     end_job(job, result, reason);
     outside_.update_finished(outcome, reason, generation);
+    run_trial();
     wake();  // terminate() may wait for it
   });
 }

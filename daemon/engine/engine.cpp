@@ -19,7 +19,8 @@ Engine::Engine(Host& host, Outside& outside, const backend::Keepers& keepers, Se
       clocks_(host, outside),
       sessions_(host, keepers, ledger_, *this),
       journal_(host, keepers.manifest, *this),
-      records_(host, setup_.config.history_entries) {
+      records_(host, setup_.config.history_entries),
+      kernels_(host) {
   records_.on_written([this] {
     if (unwritten_.empty()) return;
     unwritten_.clear();
@@ -42,6 +43,7 @@ Engine::~Engine() {
   log::set_update(0);
   stop_ = true;
   end_told_hooks_ = true;
+  *trial_stop_ = true;
   // Jobs know the rooms: none may run on when they are gone.
   host_.stop_jobs();
 }
@@ -296,12 +298,13 @@ Manifest Engine::manifest() const {
   manifest.resting = sessions_.resting();
   manifest.config = setup_.config_text;
   manifest.unwritten = unwritten();
+  manifest.trial = trial_;
   manifest.extra = extra_;
   return manifest;
 }
 
 HeadChange Engine::head() const {
-  return HeadChange{state_, generation_, next_id_, sessions_.resting(), unwritten()};
+  return HeadChange{state_, generation_, next_id_, sessions_.resting(), unwritten(), trial_};
 }
 
 std::string Engine::unwritten() const {

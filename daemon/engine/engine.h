@@ -21,6 +21,7 @@
 
 #include "core/config.h"
 #include "core/hook.h"
+#include "core/kernel_ledger.h"
 #include "core/manifest.h"
 #include "core/state_machine.h"
 #include "core/update_options.h"
@@ -29,6 +30,7 @@
 #include "engine/clocks.h"
 #include "engine/host.h"
 #include "engine/journal.h"
+#include "engine/kernels.h"
 #include "engine/outside.h"
 #include "engine/pass.h"
 #include "engine/records.h"
@@ -131,6 +133,12 @@ class Engine final : private Model, private Sessions::Watch {
   /// What preflight finds for such an update, which is not begun: no client is asked, nothing is
   /// loaded. kernel_not_found, not_a_kernel, invalid_argument, busy.
   void preflight(const UpdateOptions& options, Reply<std::vector<Finding>> reply);
+  // ---- kernels
+  /// This host's kernel images, and what earlier updates say of them.
+  void list_kernels(const Reply<std::vector<KernelListed>>& reply);
+  /// Bad ones of that release are untried again. kernel_not_found, io.
+  void allow_kernel(const std::string& release, const Caller& caller, const Reply<void>& reply);
+
   /// nothing_to_cancel.
   void cancel(const Caller& caller, const Reply<void>& reply);
 
@@ -327,6 +335,12 @@ class Engine final : private Model, private Sessions::Watch {
   void give_up(ClientRecord& client, const std::string& reason);
   [[nodiscard]] std::uint64_t timeout_of(const ClientRecord& client, ClientCall call) const;
 
+  // trial.cpp: good or bad
+  void begin_trial(const UpdateRecord& update, HistoryEntry& entry);
+  void run_trial();
+  void trial_over(const Result<void>& health);
+  void judge_kernel(KernelRecord record);
+
   // losses.cpp
   void finish_sessions_of(const std::string& client, const std::string& why);
   void finish_session(const std::string& session, const std::string& why);
@@ -350,6 +364,7 @@ class Engine final : private Model, private Sessions::Watch {
   Update update_;
   Journal journal_;
   Records records_;
+  Kernels kernels_;
 
   State state_ = State::normal;
   std::uint64_t generation_ = 0;
@@ -359,6 +374,10 @@ class Engine final : private Model, private Sessions::Watch {
   /// Updates whose end the history's file does not tell yet: a process that dies leaves them to the
   /// next one.
   std::vector<HistoryEntry> unwritten_;
+
+  std::optional<KernelTrial> trial_;  ///< of this kernel
+  /// Ends its health command with us.
+  std::shared_ptr<std::atomic<bool>> trial_stop_ = std::make_shared<std::atomic<bool>>(false);
 
   std::deque<Event> events_;
   bool awake_ = false;  ///< end_turn() will run

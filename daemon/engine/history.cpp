@@ -56,16 +56,26 @@ void History::add(HistoryEntry entry) {
 }
 
 /// Of those that have left a kernel: what this one has to claim came with it.
-HistoryEntry* History::newest_done() {
+HistoryEntry* History::done_to(std::uint64_t generation) {
   const auto it = std::find_if(entries_.begin(), entries_.end(), [](const HistoryEntry& entry) {
     return entry.outcome == Outcome::done || entry.outcome == Outcome::done_with_losses;
   });
-  return it == entries_.end() ? nullptr : &*it;
+  return it == entries_.end() || it->generation != generation ? nullptr : &*it;
+}
+
+void History::set_health(Health health) {
+  auto* const entry = done_to(health.generation);
+  if (entry == nullptr) {
+    if (!loaded_) early_health_.push_back(std::move(health));
+    return;
+  }
+  entry->health = std::move(health.health);
+  entry->health_reason = std::move(health.reason);
 }
 
 void History::add_loss(std::uint64_t generation, std::string sentence) {
-  auto* const entry = newest_done();
-  if (entry == nullptr || entry->generation != generation) {
+  auto* const entry = done_to(generation);
+  if (entry == nullptr) {
     if (!loaded_) early_losses_.push_back({generation, std::move(sentence)});
     return;
   }
@@ -86,6 +96,7 @@ Result<void> History::write(Host& host) {
   for (auto& [generation, sentence] : std::exchange(early_losses_, {})) {
     add_loss(generation, std::move(sentence));
   }
+  for (auto& health : std::exchange(early_health_, {})) set_health(std::move(health));
   auto written = host.replace_state(StateFile::history, serialize(std::span(entries_)));
   if (written) loaded_ = true;
   return written;

@@ -29,6 +29,13 @@ class History {
   /// of the update that led to that generation, as soon as it is read. Where the newest one that
   /// was done has led to another, nowhere.
   void add_loss(std::uint64_t generation, std::string sentence);
+  struct Health {
+    std::uint64_t generation = 0;
+    std::string health;
+    std::string reason;
+  };
+  /// In the same entry.
+  void set_health(Health health);
   /// With what load() has not read yet, if that is there by now. io while the file system is still
   /// read-only (early boot): try again later.
   Result<void> write(Host& host);
@@ -39,7 +46,8 @@ class History {
   [[nodiscard]] std::string to_json_text(std::size_t most) const;
 
  private:
-  [[nodiscard]] HistoryEntry* newest_done();
+  /// nullptr: the newest that was done has led to another generation, or is not read.
+  [[nodiscard]] HistoryEntry* done_to(std::uint64_t generation);
 
   std::uint64_t most_;
   std::vector<HistoryEntry> entries_;
@@ -48,7 +56,8 @@ class History {
     std::string sentence;
   };
   std::vector<Loss> early_losses_;  ///< the entry that they belong to is not read yet
-  bool loaded_ = false;             ///< nothing is on disk that is not in entries_
+  std::vector<Health> early_health_;
+  bool loaded_ = false;  ///< nothing is on disk that is not in entries_
 };
 
 /// A tenth of what a bus takes in one message, and 30 records of a thousand clients.

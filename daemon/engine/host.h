@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +21,7 @@
 
 #include "core/error.h"
 #include "core/hook.h"
+#include "core/kernel_ledger.h"
 #include "core/preflight.h"
 #include "core/timeline.h"
 #include "core/unique_fd.h"
@@ -32,12 +34,14 @@ using Queue = std::uint64_t;
 inline constexpr Queue manifest_queue = 0;
 inline constexpr Queue disk_queue = 1;    ///< history and pending record
 inline constexpr Queue target_queue = 2;  ///< the target kernel, the module's tables
+inline constexpr Queue health_queue = 3;  ///< the health command, which may take minutes
 inline constexpr Queue session_queues = 16;
 
 /// A file under the state directory, which early in a boot may not be mounted yet.
 struct StateFile {
   static constexpr std::string_view history = "history.json";
   static constexpr std::string_view pending = "pending.json";
+  static constexpr std::string_view kernels = "kernels.json";
 };
 
 /// The target of an update, looked at and ready to be loaded. Image and initrd stay open, so that
@@ -61,6 +65,13 @@ struct Collapse {
   std::uint64_t bytes_small = 0;
 };
 
+/// A program that is run to its end.
+struct RunProgram {
+  std::vector<std::string> argv;
+  std::vector<std::string> environment;  ///< "NAME=value", beside the daemon's own
+  std::uint64_t timeout_usec = 0;
+};
+
 struct NamedDescriptor {
   std::string name;
   UniqueFd fd;
@@ -81,6 +92,8 @@ class Host {
   [[nodiscard]] virtual std::string kernel_release() = 0;
   /// Marks of the boot that the kernel and PID 1 made: kernel_started, init_started.
   virtual void mark_boot(Timeline& timeline) = 0;
+  /// Whether a kexec led to this boot. Absent: the kernel does not say (arm64).
+  [[nodiscard]] virtual std::optional<bool> booted_by_kexec() = 0;
   /// Bytes of memory of this host, for limits that follow it.
   [[nodiscard]] virtual std::uint64_t memory_bytes() = 0;
 
@@ -133,6 +146,8 @@ class Host {
   /// (waits) Whether `wanted` ("newest", a release, a path, an entry) means the kernel that is
   /// prepared. False also if there is no such kernel.
   virtual bool means_prepared(const std::string& wanted, const UpdateOptions& prepared) = 0;
+  /// (waits) The kernel images of this host; which build they are is found out for those releases.
+  virtual std::vector<KernelFile> kernel_files(const std::set<std::string>& identify) = 0;
   /// (waits) kexec_load_failed.
   virtual Result<void> load(const LookedAt& target) = 0;
   /// (waits)
@@ -157,6 +172,10 @@ class Host {
                                std::uint64_t limit_usec, const std::atomic<bool>& stop) = 0;
   /// (waits) Of all stages: those that are not run, since others than root could change them.
   [[nodiscard]] virtual std::vector<UnsafeHook> unsafe_hooks() = 0;
+  // ---- programs
+  /// (waits) Runs it to its end, in a process group of its own, which is killed when the limit is
+  /// over or `stop` is set. An error that says why, unless it ended with status 0.
+  virtual Result<void> run_program(const RunProgram& program, const std::atomic<bool>& stop) = 0;
 
   // ---- PID 1
   /// How many descriptors the fd store takes; nullopt: there is none, or it does not say.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/kernel_ledger.h"
 #include "core/manager_facts.h"
 #include "core/manifest.h"
 #include "engine/client_call.h"
@@ -80,6 +81,8 @@ class Outside {
   virtual void job_removed(std::uint64_t id, Outcome result, const std::string& reason) = 0;
   virtual void update_finished(Outcome outcome, const std::string& reason,
                                std::uint64_t generation) = 0;
+  virtual void kernel_judged(const std::string& release, KernelState state,
+                             const std::string& reason, std::uint64_t generation) = 0;
   virtual void state_lost(const std::string& session, const std::string& client,
                           const std::string& reason) = 0;
 };

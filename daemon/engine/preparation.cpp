@@ -85,9 +85,10 @@ void Engine::when_refreshed(std::function<void()> then) {
 
 namespace {
 
-/// (waits) Both kernels, and what else is loaded. `real`: a kernel will be booted.
-Result<LookedAt> look(Host& host, const UpdateOptions& options, bool module, bool real,
-                      bool ours_is_loaded) {
+/// (waits) Both kernels, what else is loaded, and what is known of the target. `real`: a kernel
+/// will be booted.
+Result<LookedAt> look(Host& host, KernelShelf& kernels, const UpdateOptions& options, bool module,
+                      bool real, bool ours_is_loaded) {
   if (!real) return host.look_at_emulated(options);
   // Asked before anything of ours is loaded.
   const auto loaded = ours_is_loaded ? Result<bool>(false) : host.kernel_loaded();
@@ -96,7 +97,15 @@ Result<LookedAt> look(Host& host, const UpdateOptions& options, bool module, boo
                  loaded.error().message);
   }
   auto looked = host.look_at(options, module);
-  if (looked) looked->input.kernel_loaded = loaded.value_or(false);
+  if (!looked) return looked;
+  looked->input.kernel_loaded = loaded.value_or(false);
+  if (const auto& target = looked->input.target; target && !target->identity.empty()) {
+    if (auto record = kernels.look_up({target->release, target->identity})) {
+      looked->input.target_record = std::move(*record);
+    } else {
+      log::warning("It is not known whether the target is a bad kernel: ", record.error().message);
+    }
+  }
   return looked;
 }
 
@@ -149,10 +158,12 @@ void Engine::run_preflight() {
 void Engine::look_at_target(const ManagerFacts& managers) {
   run_target_job([this, managers, options = with_defaults(update_.options),
                   refresh = sessions_.keepers().refresh_module, real = !emulated(),
-                  ours = update_.target_loaded, context = hook_context(),
+                  kernels = kernels_.shelf(), ours = update_.target_loaded,
+                  context = hook_context(),
                   limit = setup_.config.hooks.timeout_usec]() -> std::function<void()> {
     const bool module = refresh && refresh().has_value();
-    auto looked = std::make_shared<Result<LookedAt>>(look(host_, options, module, real, ours));
+    auto looked =
+        std::make_shared<Result<LookedAt>>(look(host_, *kernels, options, module, real, ours));
     if (*looked) {
       (*looked)->input.managers = managers;
       look_at_hooks(host_, **looked, context, limit, stop_);
@@ -191,6 +202,8 @@ void Engine::take_findings(LookedAt looked) {
   record.kernel = update_.options.kernel;
   record.kernel_release =
       update_.looked_at.target ? update_.looked_at.target->release : host_.kernel_release();
+  record.image = update_.looked_at.target ? update_.looked_at.target->identity : "";
+  record.entry = update_.looked_at.target_entry;
   mark(Mark::preflight_done);
   post(Event::preflight_passed);
 }
@@ -211,11 +224,11 @@ void Engine::preflight(const UpdateOptions& options, Reply<std::vector<Finding>>
     host_.run(
         target_queue,
         [this, alive = alive_, managers, options, refresh = sessions_.keepers().refresh_module,
-         real = !emulated(), ours = update_.target_loaded, context,
+         real = !emulated(), kernels = kernels_.shelf(), ours = update_.target_loaded, context,
          limit = setup_.config.hooks.timeout_usec, reply]() -> std::function<void()> {
           const bool module = refresh && refresh().has_value();
-          auto looked =
-              std::make_shared<Result<LookedAt>>(look(host_, options, module, real, ours));
+          auto looked = std::make_shared<Result<LookedAt>>(
+              look(host_, *kernels, options, module, real, ours));
           if (*looked) {
             (*looked)->input.managers = managers;
             look_at_hooks(host_, **looked, context, limit, end_told_hooks_);

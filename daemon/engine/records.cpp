@@ -115,6 +115,17 @@ void Records::add_loss(std::uint64_t generation, std::string sentence) {
   });
 }
 
+void Records::set_health(std::uint64_t generation, std::string health, std::string reason) {
+  host_.run(disk_queue,
+            [history = history_, generation, health = std::move(health),
+             reason = std::move(reason)]() mutable -> std::function<void()> {
+              history->set_health({generation, std::move(health), std::move(reason)});
+              return [] {};
+            });
+  history_tries_ = most_tries;
+  write_history();
+}
+
 void Records::write_history() {
   if (std::exchange(writing_, true)) {
     write_again_ = true;

@@ -36,6 +36,8 @@ class Records {
   /// State that an update carried turned out to be lost after it was over: told in its entry, by
   /// the generation that it led to. Many of them are written at once.
   void add_loss(std::uint64_t generation, std::string sentence);
+  /// What the health command says of the kernel that the update went into.
+  void set_health(std::uint64_t generation, std::string health, std::string reason);
   /// The newest `most` entries as JSON, as far as they fit into a message.
   void read(std::uint32_t most, std::function<void(Result<std::string>)> then);
   /// Some entry's `then` has not run yet.

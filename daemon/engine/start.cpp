@@ -245,6 +245,18 @@ void Engine::report_lost_update(const PendingUpdate& pending, const std::optiona
     outside_.state_lost(session, client, entry.losses[i]);
   }
   records_.pending_is_over();
+  // The kernel has come up by that very kexec: not it lost the state, but what came after it.
+  const bool came_up =
+      host_.booted_by_kexec().value_or(false) && host_.kernel_release() == pending.to_release;
+  if (!pending.image.empty() && !came_up) {
+    KernelRecord lost;
+    lost.kernel = {pending.to_release, pending.image};
+    lost.state = KernelState::bad;
+    lost.reason = entry.reason;
+    lost.when = host_.wall_clock();
+    lost.update = entry.id;
+    judge_kernel(std::move(lost));
+  }
   record_failed(std::move(entry));
 }
 
@@ -432,6 +444,7 @@ void Engine::start_restarted(Manifest manifest) {
     }
     if (owes) owe(name, ClientCall::thaw, 0);
   }
+  trial_ = std::move(manifest.trial);
   if (sessions_.keepers().rest) sessions_.keepers().rest->adopt_resting(manifest.resting);
   if (update_.record()) {
     update_.job =
@@ -464,7 +477,8 @@ void Engine::start_restarted(Manifest manifest) {
                            });
   }
   post(Event::restarted);
-  end_turn();  // before anybody can ask
+  end_turn();   // before anybody can ask
+  run_trial();  // the earlier process did not come to its end
   start_adoption(/*open_tables=*/true);
 }
 

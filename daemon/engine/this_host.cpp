@@ -15,12 +15,14 @@
 #include "core/text.h"
 #include "system/boot.h"
 #include "system/collapse.h"
+#include "system/command_run.h"
 #include "system/disk.h"
 #include "system/files.h"
 #include "system/hook_run.h"
 #include "system/host_facts.h"
 #include "system/initrd.h"
 #include "system/kernel_config.h"
+#include "system/kernel_files.h"
 #include "system/kernel_image.h"
 #include "system/kernel_module.h"
 #include "system/kexec.h"
@@ -82,6 +84,8 @@ void ThisHost::mark_boot(Timeline& timeline) {
         begin + *init * timeline.ticks_per_second / UINT64_C(1'000'000);
   }
 }
+
+std::optional<bool> ThisHost::booted_by_kexec() { return system::booted_by_kexec(); }
 
 std::uint64_t ThisHost::memory_bytes() {
   const auto pages = sysconf(_SC_PHYS_PAGES);
@@ -184,6 +188,7 @@ Result<void> look_at_target(LookedAt& looked, UpdateOptions options, bool module
   auto found = system::find_target(options, running.release);
   if (!found) return fail(found.error());
   looked.input.target_why = found->why;
+  looked.input.target_entry = found->entry;
   auto inspected = system::inspect_kernel(found->image.kernel.get(), options.kernel);
   if (!inspected) return fail(inspected.error());
   if (!inspected->not_loadable.empty()) {
@@ -261,6 +266,10 @@ bool ThisHost::means_prepared(const std::string& wanted, const UpdateOptions& pr
   return system::means_target(wanted, prepared, system::kernel_release());
 }
 
+std::vector<KernelFile> ThisHost::kernel_files(const std::set<std::string>& identify) {
+  return system::kernel_files(identify);
+}
+
 Result<void> ThisHost::load(const LookedAt& target) {
   const auto* open = dynamic_cast<const OpenTarget*>(target.target.get());
   if (open == nullptr) return fail(ErrorCode::internal, "No target was looked at.");
@@ -304,6 +313,12 @@ HookReport ThisHost::run_hooks(HookStage stage, const HookContext& context,
 }
 
 std::vector<UnsafeHook> ThisHost::unsafe_hooks() { return system::unsafe_hooks(places_.hooks); }
+
+// ---- programs
+
+Result<void> ThisHost::run_program(const RunProgram& program, const std::atomic<bool>& stop) {
+  return system::run_command(program.argv, program.environment, program.timeout_usec, stop);
+}
 
 // ---- PID 1
 

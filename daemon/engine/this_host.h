@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,7 @@ class ThisHost final : public Host {
  public:
   struct Places {
     std::string runtime_directory;   ///< manifest.json of this boot
-    std::string state_directory;     ///< history.json, pending.json
+    std::string state_directory;     ///< history.json, pending.json, kernels.json
     std::vector<std::string> argv;   ///< to execute ourselves again (emulated)
     std::vector<std::string> hooks;  ///< directories like /etc/handover/hooks.d, the first one wins
   };
@@ -30,6 +31,7 @@ class ThisHost final : public Host {
   Result<std::string> boot_id() override;
   std::string kernel_release() override;
   void mark_boot(Timeline& timeline) override;
+  std::optional<bool> booted_by_kexec() override;
   std::uint64_t memory_bytes() override;
 
   Alarm after(std::uint64_t usec, std::function<void()> callback) override;
@@ -53,6 +55,7 @@ class ThisHost final : public Host {
   Result<LookedAt> look_at(UpdateOptions options, bool module) override;
   Result<LookedAt> look_at_emulated(UpdateOptions options) override;
   bool means_prepared(const std::string& wanted, const UpdateOptions& prepared) override;
+  std::vector<KernelFile> kernel_files(const std::set<std::string>& identify) override;
   Result<void> load(const LookedAt& target) override;
   Result<void> unload() override;
   Result<bool> kernel_loaded() override;
@@ -66,6 +69,7 @@ class ThisHost final : public Host {
   HookReport run_hooks(HookStage stage, const HookContext& context, std::uint64_t limit_usec,
                        const std::atomic<bool>& stop) override;
   std::vector<UnsafeHook> unsafe_hooks() override;
+  Result<void> run_program(const RunProgram& program, const std::atomic<bool>& stop) override;
 
   std::optional<std::size_t> fd_store_limit() override;
   Result<void> store_fd(const std::string& name, int fd) override;

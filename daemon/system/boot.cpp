@@ -69,6 +69,16 @@ Result<std::string> boot_id() {
   return read_file("/proc/sys/kernel/random/boot_id").map(without_newline);
 }
 
+std::optional<bool> booted_by_kexec(const std::string& root) {
+  constexpr unsigned kexec = 0xd;
+  const auto text = read_file(root + "/proc/sys/kernel/bootloader_type");
+  unsigned type = 0;
+  if (!text || std::from_chars(text->data(), text->data() + text->size(), type).ec != std::errc{}) {
+    return std::nullopt;
+  }
+  return type >> 4U == kexec;
+}
+
 std::string kernel_release() {
   struct utsname names = {};
   ::uname(&names);  // fails for a bad address only (uname(2))

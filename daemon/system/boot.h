@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "core/error.h"
@@ -13,6 +14,9 @@ namespace handover::system {
 /// /proc/sys/kernel/random/boot_id, without the newline.
 Result<std::string> boot_id();
 std::string kernel_release();
+/// Whether a kexec led to this boot: on x86 its loader's number is 0xD (kexec-bzimage64.c, and
+/// admin-guide/sysctl/kernel, "bootloader_type"). Absent: the kernel does not say (arm64).
+std::optional<bool> booted_by_kexec(const std::string& root = "");
 
 /// The CPU's counter (TSC on x86-64, CNTVCT_EL0 on arm64). It is not reset by kexec.
 Ticks counter_now();

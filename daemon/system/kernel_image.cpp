@@ -10,6 +10,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "core/kernel_ledger.h"
 #include "core/pe_image.h"
 #include "system/abi_scan.h"
 #include "system/files.h"
@@ -278,6 +279,7 @@ Result<InspectedKernel> inspect_kernel(int fd, const std::string& path, Architec
   if (is_x86(*image))
     found.memory_bytes = number_at<std::uint32_t>(*image, x86::init_size).value_or(0);
   found.is_signed = is_signed_pe(*image);
+  found.identity = image_identity(*image);
   return inspected;
 }
 

@@ -60,6 +60,8 @@ enum class Id {
   manifest_unreachable,
   daemon_restarted,
   generation_restored,
+  kernel_good,
+  kernel_bad,
   loop_late,
   operation_failed,
   lines_dropped,
@@ -161,6 +163,12 @@ constexpr std::array<EventInfo, 31> events = {{
      Fields(Field::count),
      "The daemon started in a new kernel and has what the previous one preserved. COUNT is the "
      "number of sessions."},
+    {Id::kernel_good, "kernel-good", "8c4b7ddc5dee4ffcbf0c28f83aedf72e", Fields(Field::update),
+     "The clients are restored in the kernel that an update went into, and the health command has "
+     "passed, if there is one."},
+    {Id::kernel_bad, "kernel-bad", "bd9d058b94b44df58844d065ab21881e", Fields(Field::update),
+     "The kernel that an update went into lost the state, or its health command failed; preflight "
+     "refuses it from now on."},
     {Id::loop_late, "loop-late", "c405da63ac37463bab4bb41ce85489a1",
      Fields(Field::usec, Field::count),
      "The event loop was busy for longer than 20 ms. COUNT says how often so far."},

@@ -193,6 +193,7 @@ ProgramEnd run_program(const Program& program, const std::atomic<bool>& stop,
   ::fcntl(from.get(), F_SETFL, O_NONBLOCK);
 
   std::vector<std::string> arguments = {program.path};
+  arguments.insert(arguments.end(), program.arguments.begin(), program.arguments.end());
   auto environment = program.environment;
   const auto argv = pointers_to(arguments);
   const auto envp = pointers_to(environment);

@@ -13,7 +13,8 @@ namespace handover::system {
 
 struct Program {
   std::string path;
-  std::vector<std::string> environment;  ///< all of it, "NAME=VALUE"
+  std::vector<std::string> arguments = {};  ///< behind the path
+  std::vector<std::string> environment;     ///< all of it, "NAME=VALUE"
   std::uint64_t limit_usec = 0;
 };
 

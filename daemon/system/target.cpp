@@ -39,8 +39,9 @@ Result<FoundTarget> find_target(UpdateOptions& options, const std::string& runni
   options.entry = entry_path(*choice);
   auto image = open_kernel(choice->path);
   if (!image) return fail(image.error());
-  FoundTarget target{std::move(*image), std::move(choice->why), {}, {}, false};
+  FoundTarget target{std::move(*image), std::move(choice->why), {}, {}, {}, false};
   if (choice->entry) {
+    target.entry = choice->entry->id;
     target.cmdline = without_variables(choice->entry->options);
     target.initrds = choice->entry->initrds;
   }

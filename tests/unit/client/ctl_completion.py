@@ -83,7 +83,7 @@ def from_zsh(directory):
             if name != "*":
                 found[name.strip("'")] = (set(), common | options_of_zsh(block))
     lists = re.findall(r"commands=\((.*?)\)\n", text, re.S)
-    for group, words in zip(("", "client", "session"), lists, strict=True):
+    for group, words in zip(("", "client", "kernels", "session"), lists, strict=True):
         found[group][0].update(re.findall(r"""['"](\w+):""", words))
     return found
 

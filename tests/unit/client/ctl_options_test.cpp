@@ -208,6 +208,16 @@ TEST(CtlOptions, Numbers) {
   EXPECT_EQ(parsed<HistoryCommand>({"history", "-n", "3"}).most, 3U);
 }
 
+TEST(CtlOptions, Kernels) {
+  EXPECT_FALSE(is_refused({"kernels"}));
+  EXPECT_FALSE(is_refused({"kernels", "--json"}));
+  (void)parsed<KernelsCommand>({"-o", "json", "kernels"});
+  EXPECT_EQ(parsed<AllowKernelCommand>({"kernels", "allow", "7.3.4"}).release, "7.3.4");
+  EXPECT_TRUE(is_refused({"kernels", "allow"}));
+  EXPECT_TRUE(is_refused({"kernels", "bogus"}));
+  EXPECT_TRUE(is_refused({"kernels", "allow", "7.3.4", "7.3.5"}));
+}
+
 TEST(CtlOptions, AMistypedWordIsNamed) {
   struct Mistake {
     std::vector<std::string> arguments;

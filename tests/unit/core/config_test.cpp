@@ -208,6 +208,28 @@ TEST(Config, CutAnywhereItIsRefused) {
   }
 }
 
+TEST(Config, HasAHealthCommand) {
+  const auto config =
+      parse_config(R"({"health": {"command": ["/bin/sh", "-c", "exit 0"], "timeout": "2min"}})");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->health.command, (std::vector<std::string>{"/bin/sh", "-c", "exit 0"}));
+  EXPECT_EQ(config->health.timeout_usec, 120'000'000U);
+  EXPECT_TRUE(parse_config(R"({"health": {"command": []}})")->health.command.empty());
+  for (const char* wrong :
+       {R"({"health": []})", R"({"health": {"command": "true"}})",
+        R"({"health": {"command": ["true"]}})", R"({"health": {"command": [1]}})",
+        R"({"health": {"command": ["/bin/a", "b\u0000"]}})", R"({"health": {"timeout": 0}})",
+        R"({"health": {"timeout_ms": 5}})"}) {
+    const auto refused = parse_config(wrong);
+    ASSERT_FALSE(refused) << wrong;
+    EXPECT_NE(refused.error().message.find("field health"), std::string::npos)
+        << refused.error().message;
+  }
+  std::string many = R"("/bin/a")";
+  for (int i = 0; i < 64; ++i) many += R"(, "b")";
+  EXPECT_FALSE(parse_config(R"({"health": {"command": [)" + many + "]}}"));
+}
+
 // The schema and the parser ---------------------------------------------------------------------
 
 /// The names that the parser lists when it meets an unknown one.

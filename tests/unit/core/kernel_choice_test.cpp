@@ -10,6 +10,34 @@
 namespace handover {
 namespace {
 
+TEST(InstalledKernels, AreListedOnceEach) {
+  BootListing listing;
+  const auto add = [&listing](const std::string& path, const std::string& real, bool is_link) {
+    listing.images.push_back({path, real, is_link, ""});
+  };
+  add("/boot/vmlinuz-7.3.4", "/boot/vmlinuz-7.3.4", false);
+  add("/boot/vmlinuz", "/boot/vmlinuz-7.3.4", true);
+  add("/boot/vmlinuz-7.3.4.old", "/boot/vmlinuz-7.3.4.old", false);
+  add("/boot/vmlinuz-0-rescue-abc", "/boot/vmlinuz-0-rescue-abc", false);
+  add("/boot/initrd.img-7.3.4", "/boot/initrd.img-7.3.4", false);
+  add("/lib/modules/7.3.4/vmlinuz", "/lib/modules/7.3.4/vmlinuz", false);
+  add("/lib/modules/7.3.5/vmlinuz", "/lib/modules/7.3.5/vmlinuz", false);
+  BootEntry same;
+  same.id = "a";
+  same.linux = "/boot/vmlinuz-7.3.4";
+  same.release = "7.3.4";
+  BootEntry unified;
+  unified.id = "b";
+  unified.uki = "/efi/EFI/Linux/b.efi";
+  unified.release = "7.3.6";
+  listing.entries = {same, unified};
+  const std::vector<InstalledKernel> expected = {{"/boot/vmlinuz-7.3.4", "7.3.4"},
+                                                 {"/efi/EFI/Linux/b.efi", "7.3.6"},
+                                                 {"/lib/modules/7.3.5/vmlinuz", "7.3.5"}};
+  EXPECT_EQ(installed_kernels(listing), expected);
+  EXPECT_TRUE(installed_kernels({}).empty());
+}
+
 /// The tree as it would be listed. `asked`: what images without a version say of themselves.
 BootListing listing_of(const std::string& name,
                        const std::map<std::string, std::string>& asked = {}) {

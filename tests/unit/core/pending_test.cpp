@@ -12,6 +12,7 @@ PendingUpdate full() {
   pending.mode = Mode::orderly;
   pending.from_release = "7.3.4-old";
   pending.to_release = "7.3.5-new";
+  pending.image = "100-0000beef";
   pending.boot_id = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
   pending.timeline.ticks_per_second = 1'000'000;
   pending.timeline.marks[Mark::requested] = 300;
@@ -82,6 +83,10 @@ TEST(Pending, NamesTheBadField) {
     json[name] = nullptr;
     EXPECT_NE(refusal_of(json.dump()).find("/" + name), std::string::npos) << name;
     json.erase(name);
+    if (name == "image") {  // an earlier version wrote none
+      EXPECT_EQ(refusal_of(json.dump()), "");
+      continue;
+    }
     EXPECT_NE(refusal_of(json.dump()).find("/" + name), std::string::npos) << name;
   }
   for (const char* bad : {"", "a/b", "a\nb"}) {

@@ -262,6 +262,31 @@ TEST(Preflight, SaysWhichKernelWasChosenAndWhatElseIsLoaded) {
             "the target kernel /boot/vmlinuz-7.3.4 (7.3.4) is the newest of 2 kernels");
 }
 
+TEST(Preflight, ABadKernelIsRefusedAndAnUntriedOneTold) {
+  auto input = good();
+  input.target_record = KernelRecord{};
+  input.target_record->kernel = {"7.3.5", "100-0000beef"};
+  const auto ids = [](const std::vector<Finding>& findings) {
+    std::vector<FindingId> all;
+    for (const auto& finding : findings) all.push_back(finding.id);
+    return all;
+  };
+  EXPECT_EQ(ids(preflight(input)), std::vector{FindingId::kernel_untried});
+  input.target_record->state = KernelState::good;
+  EXPECT_TRUE(preflight(input).empty());
+  input.target_record->state = KernelState::bad;
+  input.target_record->reason = "the health command failed: it ended with status 1";
+  input.target_record->when = "2026-11-30T12:00:00Z";
+  input.target_record->update = 7;
+  const auto found = preflight(input);
+  ASSERT_EQ(ids(found), std::vector{FindingId::kernel_bad});
+  EXPECT_EQ(found[0].severity, Severity::error);
+  EXPECT_NE(found[0].message.find("since update 7 (2026-11-30T12:00:00Z): the health command"),
+            std::string::npos)
+      << found[0].message;
+  EXPECT_NE(found[0].advice.find("handoverctl kernels allow 7.3.5"), std::string::npos);
+}
+
 TEST(Preflight, ANeedThatNobodyMeetsIsTheFirstError) {
   PreflightInput input = good();
   input.needs_unknown = "Client 'vm' needs 'disk', which is not registered";

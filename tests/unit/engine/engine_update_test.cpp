@@ -355,13 +355,14 @@ TEST_F(UpdateTest, IsLookedAtWithoutBeingBegun) {
     return answer && *answer ? **answer : std::vector<Finding>();
   };
   const auto found = ask({});
-  ASSERT_EQ(found.size(), 2U);
+  ASSERT_EQ(found.size(), 3U);
   EXPECT_EQ(found[0].id, FindingId::initrd_missing);
   EXPECT_EQ(found[0].severity, Severity::error);
   EXPECT_EQ(found[1].id, FindingId::modules_missing);
+  EXPECT_EQ(found[2].id, FindingId::kernel_untried);
   UpdateOptions options;
   options.allow = {FindingId::initrd_missing};
-  ASSERT_EQ(ask(options).size(), 2U);
+  ASSERT_EQ(ask(options).size(), 3U);
   EXPECT_EQ(ask(options)[0].severity, Severity::warning);
   EXPECT_EQ(calls(), Strings{});
   EXPECT_EQ(world.engine().state(), State::normal);

@@ -159,6 +159,9 @@ Result<LookedAt> FakeHost::look_at(UpdateOptions options, bool module) {
   options.cmdline = ensure_cmdline(options.cmdline);
   looked.target = std::make_shared<LookedAtTarget>();
   looked.input.target = KernelImage{options.kernel, "7.3.1-new", abi};
+  looked.input.target->identity = machine_.target_identity;
+  looked.input.target_entry = "new-entry";
+  looked.input.running.release = machine_.release;
   looked.input.running.abi = abi;
   looked.input.target_cmdline = options.cmdline;
   // As the loaded one writes it (FakeTracker::info()).
@@ -179,6 +182,14 @@ Result<LookedAt> FakeHost::look_at_emulated(UpdateOptions options) {
 
 bool FakeHost::means_prepared(const std::string& wanted, const UpdateOptions& prepared) {
   return prepared.kernel == "/boot/vmlinuz-7.3.1-new" && machine_.names_of_target.contains(wanted);
+}
+
+std::vector<KernelFile> FakeHost::kernel_files(const std::set<std::string>& identify) {
+  auto files = machine_.kernel_files;
+  for (auto& file : files) {
+    if (!identify.contains(file.kernel.release)) file.kernel.image.clear();
+  }
+  return files;
 }
 
 Result<void> FakeHost::load(const LookedAt& target) {
@@ -258,6 +269,17 @@ HookReport FakeHost::run_hooks(HookStage stage, const HookContext& context,
     report.results.push_back(std::move(result));
   }
   return report;
+}
+
+// ---- programs
+
+Result<void> FakeHost::run_program(const RunProgram& program, const std::atomic<bool>& stop) {
+  machine_.effect("run_program");
+  machine_.programs.push_back(program);
+  if (machine_.on_program) machine_.on_program(program);
+  if (stop) return fail(ErrorCode::io, "it was stopped with handoverd");
+  if (machine_.program_error) return fail(*machine_.program_error);
+  return {};
 }
 
 // ---- PID 1

@@ -46,6 +46,7 @@ class FakeHost final : public Host {
   }
   std::string kernel_release() override { return machine_.release; }
   void mark_boot(Timeline& timeline) override;
+  std::optional<bool> booted_by_kexec() override { return machine_.booted_by_kexec; }
   std::uint64_t memory_bytes() override { return std::uint64_t{16} << 30U; }
 
   Alarm after(std::uint64_t usec, std::function<void()> callback) override;
@@ -72,6 +73,7 @@ class FakeHost final : public Host {
   Result<LookedAt> look_at(UpdateOptions options, bool module) override;
   Result<LookedAt> look_at_emulated(UpdateOptions options) override;
   bool means_prepared(const std::string& wanted, const UpdateOptions& prepared) override;
+  std::vector<KernelFile> kernel_files(const std::set<std::string>& identify) override;
   Result<void> load(const LookedAt& target) override;
   Result<void> unload() override;
   Result<bool> kernel_loaded() override { return machine_.target_loaded; }
@@ -85,6 +87,7 @@ class FakeHost final : public Host {
   HookReport run_hooks(HookStage stage, const HookContext& context, std::uint64_t limit_usec,
                        const std::atomic<bool>& stop) override;
   std::vector<UnsafeHook> unsafe_hooks() override { return machine_.unsafe_hooks; }
+  Result<void> run_program(const RunProgram& program, const std::atomic<bool>& stop) override;
 
   std::optional<std::size_t> fd_store_limit() override { return machine_.fd_store.limit; }
   Result<void> store_fd(const std::string& name, int fd) override;

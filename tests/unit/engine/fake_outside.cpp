@@ -200,6 +200,12 @@ void FakeOutside::update_finished(Outcome outcome, const std::string& reason,
       {std::string(to_string(outcome)), reason, generation, announced_.losses.size()});
 }
 
+void FakeOutside::kernel_judged(const std::string& release, KernelState state,
+                                const std::string& reason, std::uint64_t generation) {
+  told("kernel " + release + " " + std::string(to_string(state)) + " in generation " +
+       std::to_string(generation) + (reason.empty() ? "" : ": " + reason));
+}
+
 void FakeOutside::state_lost(const std::string& session, const std::string& client,
                              const std::string& reason) {
   announced_.losses.push_back({session, client, reason});

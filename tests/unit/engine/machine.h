@@ -101,6 +101,14 @@ class Machine {
   std::uint64_t sync_takes_usec = 0;
   /// What the kernel does in reboot(), while the process still has all its descriptors.
   std::function<void()> on_kexec;
+  bool booted_by_kexec = false;
+  /// Of the target's image.
+  std::string target_identity = "1000-0000beef";
+  std::vector<KernelFile> kernel_files;
+  /// What was run, and what comes of it.
+  std::vector<RunProgram> programs;
+  std::optional<Error> program_error;
+  std::function<void(const RunProgram&)> on_program;
   /// What goes on by execve().
   std::vector<NamedDescriptor> executed_with;
 

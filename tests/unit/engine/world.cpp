@@ -158,6 +158,7 @@ void World::ended(ProcessEnded::Why why) {
 
 void World::next_kernel() {
   ++kernels;
+  machine.booted_by_kexec = true;
   machine.runtime = {};
   machine.fd_store.clear();
   machine.target_loaded = false;
@@ -200,6 +201,7 @@ void World::power_cut() {
   tracker = std::make_shared<backend::test::FakeTracker>();
   if (!options_.module) tracker->unload();
   next_kernel();
+  machine.booted_by_kexec = false;
 }
 
 // ---- messages

@@ -5,6 +5,7 @@
 
 #include <regex>
 
+#include "support/temporary_directory.h"
 #include "system/boot.h"
 
 namespace handover::system {
@@ -17,6 +18,17 @@ TEST(Boot, KnowsItself) {
       << *id;
   EXPECT_EQ(boot_id(), id);
   EXPECT_NE(kernel_release().find('.'), std::string::npos);
+}
+
+TEST(Boot, KnowsWhetherAKexecLedToIt) {
+  const handover::test::TemporaryDirectory root;
+  EXPECT_EQ(booted_by_kexec(root.path()), std::nullopt);
+  root.write("proc/sys/kernel/bootloader_type", "208\n");
+  EXPECT_EQ(booted_by_kexec(root.path()), true);
+  root.write("proc/sys/kernel/bootloader_type", "114\n");  // GRUB
+  EXPECT_EQ(booted_by_kexec(root.path()), false);
+  root.write("proc/sys/kernel/bootloader_type", "none\n");
+  EXPECT_EQ(booted_by_kexec(root.path()), std::nullopt);
 }
 
 TEST(Boot, WritesTheTimeAsRfc3339) {

@@ -25,7 +25,7 @@ class ProgramTest : public testing::Test {
     return run_file(write("script", "#!/bin/sh\n" + script + "\n"), limit_usec);
   }
   ProgramEnd run_file(const std::string& path, std::uint64_t limit_usec = 60'000'000) {
-    return run_program({path, {"PATH=/usr/bin:/bin", "WHO=me"}, limit_usec}, stop,
+    return run_program({path, {}, {"PATH=/usr/bin:/bin", "WHO=me"}, limit_usec}, stop,
                        [this](std::string_view bytes) { printed += bytes; });
   }
   std::string write(const std::string& name, const std::string& text) {

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A kernel that an update has gone into is on trial until it counts as good or bad.
+#include <utility>
+
+#include "core/text.h"
+#include "engine/engine.h"
+#include "engine/run_or_fail.h"
+#include "system/log.h"
+
+namespace handover::engine {
+
+/// All clients are restored. `entry` is the update's record, before it is written.
+void Engine::begin_trial(const UpdateRecord& update, HistoryEntry& entry) {
+  KernelTrial trial;
+  trial.update = update.id;
+  trial.generation = generation_;
+  trial.release = update.kernel_release;
+  trial.image = update.image;
+  trial.entry = update.entry;
+  trial_ = std::move(trial);
+  journal_.note_head();
+  if (!setup_.config.health.command.empty()) entry.health = "running";
+}
+
+/// Not in the blackout of anybody: the last Restore is answered.
+void Engine::run_trial() {
+  if (!trial_) return;
+  const auto& health = setup_.config.health;
+  if (health.command.empty()) return trial_over({});
+  RunProgram program;
+  program.argv = health.command;
+  program.environment = {"HANDOVER_UPDATE=" + std::to_string(trial_->update),
+                         "HANDOVER_KERNEL=" + trial_->release};
+  program.timeout_usec = health.timeout_usec;
+  log::info("The health command runs: ", printable(health.command.front()), ".");
+  host_.run(health_queue,
+            [this, alive = alive_, stop = trial_stop_, program,
+             update = trial_->update]() -> std::function<void()> {
+              const auto ended = run_or_fail("the health command",
+                                             [&] { return host_.run_program(program, *stop); });
+              return [this, alive, ended, update] {
+                if (!*alive || !trial_ || trial_->update != update) return;
+                trial_over(ended);
+              };
+            });
+}
+
+void Engine::trial_over(const Result<void>& health) {
+  const auto trial = *std::exchange(trial_, std::nullopt);
+  journal_.note_head();
+  wake();
+  const bool good = health.has_value();
+  const auto state = good ? KernelState::good : KernelState::bad;
+  const auto reason = good ? std::string() : "the health command failed: " + health.error().message;
+  if (!setup_.config.health.command.empty()) {
+    records_.set_health(trial.generation, good ? "passed" : "failed", good ? "" : reason);
+  }
+  KernelRecord record;
+  record.kernel = {trial.release, trial.image};
+  record.state = state;
+  record.reason = reason;
+  record.when = host_.wall_clock();
+  record.update = trial.update;
+  judge_kernel(std::move(record));
+  outside_.kernel_judged(trial.release, state, reason, trial.generation);
+}
+
+/// It is remembered, and told in the log.
+void Engine::judge_kernel(KernelRecord record) {
+  const bool good = record.state == KernelState::good;
+  log::event(good ? log::Id::kernel_good : log::Id::kernel_bad,
+             good ? log::Level::info : log::Level::error, {{log::Field::update, record.update}},
+             "Kernel ", record.kernel.release, " counts as ", to_string(record.state),
+             good ? "." : ": ", record.reason);
+  kernels_.note(std::move(record));
+}
+
+void Engine::list_kernels(const Reply<std::vector<KernelListed>>& reply) {
+  kernels_.list(host_.kernel_release(), reply);
+}
+
+void Engine::allow_kernel(const std::string& release, const Caller& caller,
+                          const Reply<void>& reply) {
+  kernels_.allow(release, [release, uid = caller.owner.uid, reply](const Result<void>& done) {
+    if (done) {
+      log::info("Uid ", uid, " allows kernel ", printable(release), " again: it is untried.");
+    }
+    reply(done);
+  });
+}
+
+}  // namespace handover::engine

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Kernels count as good or bad, and a bad one is gone into by nobody.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+
+#include "world_test.h"
+
+namespace handover::engine::test {
+namespace {
+
+constexpr auto release = "7.3.1-new";
+
+class KernelsTest : public WorldTest {
+ protected:
+  void with_health() { world.config.health.command = {"/usr/bin/is-it-well", "--all"}; }
+  /// The machine loses its power in the blackout, and boots.
+  void lose_an_update() {
+    world.keep_frozen();
+    ASSERT_TRUE(world.update_until(State::frozen));
+    world.power_cut();
+    ASSERT_TRUE(world.run_until([&] { return world.lost_anything(); }));
+    world.let_go();
+    expect_all_is_well(world);
+  }
+  KernelLedger on_disk() {
+    const auto text = world.machine.state.read(StateFile::kernels);
+    if (!text) return {};
+    auto ledger = parse_kernel_ledger(*text);
+    EXPECT_TRUE(ledger) << ledger.error().message;
+    return ledger.value_or(KernelLedger{});
+  }
+  std::optional<KernelRecord> known() {
+    const auto ledger = on_disk();
+    const auto* record = find(ledger, {release, world.machine.target_identity});
+    return record == nullptr ? std::nullopt : std::optional(*record);
+  }
+  std::optional<KernelState> state() {
+    const auto record = known();
+    return record ? std::optional(record->state) : std::nullopt;
+  }
+  Result<void> allow(const std::string& which) {
+    auto answer = std::make_shared<std::optional<Result<void>>>();
+    world.call([&](Engine& engine) {
+      engine.allow_kernel(which, Caller{}, [answer](const Result<void>& done) { *answer = done; });
+    });
+    world.settle();
+    if (!*answer) return fail(ErrorCode::internal, "not answered");
+    return **answer;
+  }
+  std::vector<KernelListed> list() {
+    auto answer = std::make_shared<std::vector<KernelListed>>();
+    world.call([&](Engine& engine) {
+      engine.list_kernels([answer](const Result<std::vector<KernelListed>>& listed) {
+        if (listed) *answer = *listed;
+      });
+    });
+    world.settle();
+    return *answer;
+  }
+  [[nodiscard]] bool told(const std::string& signal) const {
+    const auto& all = world.announced.signals;
+    return std::any_of(all.begin(), all.end(),
+                       [&](const std::string& one) { return one.starts_with(signal); });
+  }
+};
+
+TEST_F(KernelsTest, CountsAsGoodWhenTheClientsAreRestored) {
+  boot_two();
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.calm_down());
+  const auto record = known();
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->state, KernelState::good);
+  EXPECT_EQ(record->update, newest().id);
+  EXPECT_EQ(record->when, "2026-11-29T12:00:00Z");
+  EXPECT_EQ(newest().health, "") << "there is no health command";
+  EXPECT_TRUE(world.machine.programs.empty());
+  EXPECT_TRUE(told("kernel 7.3.1-new good in generation 1"));
+}
+
+TEST_F(KernelsTest, CountsAsBadAfterAColdBoot) {
+  boot_two();
+  lose_an_update();
+  const auto record = known();
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->state, KernelState::bad);
+  EXPECT_NE(record->reason.find("a panic or a cold boot"), std::string::npos);
+  EXPECT_EQ(record->update, newest().id);
+}
+
+TEST_F(KernelsTest, ABadOneIsRefusedBeforeAnybodyIsAsked) {
+  boot_two();
+  lose_an_update();
+  const auto asked = calls().size();
+  const auto refused = world.update();
+  EXPECT_TRUE(refused.starts_with("refused: ")) << refused;
+  EXPECT_NE(refused.find("handoverctl kernels allow 7.3.1-new"), std::string::npos) << refused;
+  EXPECT_EQ(calls().size(), asked);
+  // Built again it is another one.
+  world.machine.target_identity = "1001-00000001";
+  EXPECT_EQ(world.update(), "done");
+}
+
+TEST_F(KernelsTest, MayBeAllowedForOnce) {
+  boot_two();
+  lose_an_update();
+  UpdateOptions options;
+  options.allow = {FindingId::kernel_bad};
+  with_health();
+  world.machine.program_error = Error{ErrorCode::io, "it ended with status 1", 0};
+  EXPECT_EQ(world.update(options), "done");
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_NE(newest().overruled.find("kernel-bad"), std::string::npos);
+}
+
+TEST_F(KernelsTest, MayBeAllowedAgain) {
+  boot_two();
+  lose_an_update();
+  const auto none = allow("7.3.9");
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::kernel_not_found);
+  EXPECT_EQ(state(), KernelState::bad);
+  EXPECT_TRUE(allow(release));
+  EXPECT_FALSE(state());
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_EQ(state(), KernelState::good);
+}
+
+TEST_F(KernelsTest, ThatCameUpByTheKexecDidNotLoseTheState) {
+  boot_two();
+  world.keep_frozen();
+  ASSERT_TRUE(world.update_until(State::frozen));
+  world.power_cut();
+  world.machine.booted_by_kexec = true;
+  ASSERT_TRUE(world.run_until([&] { return world.lost_anything(); }));
+  world.let_go();
+  expect_all_is_well(world);
+  EXPECT_FALSE(state());
+}
+
+TEST_F(KernelsTest, HealthIsAskedAfterTheLastRestore) {
+  boot_two();
+  with_health();
+  std::size_t restored = 0;
+  std::string health;
+  world.machine.on_program = [&](const RunProgram& program) {
+    restored = world.announced.count("Restore guest") + world.announced.count("Restore disk");
+    EXPECT_EQ(program.argv, world.config.health.command);
+    EXPECT_EQ(program.timeout_usec, world.config.health.timeout_usec);
+    EXPECT_EQ(program.environment.size(), 2U);
+    EXPECT_EQ(program.environment.at(1), "HANDOVER_KERNEL=7.3.1-new");
+    EXPECT_FALSE(state()) << "it does not count as good yet";
+    EXPECT_FALSE(world.announced.finished.empty()) << "the update is over without it";
+    health = newest().health;
+  };
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_EQ(restored, 2U);
+  EXPECT_EQ(health, "running");
+  ASSERT_EQ(world.machine.programs.size(), 1U);
+  EXPECT_EQ(world.machine.programs[0].environment[0],
+            "HANDOVER_UPDATE=" + std::to_string(newest().id));
+  EXPECT_EQ(newest().health, "passed");
+  EXPECT_EQ(newest().health_reason, "");
+  EXPECT_EQ(newest().outcome, Outcome::done);
+  EXPECT_EQ(state(), KernelState::good);
+}
+
+TEST_F(KernelsTest, CountsAsBadWhereHealthFails) {
+  boot_two();
+  with_health();
+  world.machine.program_error = Error{ErrorCode::io, "it ended with status 1", 0};
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_EQ(state(), KernelState::bad);
+  EXPECT_EQ(known()->reason, "the health command failed: it ended with status 1");
+  EXPECT_EQ(newest().health, "failed");
+  EXPECT_EQ(newest().health_reason, known()->reason);
+  EXPECT_EQ(newest().outcome, Outcome::done) << "the workloads run on";
+  EXPECT_TRUE(told("kernel 7.3.1-new bad in generation 1: the health command failed"));
+  EXPECT_TRUE(world.update().starts_with("refused: "));
+}
+
+/// Nobody else would.
+TEST_F(KernelsTest, ADaemonThatDiedMeanwhileAsksAgain) {
+  boot_two();
+  with_health();
+  bool killed = false;
+  world.machine.on_program = [&](const RunProgram&) {
+    if (!std::exchange(killed, true)) world.machine.end_process();
+  };
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.run_until([&] { return state().has_value(); }));
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_EQ(world.machine.programs.size(), 2U);
+  EXPECT_EQ(world.machine.programs[0].environment, world.machine.programs[1].environment);
+  EXPECT_EQ(state(), KernelState::good);
+  EXPECT_EQ(newest().health, "passed");
+}
+
+TEST_F(KernelsTest, IsAskedOnceOnly) {
+  boot_two();
+  with_health();
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.calm_down());
+  world.kill_daemon();
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_EQ(world.machine.programs.size(), 1U);
+}
+
+TEST_F(KernelsTest, AnUpdateThatIsUndoneIsNoTrial) {
+  boot_two();
+  with_health();
+  guest().does(ClientCall::freeze, Does::veto);
+  EXPECT_EQ(world.update(), "failed");
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_TRUE(world.machine.programs.empty());
+  EXPECT_FALSE(state());
+}
+
+TEST_F(KernelsTest, IsWrittenDownAsSoonAsVarIsThere) {
+  boot_two();
+  with_health();
+  world.machine.on_program = [&](const RunProgram&) { world.machine.state.mounted = false; };
+  EXPECT_EQ(world.update(), "done");
+  world.run_for(10 * World::second);
+  world.machine.state.mounted = true;
+  EXPECT_FALSE(state());
+  world.run_for(10 * World::second);
+  EXPECT_EQ(state(), KernelState::good);
+  EXPECT_EQ(newest().health, "passed");
+}
+
+TEST_F(KernelsTest, ALedgerThatCannotBeReadIsSetAside) {
+  ASSERT_TRUE(world.machine.state.replace(StateFile::kernels, "{\"version\": 1, \"kern"));
+  boot_two();
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_EQ(state(), KernelState::good);
+  EXPECT_TRUE(world.machine.state.has("kernels.json.bad"));
+}
+
+TEST_F(KernelsTest, AreListed) {
+  boot_two();
+  lose_an_update();
+  world.machine.kernel_files = {
+      {"/boot/vmlinuz-7.3.0-old", {"7.3.0-old", "900-00000000"}},
+      {"/boot/vmlinuz-7.3.1-new", {release, world.machine.target_identity}}};
+  const auto listed = list();
+  ASSERT_EQ(listed.size(), 2U);
+  EXPECT_EQ(listed[0].release, release);
+  EXPECT_EQ(listed[0].state, KernelState::bad);
+  EXPECT_TRUE(listed[0].running);
+  EXPECT_EQ(listed[1].state, KernelState::untried);
+  EXPECT_FALSE(listed[1].running);
+}
+
+/// No kernel is booted: nothing is to be remembered of one.
+TEST(Kernels, EmulatedUpdatesLeaveTheLedgerAlone) {
+  World world(World::Options{.emulated = true});
+  world.config.health.command = {"/usr/bin/is-it-well"};
+  world.client("guest").preserves("guest", {1});
+  world.boot();
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_EQ(world.machine.programs.size(), 1U);
+  EXPECT_EQ(world.history().front().health, "passed");
+  EXPECT_FALSE(world.machine.state.has(StateFile::kernels));
+}
+
+}  // namespace
+}  // namespace handover::engine::test

@@ -46,7 +46,8 @@ void add_below(const std::string& device, const std::string& root, std::set<std:
                int depth = 0) {
   if (depth > deepest_chain) return;
   if (auto name = crypt_name(device, root)) names.insert(std::move(*name));
-  for (const auto& slave : names_in_directory(root + "/sys/block/" + device + "/slaves")) {
+  const auto slaves = std::string(root).append("/sys/block/").append(device).append("/slaves");
+  for (const auto& slave : names_in_directory(slaves)) {
     add_below(slave, root, names, depth + 1);
   }
 }

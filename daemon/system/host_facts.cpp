@@ -101,12 +101,12 @@ std::vector<std::string> holders_of_liveupdate(const std::string& root) {
   const auto own = std::to_string(::getpid());
   for (const auto& process : names_in_directory(root + "/proc")) {
     if (process.find_first_not_of("0123456789") != std::string::npos || process == own) continue;
-    const auto directory = root + "/proc/" + process;
+    const auto directory = std::string(root).append("/proc/").append(process);
     std::error_code error;
     fs::directory_iterator fd(directory + "/fd", error);
     for (const fs::directory_iterator end; !error && fd != end; fd.increment(error)) {
       if (target_of_link(fd->path().string()) != "/dev/liveupdate") continue;
-      holders.push_back(text_in(directory + "/comm") + " (process " + process + ")");
+      holders.push_back(text_in(directory + "/comm").append(" (process ").append(process) + ")");
       break;
     }
   }
@@ -156,7 +156,8 @@ std::string blocker_of_module(const std::string& module, const std::string& targ
         "/usr/lib/modprobe.d/", "/lib/modprobe.d/"}) {
     for (const auto& name : names_in_directory(root + directory)) {
       if (!name.ends_with(".conf")) continue;
-      if (is_blocked_by_file(text_in(root + directory + name), module)) return directory + name;
+      const auto path = std::string(directory).append(name);
+      if (is_blocked_by_file(text_in(root + path), module)) return path;
     }
   }
   return {};

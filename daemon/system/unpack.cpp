@@ -8,6 +8,9 @@
 #include <array>
 #include <memory>
 #include <string>
+#include <utility>
+
+#include "system/trampoline.h"
 
 namespace handover::system {
 namespace {
@@ -21,6 +24,20 @@ tl::unexpected<Error> archive_error(struct archive* reader) {
   const char* text = ::archive_error_string(reader);
   return fail(ErrorCode::io,
               std::string("cannot unpack: ") + (text != nullptr ? text : "no reason given"));
+}
+
+/// The filter that reads the source, behind those that unpack (archive_filter_bytes()).
+constexpr int of_the_source = -1;
+
+std::uint64_t taken_by(struct archive* reader) {
+  const auto bytes = ::archive_filter_bytes(reader, of_the_source);
+  return bytes > 0 ? static_cast<std::uint64_t>(bytes) : 0;
+}
+
+la_ssize_t next_piece(struct archive* /*reader*/, void* source, const void** piece) {
+  const auto bytes = (*static_cast<std::function<std::string_view()>*>(source))();
+  *piece = bytes.data();
+  return static_cast<la_ssize_t>(bytes.size());
 }
 
 }  // namespace
@@ -42,6 +59,14 @@ bool is_compressed(std::string_view bytes) {
 
 Result<std::uint64_t> unpack(std::string_view compressed, std::uint64_t limit,
                              const std::function<void(std::string_view)>& sink) {
+  std::uint64_t taken = 0;
+  return unpack([&compressed] { return std::exchange(compressed, {}); }, limit, sink, taken);
+}
+
+Result<std::uint64_t> unpack(const std::function<std::string_view()>& source, std::uint64_t limit,
+                             const std::function<void(std::string_view)>& sink,
+                             std::uint64_t& taken) {
+  taken = 0;
   const Archive reader(::archive_read_new());
   if (!reader) return fail(ErrorCode::io, "cannot unpack: out of memory", ENOMEM);
   // Not archive_read_support_filter_all(): some of its filters run programs from PATH.
@@ -53,9 +78,10 @@ Result<std::uint64_t> unpack(std::string_view compressed, std::uint64_t limit,
   ::archive_read_support_filter_zstd(reader.get());
   ::archive_read_support_format_raw(reader.get());
 
+  auto next = source;
   struct archive_entry* entry = nullptr;
-  if (::archive_read_open_memory(reader.get(), compressed.data(), compressed.size()) !=
-          ARCHIVE_OK ||
+  if (::archive_read_open(reader.get(), &next, nullptr, trampoline<next_piece, la_ssize_t{-1}>,
+                          nullptr) != ARCHIVE_OK ||
       ::archive_read_next_header(reader.get(), &entry) != ARCHIVE_OK) {
     return archive_error(reader.get());
   }
@@ -65,6 +91,7 @@ Result<std::uint64_t> unpack(std::string_view compressed, std::uint64_t limit,
     std::size_t size = 0;
     la_int64_t offset = 0;
     const int result = ::archive_read_data_block(reader.get(), &block, &size, &offset);
+    taken = taken_by(reader.get());
     if (result == ARCHIVE_EOF) return total;
     if (result != ARCHIVE_OK && result != ARCHIVE_WARN) return archive_error(reader.get());
     total += size;

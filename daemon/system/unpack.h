@@ -19,4 +19,11 @@ bool is_compressed(std::string_view bytes);
 Result<std::uint64_t> unpack(std::string_view compressed, std::uint64_t limit,
                              const std::function<void(std::string_view)>& sink);
 
+/// The same of a stream that comes piece by piece: `source` gives the next one, valid until it is
+/// called again; "" at the end. `taken` becomes how many of its bytes belong to the stream; only as
+/// far as that is known if there is an error.
+Result<std::uint64_t> unpack(const std::function<std::string_view()>& source, std::uint64_t limit,
+                             const std::function<void(std::string_view)>& sink,
+                             std::uint64_t& taken);
+
 }  // namespace handover::system

@@ -57,6 +57,14 @@ TEST(Finding, BecomesAnError) {
   EXPECT_EQ(text_of(fact), "it is so");
 }
 
+TEST(Judge, WithoutATargetNothingIsOverruled) {
+  const auto judged =
+      judge({finding(FindingId::kernel_not_found)}, {{FindingId::kernel_not_found, Ruling::ignore}},
+            {FindingId::kernel_not_found});
+  EXPECT_EQ(judged[0].severity, Severity::error);
+  EXPECT_EQ(judged[0].overruled, Overruled::no);
+}
+
 TEST(Judge, PutsTheGravestFirst) {
   const auto judged = judge({finding(FindingId::kernel_chosen), finding(FindingId::modules_missing),
                              finding(FindingId::client_missing), finding(FindingId::kho_off)},

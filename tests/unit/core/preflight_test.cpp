@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace handover {
 namespace {
 
@@ -83,9 +85,38 @@ TEST(Preflight, AnInitrdThatIsMissingIsRefused) {
   expect_one(input, ErrorCode::kernel_not_found, {"no initrd", "--initrd"});
 }
 
+TEST(Preflight, AnInitrdOfMicrocodeAloneIsNone) {
+  PreflightInput input = good();
+  input.initrd = InitrdFacts{"/boot/amd-ucode.img", 1 << 16, "", true, {}};
+  input.running.has_initrd = false;
+  EXPECT_TRUE(errors(input).empty());
+  input.running.has_initrd = true;
+  expect_one(input, ErrorCode::kernel_not_found, {"/boot/amd-ucode.img", "microcode"});
+}
+
+/// What needs no target is told nevertheless.
+TEST(Preflight, ATargetThatIsNotThereIsOneFindingOfAll) {
+  PreflightInput input = good();
+  input.target.reset();
+  input.target_problem = Error{ErrorCode::kernel_not_found, "there is no kernel 'x'", 0};
+  input.running.kho_enabled = false;
+  input.running.luo_available = false;
+  input.missing_required_clients = {"db"};
+  std::vector<FindingId> ids;
+  for (const auto& finding : preflight(input)) ids.push_back(finding.id);
+  EXPECT_EQ(ids.front(), FindingId::kernel_not_found);
+  EXPECT_NE(std::find(ids.begin(), ids.end(), FindingId::kho_off), ids.end());
+  EXPECT_NE(std::find(ids.begin(), ids.end(), FindingId::client_missing), ids.end());
+  input.target_problem->code = ErrorCode::not_a_kernel;
+  EXPECT_EQ(preflight(input).front().id, FindingId::kernel_unusable);
+  // Where no kernel is booted, nothing is known of the running one.
+  input.running = {};
+  for (const auto& finding : preflight(input)) EXPECT_NE(finding.id, FindingId::kho_off);
+}
+
 TEST(Preflight, AnInitrdMustBeWholeAndTheTargets) {
   PreflightInput input = good();
-  input.initrd = InitrdFacts{"/boot/initrd.img-7.3.4", 1 << 20, "", {}};
+  input.initrd = InitrdFacts{"/boot/initrd.img-7.3.4", 1 << 20, "", false, {}};
   EXPECT_TRUE(errors(input).empty());
   input.initrd->modules = {"7.2.13", "7.3.4"};
   EXPECT_TRUE(errors(input).empty());

@@ -80,6 +80,47 @@ TEST_F(InitrdTest, MayHaveSomethingBehindIt) {
   EXPECT_EQ(inspect(files + boot_config).damage, "");
 }
 
+/// What dracut and mkinitcpio put behind each other: both count.
+TEST_F(InitrdTest, MayBeTwoCompressedArchives) {
+  const auto other = cpio({{"usr/lib/modules/9.9/modules.dep", "x"}});
+  for (const char* method : {"gzip", "xz", "zstd"}) {
+    for (const std::size_t nuls : {0U, 1U, 4U, 512U}) {
+      const auto facts = inspect(microcode + compress(method, files) + std::string(nuls, '\0') +
+                                 compress(method, other) + std::string(nuls, '\0'));
+      EXPECT_EQ(facts.damage, "") << method << " " << nuls;
+      EXPECT_EQ(facts.modules, (std::set<std::string>{"7.3.4", "9.9"})) << method << " " << nuls;
+    }
+    const auto cut = compress(method, files) + std::string(4, '\0') + compress(method, other);
+    EXPECT_NE(inspect(cut.substr(0, cut.size() - 20)).damage, "") << method;
+  }
+}
+
+/// Of hundreds of megabytes only a piece is in memory.
+TEST_F(InitrdTest, IsReadByPieces) {
+  std::string random(std::size_t{2} << 20, '\0');
+  std::uint32_t state = 1;
+  for (char& c : random) {
+    state = state * 1664525 + 1013904223;
+    c = static_cast<char>(state >> 24);
+  }
+  const auto large = cpio({{"init", random}, {"usr/lib/modules/7.3.4/modules.dep", random}});
+  const auto other = cpio({{"usr/lib/modules/9.9/modules.dep", "x"}});
+  EXPECT_EQ(inspect(large).modules, std::set<std::string>{"7.3.4"});
+  for (const char* method : {"gzip", "bzip2", "xz", "zstd", "lz4-legacy"}) {
+    const auto packed = compress(method, large);
+    EXPECT_EQ(inspect(microcode + packed).damage, "") << method;
+    EXPECT_EQ(inspect(packed).modules, std::set<std::string>{"7.3.4"}) << method;
+    EXPECT_NE(inspect(packed.substr(0, packed.size() / 2)).damage, "") << method;
+    EXPECT_EQ(inspect(packed + std::string(512, '\0')).damage, "") << method;
+  }
+  for (const char* method : {"gzip", "xz", "zstd"}) {
+    const auto both =
+        inspect(compress(method, large) + std::string(8, '\0') + compress(method, other));
+    EXPECT_EQ(both.damage, "") << method;
+    EXPECT_EQ(both.modules, (std::set<std::string>{"7.3.4", "9.9"})) << method;
+  }
+}
+
 TEST_F(InitrdTest, MayBeCut) {
   for (const char* method : {"gzip", "xz", "zstd"}) {
     const auto packed = compress(method, files);

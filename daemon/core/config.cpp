@@ -225,11 +225,11 @@ void read_hooks(FieldReader& reader, HookSettings& out) {
   if (!hooks->is_object()) {
     return reader.refuse("hooks", "must be an object with timeout and in_blackout");
   }
-  FieldReader fields(std::move(*hooks), reader.pointer("hooks"));
-  read_duration(fields, "timeout", out.timeout_usec);
-  fields.optional("in_blackout", out.in_blackout);
-  refuse_unknown(fields);
-  if (fields.error()) reader.refuse(*fields.error());
+  FieldReader inner(std::move(*hooks), reader.pointer("hooks"));
+  read_duration(inner, "timeout", out.timeout_usec);
+  inner.optional("in_blackout", out.in_blackout);
+  refuse_unknown(inner);
+  if (inner.error()) reader.refuse(*inner.error());
 }
 
 /// A program by its whole path, and its arguments. A search by PATH would be another in each shell.
@@ -256,6 +256,21 @@ void read_health(FieldReader& reader, HealthConfig& out) {
   FieldReader inner(std::move(*health), reader.pointer("health"));
   HealthConfig config;
   read_command(inner, "command", config.command);
+  read_duration(inner, "timeout", config.timeout_usec);
+  refuse_unknown(inner);
+  if (inner.error()) return reader.refuse(*inner.error());
+  out = std::move(config);
+}
+
+void read_watchdog(FieldReader& reader, WatchdogConfig& out) {
+  auto watchdog = reader.take("watchdog");
+  if (!watchdog) return;
+  FieldReader inner(std::move(*watchdog), reader.pointer("watchdog"));
+  WatchdogConfig config;
+  inner.optional("device", config.device);
+  if (!config.device.empty() && !config.device.starts_with("/dev/")) {
+    inner.refuse("device", "must be a device below /dev, or empty for none");
+  }
   read_duration(inner, "timeout", config.timeout_usec);
   refuse_unknown(inner);
   if (inner.error()) return reader.refuse(*inner.error());
@@ -371,6 +386,7 @@ Result<Config> parse_config(std::string_view text) {
   read_rulings(reader, config.preflight);
   read_hooks(reader, config.hooks);
   read_health(reader, config.health);
+  read_watchdog(reader, config.watchdog);
   read_clients(reader, config.clients);
   refuse_unknown(reader);
   if (reader.error()) return fail_at(lines, *reader.error());

@@ -41,6 +41,8 @@ Severity usual_severity(FindingId id) {
     case FindingId::fd_store_small:
     case FindingId::runtime_full:
     case FindingId::state_full:
+    case FindingId::watchdog_unavailable:
+    case FindingId::watchdog_stops:
       return Severity::warning;
     case FindingId::kernel_untried:
     case FindingId::kernel_chosen:
@@ -138,6 +140,9 @@ ErrorCode code_of(FindingId id) {
     case FindingId::runtime_full:
     case FindingId::state_full:
       return ErrorCode::io;
+    case FindingId::watchdog_unavailable:
+    case FindingId::watchdog_stops:
+      return ErrorCode::not_supported;
   }
   return ErrorCode::internal;
 }

@@ -25,34 +25,36 @@ constexpr auto words(Severity) {
 }
 
 enum class FindingId {
-  needs_unknown,        ///< a client needs one that is not registered
-  kernel_not_found,     ///< the target
-  kernel_unusable,      ///< the target is none, or cannot be read
-  kho_off,              ///< in the running kernel
-  luo_off,              ///< in the running kernel
-  target_without_kho,   ///< or without another part that is needed
-  abi_unknown,          ///< of the running kernel
-  abi_differs,          ///< the target does not understand the running kernel
-  module_missing,       ///< for the target, while the one here holds state
-  module_format,        ///< the target's reads other tables
-  cmdline_too_long,     ///< the target would not get all of it
-  cmdline_off,          ///< it does not switch kho or liveupdate on
-  initrd_empty,         ///< it has no bytes
-  initrd_damaged,       ///< it is cut, or no archive
-  initrd_other_kernel,  ///< it has modules, and none of the target
-  initrd_missing,       ///< the running kernel has one
-  kernel_bad,           ///< an earlier update into the target lost the state, or its health failed
-  client_missing,       ///< it is required
-  session_incoming,     ///< it holds state of the earlier kernel
-  session_degraded,     ///< the kernel does not hold all of it now
-  client_frozen,        ///< it has not answered Thaw since an earlier update
-  hook_refused,         ///< one of stage preflight
-  modules_missing,      ///< the target has no directory below /lib/modules
-  kernel_loaded,        ///< by somebody else
-  hook_warns,           ///< one of stage preflight
-  hook_unsafe,          ///< others than root could change it, so it is not run
-  kernel_untried,       ///< no update has gone into the target yet
-  kernel_chosen,        ///< which kernel, and why that one
+  needs_unknown,         ///< a client needs one that is not registered
+  kernel_not_found,      ///< the target
+  kernel_unusable,       ///< the target is none, or cannot be read
+  kho_off,               ///< in the running kernel
+  luo_off,               ///< in the running kernel
+  target_without_kho,    ///< or without another part that is needed
+  abi_unknown,           ///< of the running kernel
+  abi_differs,           ///< the target does not understand the running kernel
+  module_missing,        ///< for the target, while the one here holds state
+  module_format,         ///< the target's reads other tables
+  cmdline_too_long,      ///< the target would not get all of it
+  cmdline_off,           ///< it does not switch kho or liveupdate on
+  initrd_empty,          ///< it has no bytes
+  initrd_damaged,        ///< it is cut, or no archive
+  initrd_other_kernel,   ///< it has modules, and none of the target
+  initrd_missing,        ///< the running kernel has one
+  kernel_bad,            ///< an earlier update into the target lost the state, or its health failed
+  client_missing,        ///< it is required
+  session_incoming,      ///< it holds state of the earlier kernel
+  session_degraded,      ///< the kernel does not hold all of it now
+  client_frozen,         ///< it has not answered Thaw since an earlier update
+  hook_refused,          ///< one of stage preflight
+  modules_missing,       ///< the target has no directory below /lib/modules
+  kernel_loaded,         ///< by somebody else
+  hook_warns,            ///< one of stage preflight
+  hook_unsafe,           ///< others than root could change it, so it is not run
+  watchdog_unavailable,  ///< nothing resets a new kernel that hangs
+  watchdog_stops,        ///< the kernel may stop it at the kexec
+  kernel_untried,        ///< no update has gone into the target yet
+  kernel_chosen,         ///< which kernel, and why that one
   // of the host
   kexec_denied,         ///< this host is on a list of those that cannot kexec
   deny_list_unread,     ///< a line of such a list cannot be read
@@ -116,9 +118,11 @@ constexpr auto words(FindingId) {
                                          {FindingId::hook_refused, "hook-refused"},
                                          {FindingId::modules_missing, "modules-missing"},
                                          {FindingId::kernel_loaded, "kernel-loaded"},
-                                         {FindingId::kernel_untried, "kernel-untried"},
                                          {FindingId::hook_warns, "hook-warns"},
                                          {FindingId::hook_unsafe, "hook-unsafe"},
+                                         {FindingId::watchdog_unavailable, "watchdog-unavailable"},
+                                         {FindingId::watchdog_stops, "watchdog-stops"},
+                                         {FindingId::kernel_untried, "kernel-untried"},
                                          {FindingId::kernel_chosen, "kernel-chosen"},
                                          {FindingId::kexec_denied, "kexec-denied"},
                                          {FindingId::deny_list_unread, "deny-list-unread"},

@@ -272,6 +272,23 @@ void check_record(const PreflightInput& input, const KernelImage& target, Findin
   }
 }
 
+void check_watchdog(const WatchdogFacts& watchdog, FindingList& findings) {
+  const auto device = printable(watchdog.device);
+  if (const auto why = why_not_armed(watchdog); !why.empty()) {
+    return findings.add(
+        FindingId::watchdog_unavailable,
+        "the watchdog " + device +
+            " does not watch over the kexec, so that a target that hangs stays so: " + why,
+        "name another one in the configuration (watchdog), or none");
+  }
+  if (!counts_over_reboot(watchdog)) {
+    findings.add(
+        FindingId::watchdog_stops,
+        "the kernel may stop the watchdog " + device + " when it leaves, as most drivers want it",
+        "boot the running kernel with watchdog.stop_on_reboot=0");
+  }
+}
+
 void check_hooks(const PreflightInput& input, FindingList& findings) {
   for (const HookResult& hook : input.hooks) {
     if (is_refusal(hook)) {
@@ -346,6 +363,7 @@ std::vector<Finding> preflight(const PreflightInput& input) {
     check_cmdline(input, *input.target, findings);
     check_initrd(input, *input.target, findings);
     check_record(input, *input.target, findings);
+    if (input.watchdog) check_watchdog(*input.watchdog, findings);
   }
   check_clients(input, findings);
   check_hooks(input, findings);
@@ -365,6 +383,7 @@ void take_what_was_seen(PreflightInput& input, const PreflightInput& seen) {
   input.target_why = seen.target_why;
   input.target_entry = seen.target_entry;
   input.target_record = seen.target_record;
+  input.watchdog = seen.watchdog;
   input.running = seen.running;
   input.target_cmdline = seen.target_cmdline;
   input.initrd = seen.initrd;

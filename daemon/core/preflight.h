@@ -18,6 +18,7 @@
 #include "core/kernel_ledger.h"
 #include "core/manager_facts.h"
 #include "core/room_facts.h"
+#include "core/watchdog.h"
 #include "core/words.h"
 
 namespace handover {
@@ -87,6 +88,7 @@ struct PreflightInput {
   std::optional<InitrdFacts> initrd;  ///< the target's, if it has one
   /// The running kernel has modules of its own (/lib/modules/RELEASE); the target has none.
   bool modules_missing = false;
+  std::optional<WatchdogFacts> watchdog = {};  ///< absent: none is configured, or it is PID 1's
   std::string target_cmdline;
   std::string needs_unknown = {};  ///< a sentence: a client needs one that is not there
   bool kernel_loaded = false;      ///< for kexec, by somebody else

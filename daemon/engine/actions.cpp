@@ -439,10 +439,14 @@ std::uint64_t Engine::longest_blackout_sync() const {
 /// Bounded: what other processes wrote since the sync before the freeze. The file systems' journals
 /// are replayed either way.
 void Engine::sync_in_blackout(std::uint64_t limit, std::function<void()> then) {
-  run_target_job([this, limit, then = std::move(then)]() -> std::function<void()> {
+  auto watchdog = setup_.config.watchdog;
+  watchdog.device = update_.rehearsing() ? std::string() : watchdog_of(update_.options);
+  run_target_job([this, limit, watchdog, then = std::move(then)]() -> std::function<void()> {
     const auto unfinished = host_.sync(limit);
-    return [this, unfinished, limit, then] {
+    const bool armed = !watchdog.device.empty() && arm_watchdog(host_, watchdog);
+    return [this, unfinished, limit, armed, then] {
       mark(Mark::synced);
+      watchdog_armed_ = armed;
       if (!unfinished.empty()) {
         log::event(log::Id::sync_unfinished, log::Level::warning,
                    {{log::Field::count, unfinished.size()}, {log::Field::usec, limit}},
@@ -543,6 +547,7 @@ void Engine::withdraw_kexec() {
 void Engine::begin_thaw() {
   undone_from_freeze_ = true;
   budget_alarm_.reset();
+  disarm_watchdog();
   tables_problem_.reset();
   cancel_wanted_ = false;
   const bool rehearsed = update_.rehearsing() && !update_.failure();

@@ -335,6 +335,13 @@ class Engine final : private Model, private Sessions::Watch {
   void give_up(ClientRecord& client, const std::string& reason);
   [[nodiscard]] std::uint64_t timeout_of(const ClientRecord& client, ClientCall call) const;
 
+  // watch.cpp: the watchdog over the kexec
+  [[nodiscard]] std::string watchdog_of(const UpdateOptions& options) const;
+  static bool arm_watchdog(Host& host, const WatchdogConfig& config);
+  void disarm_watchdog();
+  void feed_watchdog();
+  void stop_watchdog();
+
   // trial.cpp: good or bad
   void begin_trial(const UpdateRecord& update, HistoryEntry& entry);
   void run_trial();
@@ -375,6 +382,8 @@ class Engine final : private Model, private Sessions::Watch {
   /// next one.
   std::vector<HistoryEntry> unwritten_;
 
+  bool watchdog_armed_ = false;
+  Host::Alarm watchdog_alarm_;        ///< it cannot be stopped, and is fed
   std::optional<KernelTrial> trial_;  ///< of this kernel
   /// Ends its health command with us.
   std::shared_ptr<std::atomic<bool>> trial_stop_ = std::make_shared<std::atomic<bool>>(false);

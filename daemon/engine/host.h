@@ -172,6 +172,19 @@ class Host {
                                std::uint64_t limit_usec, const std::atomic<bool>& stop) = 0;
   /// (waits) Of all stages: those that are not run, since others than root could change them.
   [[nodiscard]] virtual std::vector<UnsafeHook> unsafe_hooks() = 0;
+
+  // ---- the watchdog over the kexec
+  /// (waits) Without opening it, which would start it.
+  virtual WatchdogFacts watchdog_facts(const std::string& device) = 0;
+  /// (waits) Starts it. The time in seconds, as its driver made it. busy, not_supported, io.
+  virtual Result<unsigned> arm_watchdog(const std::string& device, std::uint64_t timeout_usec) = 0;
+  /// (waits) Of the one that was armed. busy: it cannot be stopped, and must be fed.
+  virtual Result<void> disarm_watchdog() = 0;
+  /// (waits)
+  virtual Result<void> feed_watchdog() = 0;
+  /// (waits) Stops what an earlier kernel, or process, has armed.
+  virtual Result<void> stop_watchdog(const std::string& device) = 0;
+
   // ---- programs
   /// (waits) Runs it to its end, in a process group of its own, which is killed when the limit is
   /// over or `stop` is set. An error that says why, unless it ended with status 0.

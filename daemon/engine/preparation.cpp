@@ -88,7 +88,7 @@ namespace {
 /// (waits) Both kernels, what else is loaded, and what is known of the target. `real`: a kernel
 /// will be booted.
 Result<LookedAt> look(Host& host, KernelShelf& kernels, const UpdateOptions& options, bool module,
-                      bool real, bool ours_is_loaded) {
+                      bool real, bool ours_is_loaded, const std::string& watchdog) {
   if (!real) return host.look_at_emulated(options);
   // Asked before anything of ours is loaded.
   const auto loaded = ours_is_loaded ? Result<bool>(false) : host.kernel_loaded();
@@ -99,6 +99,7 @@ Result<LookedAt> look(Host& host, KernelShelf& kernels, const UpdateOptions& opt
   auto looked = host.look_at(options, module);
   if (!looked) return looked;
   looked->input.kernel_loaded = loaded.value_or(false);
+  if (!watchdog.empty()) looked->input.watchdog = host.watchdog_facts(watchdog);
   if (const auto& target = looked->input.target; target && !target->identity.empty()) {
     if (auto record = kernels.look_up({target->release, target->identity})) {
       looked->input.target_record = std::move(*record);
@@ -159,11 +160,11 @@ void Engine::look_at_target(const ManagerFacts& managers) {
   run_target_job([this, managers, options = with_defaults(update_.options),
                   refresh = sessions_.keepers().refresh_module, real = !emulated(),
                   kernels = kernels_.shelf(), ours = update_.target_loaded,
-                  context = hook_context(),
+                  watchdog = watchdog_of(update_.options), context = hook_context(),
                   limit = setup_.config.hooks.timeout_usec]() -> std::function<void()> {
     const bool module = refresh && refresh().has_value();
-    auto looked =
-        std::make_shared<Result<LookedAt>>(look(host_, *kernels, options, module, real, ours));
+    auto looked = std::make_shared<Result<LookedAt>>(
+        look(host_, *kernels, options, module, real, ours, watchdog));
     if (*looked) {
       (*looked)->input.managers = managers;
       look_at_hooks(host_, **looked, context, limit, stop_);
@@ -224,11 +225,12 @@ void Engine::preflight(const UpdateOptions& options, Reply<std::vector<Finding>>
     host_.run(
         target_queue,
         [this, alive = alive_, managers, options, refresh = sessions_.keepers().refresh_module,
-         real = !emulated(), kernels = kernels_.shelf(), ours = update_.target_loaded, context,
-         limit = setup_.config.hooks.timeout_usec, reply]() -> std::function<void()> {
+         real = !emulated(), kernels = kernels_.shelf(), ours = update_.target_loaded,
+         watchdog = watchdog_of(options), context, limit = setup_.config.hooks.timeout_usec,
+         reply]() -> std::function<void()> {
           const bool module = refresh && refresh().has_value();
           auto looked = std::make_shared<Result<LookedAt>>(
-              look(host_, *kernels, options, module, real, ours));
+              look(host_, *kernels, options, module, real, ours, watchdog));
           if (*looked) {
             (*looked)->input.managers = managers;
             look_at_hooks(host_, **looked, context, limit, end_told_hooks_);

@@ -355,6 +355,7 @@ void Engine::start_booted(const Manifest& manifest) {
   if (auto begun = journal_.begin(); !begun) log::error(begun.error().message);
   doors_open();
   await_claims();
+  stop_watchdog();
   post(Event::booted);
   end_turn();  // before anybody can ask
   start_adoption(/*open_tables=*/false);
@@ -476,6 +477,7 @@ void Engine::start_restarted(Manifest manifest) {
                              if (pending) report_lost_update(*pending, std::nullopt);
                            });
   }
+  if (manifest.state == State::rebooting) stop_watchdog();
   post(Event::restarted);
   end_turn();   // before anybody can ask
   run_trial();  // the earlier process did not come to its end

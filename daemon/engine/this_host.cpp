@@ -314,6 +314,32 @@ HookReport ThisHost::run_hooks(HookStage stage, const HookContext& context,
 
 std::vector<UnsafeHook> ThisHost::unsafe_hooks() { return system::unsafe_hooks(places_.hooks); }
 
+// ---- the watchdog
+
+WatchdogFacts ThisHost::watchdog_facts(const std::string& device) {
+  return system::watchdog_facts(device);
+}
+
+Result<unsigned> ThisHost::arm_watchdog(const std::string& device, std::uint64_t timeout_usec) {
+  auto armed = system::Watchdog::arm(device, timeout_usec);
+  if (!armed) return fail(armed.error());
+  watchdog_ = std::move(*armed);
+  return watchdog_->timeout_seconds();
+}
+
+Result<void> ThisHost::disarm_watchdog() {
+  if (!watchdog_) return {};
+  auto disarmed = watchdog_->disarm();
+  if (disarmed) watchdog_.reset();
+  return disarmed;
+}
+
+Result<void> ThisHost::feed_watchdog() { return watchdog_ ? watchdog_->feed() : Result<void>{}; }
+
+Result<void> ThisHost::stop_watchdog(const std::string& device) {
+  return system::Watchdog::stop(device);
+}
+
 // ---- programs
 
 Result<void> ThisHost::run_program(const RunProgram& program, const std::atomic<bool>& stop) {

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "engine/host.h"
 #include "system/loop.h"
 #include "system/pool.h"
+#include "system/watchdog.h"
 
 namespace handover::engine {
 
@@ -69,6 +71,13 @@ class ThisHost final : public Host {
   HookReport run_hooks(HookStage stage, const HookContext& context, std::uint64_t limit_usec,
                        const std::atomic<bool>& stop) override;
   std::vector<UnsafeHook> unsafe_hooks() override;
+
+  WatchdogFacts watchdog_facts(const std::string& device) override;
+  Result<unsigned> arm_watchdog(const std::string& device, std::uint64_t timeout_usec) override;
+  Result<void> disarm_watchdog() override;
+  Result<void> feed_watchdog() override;
+  Result<void> stop_watchdog(const std::string& device) override;
+
   Result<void> run_program(const RunProgram& program, const std::atomic<bool>& stop) override;
 
   std::optional<std::size_t> fd_store_limit() override;
@@ -84,7 +93,8 @@ class ThisHost final : public Host {
 
   system::Loop& loop_;
   Places places_;
-  UniqueFd manifest_;  ///< open for lines behind the text
+  UniqueFd manifest_;                         ///< open for lines behind the text
+  std::optional<system::Watchdog> watchdog_;  ///< armed; of the target's queue
   std::unique_ptr<system::Pool> pool_;
 };
 

@@ -230,6 +230,22 @@ TEST(Config, HasAHealthCommand) {
   EXPECT_FALSE(parse_config(R"({"health": {"command": [)" + many + "]}}"));
 }
 
+TEST(Config, HasAWatchdog) {
+  const auto config = parse_config(R"({"watchdog": {"device": "/dev/watchdog0", "timeout": 90}})");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->watchdog.device, "/dev/watchdog0");
+  EXPECT_EQ(config->watchdog.timeout_usec, 90'000'000U);
+  EXPECT_EQ(parse_config("{}")->watchdog.device, "");
+  for (const char* wrong : {R"({"watchdog": true})", R"({"watchdog": {"device": "watchdog0"}})",
+                            R"({"watchdog": {"device": 0}})", R"({"watchdog": {"timeout": 0}})",
+                            R"({"watchdog": {"time": "5s"}})"}) {
+    const auto refused = parse_config(wrong);
+    ASSERT_FALSE(refused) << wrong;
+    EXPECT_NE(refused.error().message.find("field watchdog"), std::string::npos)
+        << refused.error().message;
+  }
+}
+
 // The schema and the parser ---------------------------------------------------------------------
 
 /// The names that the parser lists when it meets an unknown one.

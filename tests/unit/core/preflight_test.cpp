@@ -318,6 +318,23 @@ TEST(Preflight, ABadKernelIsRefusedAndAnUntriedOneTold) {
   EXPECT_NE(found[0].advice.find("handoverctl kernels allow 7.3.5"), std::string::npos);
 }
 
+TEST(Preflight, TheWatchdogIsAWarning) {
+  auto input = good();
+  input.watchdog = WatchdogFacts{};
+  input.watchdog->device = "/dev/watchdog0";
+  auto found = preflight(input);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].id, FindingId::watchdog_unavailable);
+  EXPECT_EQ(found[0].severity, Severity::warning);
+  input.watchdog->there = true;
+  found = preflight(input);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].id, FindingId::watchdog_stops);
+  EXPECT_NE(found[0].advice.find("watchdog.stop_on_reboot=0"), std::string::npos);
+  input.watchdog->stop_on_reboot = 0;
+  EXPECT_TRUE(preflight(input).empty());
+}
+
 TEST(Preflight, ANeedThatNobodyMeetsIsTheFirstError) {
   PreflightInput input = good();
   input.needs_unknown = "Client 'vm' needs 'disk', which is not registered";

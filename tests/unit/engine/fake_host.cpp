@@ -271,6 +271,42 @@ HookReport FakeHost::run_hooks(HookStage stage, const HookContext& context,
   return report;
 }
 
+// ---- the watchdog
+
+WatchdogFacts FakeHost::watchdog_facts(const std::string& device) {
+  auto facts = machine_.watchdog.facts;
+  facts.device = device;
+  return facts;
+}
+
+Result<unsigned> FakeHost::arm_watchdog(const std::string& /*device*/, std::uint64_t timeout_usec) {
+  machine_.effect("arm_watchdog");
+  auto& watchdog = machine_.watchdog;
+  if (watchdog.arm_error) return fail(*watchdog.arm_error);
+  watchdog.counts = true;
+  ++watchdog.arms;
+  return static_cast<unsigned>(timeout_usec / 1'000'000);
+}
+
+Result<void> FakeHost::disarm_watchdog() {
+  machine_.effect("disarm_watchdog");
+  if (machine_.watchdog.disarm_error) return fail(*machine_.watchdog.disarm_error);
+  machine_.watchdog.counts = false;
+  return {};
+}
+
+Result<void> FakeHost::feed_watchdog() {
+  machine_.effect("feed_watchdog");
+  ++machine_.watchdog.feeds;
+  return {};
+}
+
+Result<void> FakeHost::stop_watchdog(const std::string& /*device*/) {
+  machine_.effect("stop_watchdog");
+  machine_.watchdog.counts = false;
+  return {};
+}
+
 // ---- programs
 
 Result<void> FakeHost::run_program(const RunProgram& program, const std::atomic<bool>& stop) {

@@ -87,6 +87,13 @@ class FakeHost final : public Host {
   HookReport run_hooks(HookStage stage, const HookContext& context, std::uint64_t limit_usec,
                        const std::atomic<bool>& stop) override;
   std::vector<UnsafeHook> unsafe_hooks() override { return machine_.unsafe_hooks; }
+
+  WatchdogFacts watchdog_facts(const std::string& device) override;
+  Result<unsigned> arm_watchdog(const std::string& device, std::uint64_t timeout_usec) override;
+  Result<void> disarm_watchdog() override;
+  Result<void> feed_watchdog() override;
+  Result<void> stop_watchdog(const std::string& device) override;
+
   Result<void> run_program(const RunProgram& program, const std::atomic<bool>& stop) override;
 
   std::optional<std::size_t> fd_store_limit() override { return machine_.fd_store.limit; }

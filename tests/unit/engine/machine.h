@@ -101,6 +101,15 @@ class Machine {
   std::uint64_t sync_takes_usec = 0;
   /// What the kernel does in reboot(), while the process still has all its descriptors.
   std::function<void()> on_kexec;
+  struct FakeWatchdog {
+    WatchdogFacts facts;
+    std::optional<Error> arm_error;
+    std::optional<Error> disarm_error;
+    bool counts = false;
+    unsigned arms = 0;
+    unsigned feeds = 0;
+  };
+  FakeWatchdog watchdog;  ///< goes on counting over a kexec
   bool booted_by_kexec = false;
   /// Of the target's image.
   std::string target_identity = "1000-0000beef";

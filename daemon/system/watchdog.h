@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A watchdog over the kexec (Documentation/watchdog/watchdog-api.rst): a new kernel that hangs is
+// reset by it. The only place with its ioctls.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "core/error.h"
+#include "core/unique_fd.h"
+#include "core/watchdog.h"
+
+namespace handover::system {
+
+/// What sysfs says of it, without opening it: that would start it. `device` is "/dev/watchdog0".
+WatchdogFacts watchdog_facts(const std::string& device, const std::string& root = "");
+
+/// One that counts. It goes on doing so when this object goes, or the process: whoever opens it
+/// next, or the kexec, has its time.
+class Watchdog {
+ public:
+  /// ioctl(2) and write(2) on the open device; a test has others.
+  struct Calls {
+    std::function<int(int fd, unsigned long request, void* argument)> ioctl;
+    std::function<bool(int fd)> write_v;  ///< the magic character
+  };
+  static Calls real_calls();
+
+  /// Opens and starts it with `timeout_usec`, rounded up to seconds. busy: somebody else has it
+  /// open; not_supported: it takes no such time; io.
+  static Result<Watchdog> arm(const std::string& device, std::uint64_t timeout_usec,
+                              Calls calls = real_calls());
+
+  /// Stops one that an earlier process, or kernel, has left counting. No error if it is not there,
+  /// or if somebody else has it open and feeds it. busy: it cannot be stopped.
+  static Result<void> stop(const std::string& device, Calls calls = real_calls());
+
+  /// Seconds, as the driver made it.
+  [[nodiscard]] unsigned timeout_seconds() const { return timeout_; }
+  Result<void> feed();
+  /// Stops and closes it. busy: the driver cannot be stopped (nowayout); it stays open, and must be
+  /// fed.
+  Result<void> disarm();
+
+ private:
+  Watchdog(UniqueFd fd, std::string device, Calls calls)
+      : fd_(std::move(fd)), device_(std::move(device)), calls_(std::move(calls)) {}
+
+  static Result<Watchdog> open(const std::string& device, Calls calls);
+  Result<void> start(std::uint64_t timeout_usec);
+
+  UniqueFd fd_;
+  std::string device_;
+  Calls calls_;
+  unsigned timeout_ = 0;
+};
+
+}  // namespace handover::system

@@ -387,6 +387,7 @@ Result<Config> parse_config(std::string_view text) {
   read_hooks(reader, config.hooks);
   read_health(reader, config.health);
   read_watchdog(reader, config.watchdog);
+  reader.optional("bless", config.bless);
   read_clients(reader, config.clients);
   refuse_unknown(reader);
   if (reader.error()) return fail_at(lines, *reader.error());

@@ -94,6 +94,7 @@ struct Config {
   HookSettings hooks;
   HealthConfig health;
   WatchdogConfig watchdog;
+  bool bless = false;  ///< a good kernel becomes the boot loader's default
   std::map<std::string, ClientLimits> clients;
   bool operator==(const Config&) const = default;
 };

@@ -43,6 +43,7 @@ Severity usual_severity(FindingId id) {
     case FindingId::state_full:
     case FindingId::watchdog_unavailable:
     case FindingId::watchdog_stops:
+    case FindingId::bless_impossible:
       return Severity::warning;
     case FindingId::kernel_untried:
     case FindingId::kernel_chosen:
@@ -142,6 +143,7 @@ ErrorCode code_of(FindingId id) {
       return ErrorCode::io;
     case FindingId::watchdog_unavailable:
     case FindingId::watchdog_stops:
+    case FindingId::bless_impossible:
       return ErrorCode::not_supported;
   }
   return ErrorCode::internal;

@@ -53,6 +53,7 @@ enum class FindingId {
   hook_unsafe,           ///< others than root could change it, so it is not run
   watchdog_unavailable,  ///< nothing resets a new kernel that hangs
   watchdog_stops,        ///< the kernel may stop it at the kexec
+  bless_impossible,      ///< the boot loader cannot be told
   kernel_untried,        ///< no update has gone into the target yet
   kernel_chosen,         ///< which kernel, and why that one
   // of the host
@@ -122,6 +123,7 @@ constexpr auto words(FindingId) {
                                          {FindingId::hook_unsafe, "hook-unsafe"},
                                          {FindingId::watchdog_unavailable, "watchdog-unavailable"},
                                          {FindingId::watchdog_stops, "watchdog-stops"},
+                                         {FindingId::bless_impossible, "bless-impossible"},
                                          {FindingId::kernel_untried, "kernel-untried"},
                                          {FindingId::kernel_chosen, "kernel-chosen"},
                                          {FindingId::kexec_denied, "kexec-denied"},

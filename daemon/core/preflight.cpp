@@ -315,6 +315,14 @@ void check_what_may_go_wrong(const PreflightInput& input, FindingList& findings)
                      "update",
                  "install them");
   }
+  if (input.target && !input.bless_problem.empty()) {
+    findings.add(FindingId::bless_impossible,
+                 describe(*input.target) +
+                     " cannot become the boot loader's default, so that a cold boot goes into "
+                     "another: " +
+                     printable(input.bless_problem),
+                 "set the default yourself, or leave bless out of the configuration");
+  }
   if (input.kernel_loaded) {
     findings.add(FindingId::kernel_loaded,
                  "a kernel is loaded for kexec already, by somebody else, and this update's takes "
@@ -384,6 +392,7 @@ void take_what_was_seen(PreflightInput& input, const PreflightInput& seen) {
   input.target_entry = seen.target_entry;
   input.target_record = seen.target_record;
   input.watchdog = seen.watchdog;
+  input.bless_problem = seen.bless_problem;
   input.running = seen.running;
   input.target_cmdline = seen.target_cmdline;
   input.initrd = seen.initrd;

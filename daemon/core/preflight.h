@@ -89,6 +89,7 @@ struct PreflightInput {
   /// The running kernel has modules of its own (/lib/modules/RELEASE); the target has none.
   bool modules_missing = false;
   std::optional<WatchdogFacts> watchdog = {};  ///< absent: none is configured, or it is PID 1's
+  std::string bless_problem = {};  ///< half a sentence: why the target cannot become the default
   std::string target_cmdline;
   std::string needs_unknown = {};  ///< a sentence: a client needs one that is not there
   bool kernel_loaded = false;      ///< for kexec, by somebody else

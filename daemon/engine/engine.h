@@ -289,7 +289,12 @@ class Engine final : private Model, private Sessions::Watch {
   [[nodiscard]] std::vector<std::string> units_of_clients() const;
   void ask_managers(std::function<void(const ManagerFacts&)> then);
   void run_preflight();
+  using Looking = std::function<std::shared_ptr<Result<LookedAt>>(const std::atomic<bool>& stop)>;
+  [[nodiscard]] Looking looking(const UpdateOptions& options, HookContext context,
+                                const ManagerFacts& managers) const;
   void look_at_target(const ManagerFacts& managers);
+  [[nodiscard]] Result<void> may_look() const;
+  void end_looks();
   void take_findings(LookedAt looked);
   void load_target();
   void unload_target(const std::function<void()>& then);
@@ -347,6 +352,7 @@ class Engine final : private Model, private Sessions::Watch {
   void run_trial();
   void trial_over(const Result<void>& health);
   void judge_kernel(KernelRecord record);
+  void bless(const KernelTrial& trial);
 
   // losses.cpp
   void finish_sessions_of(const std::string& client, const std::string& why);
@@ -432,6 +438,8 @@ class Engine final : private Model, private Sessions::Watch {
   bool target_busy_ = false;  ///< a job on the target's queue: preflight, load, collapse, tables
   std::optional<Event> after_target_;  ///< posted when that job has ended
   std::atomic<bool> stop_{false};      ///< tells such a job to end early
+  /// The same for those that only look, for the bus.
+  std::shared_ptr<std::atomic<bool>> end_looks_ = std::make_shared<std::atomic<bool>>(false);
   struct Collapsing {
     std::deque<std::string> waiting;
     std::size_t running = 0;

@@ -185,6 +185,10 @@ class Host {
   /// (waits) Stops what an earlier kernel, or process, has armed.
   virtual Result<void> stop_watchdog(const std::string& device) = 0;
 
+  /// (waits) What makes that kernel the boot loader's default. not_supported, kernel_not_found.
+  virtual Result<std::vector<std::string>> default_boot_command(const std::string& entry,
+                                                                const std::string& release) = 0;
+
   // ---- programs
   /// (waits) Runs it to its end, in a process group of its own, which is killed when the limit is
   /// over or `stop` is set. An error that says why, unless it ended with status 0.

@@ -88,7 +88,7 @@ namespace {
 /// (waits) Both kernels, what else is loaded, and what is known of the target. `real`: a kernel
 /// will be booted.
 Result<LookedAt> look(Host& host, KernelShelf& kernels, const UpdateOptions& options, bool module,
-                      bool real, bool ours_is_loaded, const std::string& watchdog) {
+                      bool real, bool ours_is_loaded, const std::string& watchdog, bool bless) {
   if (!real) return host.look_at_emulated(options);
   // Asked before anything of ours is loaded.
   const auto loaded = ours_is_loaded ? Result<bool>(false) : host.kernel_loaded();
@@ -100,6 +100,11 @@ Result<LookedAt> look(Host& host, KernelShelf& kernels, const UpdateOptions& opt
   if (!looked) return looked;
   looked->input.kernel_loaded = loaded.value_or(false);
   if (!watchdog.empty()) looked->input.watchdog = host.watchdog_facts(watchdog);
+  if (bless && looked->input.target) {
+    const auto command =
+        host.default_boot_command(looked->input.target_entry, looked->input.target->release);
+    if (!command) looked->input.bless_problem = command.error().message;
+  }
   if (const auto& target = looked->input.target; target && !target->identity.empty()) {
     if (auto record = kernels.look_up({target->release, target->identity})) {
       looked->input.target_record = std::move(*record);
@@ -156,19 +161,29 @@ void Engine::run_preflight() {
   });
 }
 
-void Engine::look_at_target(const ManagerFacts& managers) {
-  run_target_job([this, managers, options = with_defaults(update_.options),
-                  refresh = sessions_.keepers().refresh_module, real = !emulated(),
-                  kernels = kernels_.shelf(), ours = update_.target_loaded,
-                  watchdog = watchdog_of(update_.options), context = hook_context(),
-                  limit = setup_.config.hooks.timeout_usec]() -> std::function<void()> {
+/// Runs on the pool, with what the engine knows now.
+Engine::Looking Engine::looking(const UpdateOptions& options, HookContext context,
+                                const ManagerFacts& managers) const {
+  return [&host = host_, options = with_defaults(options), context = std::move(context), managers,
+          refresh = sessions_.keepers().refresh_module, real = !emulated(),
+          kernels = kernels_.shelf(), ours = update_.target_loaded,
+          watchdog = watchdog_of(options), bless = setup_.config.bless,
+          limit = setup_.config.hooks.timeout_usec](const std::atomic<bool>& stop) {
     const bool module = refresh && refresh().has_value();
     auto looked = std::make_shared<Result<LookedAt>>(
-        look(host_, *kernels, options, module, real, ours, watchdog));
+        look(host, *kernels, options, module, real, ours, watchdog, bless));
     if (*looked) {
       (*looked)->input.managers = managers;
-      look_at_hooks(host_, **looked, context, limit, stop_);
+      look_at_hooks(host, **looked, context, limit, stop);
     }
+    return looked;
+  };
+}
+
+void Engine::look_at_target(const ManagerFacts& managers) {
+  run_target_job([this, look = looking(update_.options, hook_context(),
+                                       managers)]() -> std::function<void()> {
+    const auto looked = look(stop_);
     return [this, looked] {
       if (update_.failure()) return;
       if (!*looked) return fail_update(looked->error());
@@ -209,39 +224,43 @@ void Engine::take_findings(LookedAt looked) {
   post(Event::preflight_passed);
 }
 
+/// An update that runs waits for nobody's look.
+Result<void> Engine::may_look() const {
+  const bool idle = (state_ == State::normal || state_ == State::prepared) && !update_.job;
+  if (idle && events_.empty()) return {};
+  return fail(passing(Error{
+      ErrorCode::busy,
+      "An update is in state " + std::string(to_string(state_)) + "; ask again when it is over.",
+      0}));
+}
+
 void Engine::preflight(const UpdateOptions& options, Reply<std::vector<Finding>> reply) {
-  if (state_ != State::normal && state_ != State::prepared) {
-    return reply(fail(passing(Error{
-        ErrorCode::busy,
-        "An update is in state " + std::string(to_string(state_)) + "; ask again when it is over.",
-        0})));
-  }
-  HookContext context;
-  context.job = "preflight";
-  context.mode = to_string(emulated() ? Mode::emulated : options.mode.value_or(setup_.config.mode));
-  context.from = host_.kernel_release();
-  ask_managers([this, options = with_defaults(options), context,
-                reply = std::move(reply)](const ManagerFacts& managers) {
-    host_.run(
-        target_queue,
-        [this, alive = alive_, managers, options, refresh = sessions_.keepers().refresh_module,
-         real = !emulated(), kernels = kernels_.shelf(), ours = update_.target_loaded,
-         watchdog = watchdog_of(options), context, limit = setup_.config.hooks.timeout_usec,
-         reply]() -> std::function<void()> {
-          const bool module = refresh && refresh().has_value();
-          auto looked = std::make_shared<Result<LookedAt>>(
-              look(host_, *kernels, options, module, real, ours, watchdog));
-          if (*looked) {
-            (*looked)->input.managers = managers;
-            look_at_hooks(host_, **looked, context, limit, end_told_hooks_);
-          }
-          return [this, alive, options, looked, reply] {
-            if (!*alive) return;
-            if (!*looked) return reply(fail(looked->error()));
-            reply(findings(**looked, options));
-          };
-        });
+  if (auto may = may_look(); !may) return reply(fail(may.error()));
+  ask_managers([this, options, reply = std::move(reply)](const ManagerFacts& managers) {
+    if (auto may = may_look(); !may) return reply(fail(may.error()));
+    HookContext context;
+    context.job = "preflight";
+    context.mode =
+        to_string(emulated() ? Mode::emulated : options.mode.value_or(setup_.config.mode));
+    context.from = host_.kernel_release();
+    host_.run(target_queue,
+              [this, alive = alive_, options = with_defaults(options), stop = end_looks_,
+               look = looking(options, std::move(context), managers),
+               reply]() -> std::function<void()> {
+                const auto looked = look(*stop);
+                return [this, alive, options, looked, reply] {
+                  if (!*alive) return;
+                  if (!*looked) return reply(fail(looked->error()));
+                  reply(findings(**looked, options));
+                };
+              });
   });
+}
+
+/// Those who only look do not hold up an update, nor its end.
+void Engine::end_looks() {
+  *end_looks_ = true;
+  end_looks_ = std::make_shared<std::atomic<bool>>(false);
 }
 
 /// Also when an update goes on from prepared: what somebody else has loaded since would be booted

@@ -16,6 +16,7 @@
 #include "system/boot.h"
 #include "system/collapse.h"
 #include "system/command_run.h"
+#include "system/default_boot.h"
 #include "system/disk.h"
 #include "system/files.h"
 #include "system/hook_run.h"
@@ -338,6 +339,11 @@ Result<void> ThisHost::feed_watchdog() { return watchdog_ ? watchdog_->feed() : 
 
 Result<void> ThisHost::stop_watchdog(const std::string& device) {
   return system::Watchdog::stop(device);
+}
+
+Result<std::vector<std::string>> ThisHost::default_boot_command(const std::string& entry,
+                                                                const std::string& release) {
+  return system::default_boot_command(entry, release);
 }
 
 // ---- programs

@@ -78,6 +78,9 @@ class ThisHost final : public Host {
   Result<void> feed_watchdog() override;
   Result<void> stop_watchdog(const std::string& device) override;
 
+  Result<std::vector<std::string>> default_boot_command(const std::string& entry,
+                                                        const std::string& release) override;
+
   Result<void> run_program(const RunProgram& program, const std::atomic<bool>& stop) override;
 
   std::optional<std::size_t> fd_store_limit() override;

@@ -63,7 +63,27 @@ void Engine::trial_over(const Result<void>& health) {
   record.when = host_.wall_clock();
   record.update = trial.update;
   judge_kernel(std::move(record));
+  if (good && setup_.config.bless && !emulated()) bless(trial);
   outside_.kernel_judged(trial.release, state, reason, trial.generation);
+}
+
+/// A cold boot goes into it, too, from now on.
+void Engine::bless(const KernelTrial& trial) {
+  host_.run(health_queue, [this, stop = trial_stop_, trial]() -> std::function<void()> {
+    constexpr std::uint64_t limit_usec = 60'000'000;
+    const auto done = run_or_fail("setting the boot loader's default", [&]() -> Result<void> {
+      auto command = host_.default_boot_command(trial.entry, trial.release);
+      if (!command) return fail(command.error());
+      return host_.run_program({std::move(*command), {}, limit_usec}, *stop);
+    });
+    if (done) {
+      log::info("Kernel ", trial.release, " is the boot loader's default now.");
+    } else {
+      log::error("Kernel ", trial.release,
+                 " did not become the boot loader's default: ", done.error().message, ".");
+    }
+    return [] {};
+  });
 }
 
 /// It is remembered, and told in the log.

@@ -259,6 +259,46 @@ TEST_F(KernelsTest, AreListed) {
   EXPECT_FALSE(listed[1].running);
 }
 
+TEST_F(KernelsTest, AGoodOneBecomesTheDefaultAndNotBefore) {
+  boot_two();
+  with_health();
+  world.config.bless = true;
+  world.machine.program_error = Error{ErrorCode::io, "it ended with status 1", 0};
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_EQ(world.machine.programs.size(), 1U) << "a bad one does not";
+  world.machine.program_error.reset();
+  world.machine.target_identity = "1001-00000001";
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.calm_down());
+  ASSERT_EQ(world.machine.programs.size(), 3U);
+  EXPECT_EQ(world.machine.programs[1].argv, world.config.health.command);
+  EXPECT_EQ(world.machine.programs[2].argv,
+            (Strings{"/usr/bin/bootctl", "set-default", "new-entry", release}));
+  EXPECT_EQ(state(), KernelState::good);
+}
+
+TEST_F(KernelsTest, ThatCannotBecomeTheDefaultIsToldBefore) {
+  boot_two();
+  world.config.bless = true;
+  // The daemon read its configuration when it was started.
+  world.kill_daemon();
+  ASSERT_TRUE(world.calm_down());
+  world.machine.no_boot_default = Error{ErrorCode::not_supported, "there is no bootctl", 0};
+  std::vector<FindingId> ids;
+  world.call([&](Engine& engine) {
+    engine.preflight({}, [&ids](const Result<std::vector<Finding>>& found) {
+      if (!found) return;
+      for (const auto& one : *found) ids.push_back(one.id);
+    });
+  });
+  world.settle();
+  EXPECT_EQ(ids, (std::vector{FindingId::bless_impossible, FindingId::kernel_untried}));
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_TRUE(world.machine.programs.empty());
+}
+
 /// No kernel is booted: nothing is to be remembered of one.
 TEST(Kernels, EmulatedUpdatesLeaveTheLedgerAlone) {
   World world(World::Options{.emulated = true});

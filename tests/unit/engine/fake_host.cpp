@@ -307,6 +307,12 @@ Result<void> FakeHost::stop_watchdog(const std::string& /*device*/) {
   return {};
 }
 
+Result<std::vector<std::string>> FakeHost::default_boot_command(const std::string& entry,
+                                                                const std::string& release) {
+  if (machine_.no_boot_default) return fail(*machine_.no_boot_default);
+  return std::vector<std::string>{"/usr/bin/bootctl", "set-default", entry, release};
+}
+
 // ---- programs
 
 Result<void> FakeHost::run_program(const RunProgram& program, const std::atomic<bool>& stop) {

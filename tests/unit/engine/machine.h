@@ -110,6 +110,7 @@ class Machine {
     unsigned feeds = 0;
   };
   FakeWatchdog watchdog;  ///< goes on counting over a kexec
+  std::optional<Error> no_boot_default;
   bool booted_by_kexec = false;
   /// Of the target's image.
   std::string target_identity = "1000-0000beef";

@@ -15,7 +15,7 @@ namespace {
 std::string program_named(const std::string& root, std::initializer_list<const char*> names) {
   for (const std::string name : names) {
     for (const std::string place : {"/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"}) {
-      auto path = root + place + name;
+      auto path = std::string(root).append(place).append(name);
       if (::access(path.c_str(), X_OK) == 0) return path;
     }
   }

@@ -20,7 +20,6 @@ HookPlan plan_hooks(const std::vector<HookDirectory>& directories) {
   for (const HookDirectory& directory : directories) {
     if (!directory.unsafe.empty()) {
       plan.unsafe.push_back({directory.path, directory.unsafe});
-      continue;
     }
     for (const HookEntry& entry : directory.entries) {
       if (entry.kind == HookEntry::Kind::other || is_companion(entry.name)) continue;
@@ -28,7 +27,8 @@ HookPlan plan_hooks(const std::vector<HookDirectory>& directories) {
     }
   }
   for (const auto& [name, found] : by_name) {
-    if (found.entry->kind == HookEntry::Kind::mask) continue;
+    // What cannot be trusted still hides what has its name.
+    if (found.entry->kind == HookEntry::Kind::mask || !found.directory->unsafe.empty()) continue;
     auto path = found.directory->path + "/" + name;
     if (found.entry->unsafe.empty()) {
       plan.run.push_back({name, std::move(path)});

@@ -89,6 +89,8 @@ void Engine::ask_for(JobType type, const UpdateOptions& options, const Caller& c
     started(update_.job->id);
     update_.rehearse(rehearsal_of(type, options));
     journal_.note_update();
+    end_looks();
+    asked_freeze_ = false;
     update_.first_round();
     return post(Event::going_on);
   }
@@ -100,9 +102,12 @@ void Engine::ask_for(JobType type, const UpdateOptions& options, const Caller& c
 void Engine::new_update(JobType type, const UpdateOptions& options, const Caller& caller) {
   auto asked = options;
   if (!asked.mode) asked.mode = setup_.config.mode;
+  end_looks();
+  end_trial();
   stop_ = false;
   hooks_run_ = false;
   asked_all_ = false;
+  asked_freeze_ = false;
   after_target_.reset();
   const auto mode = emulated() ? Mode::emulated : *asked.mode;
   update_.begin(next_id_++, mode, std::move(asked), host_.kernel_release(), describe(caller),
@@ -147,6 +152,7 @@ void Engine::cancel(const Caller& /*caller*/, const Reply<void>& reply) {
 }
 
 void Engine::cancel_update(const std::string& why) {
+  end_looks();
   update_.fail(Error{ErrorCode::cancelled, why, 0});
   end_pass();
   sealing_ = false;
@@ -166,6 +172,8 @@ Result<void> Engine::terminate(std::function<void()> done) {
                 "The machine is leaving this kernel; handoverd goes on until it has.");
   }
   terminated_ = std::move(done);
+  end_looks();
+  end_trial();
   if (is_cancellable(state_)) {
     log::warning("handoverd is being stopped: the update is undone first.");
     cancel_update("handoverd was stopped.");
@@ -203,6 +211,12 @@ void Engine::await_freeze() {
     if (id != 0) outside_.job_removed(id, Outcome::done, "");
     return;
   }
+  // Workloads run on, and clients may come and go: hooks take their time here.
+  if (!setup_.config.hooks.in_blackout && !std::exchange(asked_freeze_, true)) {
+    set_job(JobPhase::prepared, 82, "Running hooks.");
+    undone_from_freeze_ = true;
+    return run_hooks(HookStage::freeze, [this] { await_freeze(); });
+  }
   // Clients that came while others were prepared have not been asked.
   if (!update_.any_newcomers()) return post(Event::update_requested);
   if (update_.next_round()) return post(Event::newcomers);
@@ -231,7 +245,7 @@ void Engine::await_freeze() {
 void Engine::begin_freeze() {
   set_job(JobPhase::freeze, 85, "Freezing clients.");
   // It leaves no kernel, so that no later one could miss anything by it.
-  if (update_.rehearsing()) return freeze_after_hooks();
+  if (update_.rehearsing()) return freeze_when_idle();
   PendingUpdate pending;
   const auto& record = *update_.record();
   pending.id = record.id;
@@ -249,15 +263,8 @@ void Engine::begin_freeze() {
   records_.write_pending(pending, [this, alive = alive_, id = record.id] {
     if (!*alive || state_ != State::freezing || update_.failure()) return;
     if (!update_.record() || update_.record()->id != id) return;
-    freeze_after_hooks();
+    freeze_when_idle();
   });
-}
-
-void Engine::freeze_after_hooks() {
-  if (setup_.config.hooks.in_blackout) return freeze_when_idle();
-  // Workloads run on: hooks have limits of their own.
-  budget_alarm_.reset();
-  run_hooks(HookStage::freeze, [this] { freeze_when_idle(); });
 }
 
 void Engine::freeze_when_idle() {

@@ -239,7 +239,6 @@ class Engine final : private Model, private Sessions::Watch {
   void new_update(JobType type, const UpdateOptions& options, const Caller& caller);
   void await_freeze();
   void begin_freeze();
-  void freeze_after_hooks();
   void freeze_when_idle();
   void seal();
   void seal_frozen();
@@ -291,7 +290,7 @@ class Engine final : private Model, private Sessions::Watch {
   void run_preflight();
   using Looking = std::function<std::shared_ptr<Result<LookedAt>>(const std::atomic<bool>& stop)>;
   [[nodiscard]] Looking looking(const UpdateOptions& options, HookContext context,
-                                const ManagerFacts& managers) const;
+                                const ManagerFacts& managers);
   void look_at_target(const ManagerFacts& managers);
   [[nodiscard]] Result<void> may_look() const;
   void end_looks();
@@ -351,6 +350,9 @@ class Engine final : private Model, private Sessions::Watch {
   void begin_trial(const UpdateRecord& update, HistoryEntry& entry);
   void run_trial();
   void trial_over(const Result<void>& health);
+  void end_trial();
+  void await_trial();
+  void run_health();
   void judge_kernel(KernelRecord record);
   void bless(const KernelTrial& trial);
 
@@ -391,6 +393,8 @@ class Engine final : private Model, private Sessions::Watch {
   bool watchdog_armed_ = false;
   Host::Alarm watchdog_alarm_;        ///< it cannot be stopped, and is fed
   std::optional<KernelTrial> trial_;  ///< of this kernel
+  Host::Alarm trial_alarm_;
+  std::uint64_t trial_waited_usec_ = 0;  ///< for the end of the boot
   /// Ends its health command with us.
   std::shared_ptr<std::atomic<bool>> trial_stop_ = std::make_shared<std::atomic<bool>>(false);
 
@@ -450,6 +454,7 @@ class Engine final : private Model, private Sessions::Watch {
   Collapsing collapsing_;
   bool hooks_run_ = false;           ///< as a step of the update
   bool asked_hooks_ = false;         ///< the update has run those of stage prepare
+  bool asked_freeze_ = false;        ///< hooks of stage freeze have run
   bool undone_from_freeze_ = false;  ///< they are told so
   std::size_t told_hooks_ = 0;       ///< stages that are only told: they run, or wait
   std::atomic<bool> end_told_hooks_{false};

@@ -56,10 +56,11 @@ void Engine::run_hooks(HookStage stage, std::function<void()> then) {
   });
 }
 
-/// Of an update that is over: whatever they say, it is. The next update's preflight waits for them.
+/// Of an update that is over: whatever they say, it is. On a queue of their own, so that they hold
+/// up nothing that comes next.
 void Engine::tell_hooks(HookStage stage, const HookContext& context) {
   ++told_hooks_;
-  host_.run(target_queue,
+  host_.run(hook_queue,
             [this, alive = alive_, stage, context,
              limit = setup_.config.hooks.timeout_usec]() -> std::function<void()> {
               auto report = std::make_shared<HookReport>(run_or_fail("hooks", [&] {
@@ -113,7 +114,6 @@ void Engine::tell(const HookReport& report) const {
 }
 
 void Engine::hurry_told_hooks() {
-  if (told_hooks_ == 0) return;
   hooks_alarm_ = host_.after(last_hooks_usec, [this] { end_told_hooks_ = true; });
 }
 

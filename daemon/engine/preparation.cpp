@@ -163,33 +163,33 @@ void Engine::run_preflight() {
 
 /// Runs on the pool, with what the engine knows now.
 Engine::Looking Engine::looking(const UpdateOptions& options, HookContext context,
-                                const ManagerFacts& managers) const {
-  return [&host = host_, options = with_defaults(options), context = std::move(context), managers,
-          refresh = sessions_.keepers().refresh_module, real = !emulated(),
-          kernels = kernels_.shelf(), ours = update_.target_loaded,
-          watchdog = watchdog_of(options), bless = setup_.config.bless,
-          limit = setup_.config.hooks.timeout_usec](const std::atomic<bool>& stop) {
-    const bool module = refresh && refresh().has_value();
-    auto looked = std::make_shared<Result<LookedAt>>(
-        look(host, *kernels, options, module, real, ours, watchdog, bless));
-    if (*looked) {
-      (*looked)->input.managers = managers;
-      look_at_hooks(host, **looked, context, limit, stop);
-    }
-    return looked;
-  };
+                                const ManagerFacts& managers) {
+  return
+      [&host = host_, options = with_defaults(options), context = std::move(context), managers,
+       refresh = sessions_.keepers().refresh_module, real = !emulated(), kernels = kernels_.shelf(),
+       ours = update_.target_loaded, watchdog = watchdog_of(options), bless = setup_.config.bless,
+       limit = setup_.config.hooks.timeout_usec](const std::atomic<bool>& stop) {
+        const bool module = refresh && refresh().has_value();
+        auto looked = std::make_shared<Result<LookedAt>>(
+            look(host, *kernels, options, module, real, ours, watchdog, bless));
+        if (*looked) {
+          (*looked)->input.managers = managers;
+          look_at_hooks(host, **looked, context, limit, stop);
+        }
+        return looked;
+      };
 }
 
 void Engine::look_at_target(const ManagerFacts& managers) {
-  run_target_job([this, look = looking(update_.options, hook_context(),
-                                       managers)]() -> std::function<void()> {
-    const auto looked = look(stop_);
-    return [this, looked] {
-      if (update_.failure()) return;
-      if (!*looked) return fail_update(looked->error());
-      take_findings(std::move(**looked));
-    };
-  });
+  run_target_job(
+      [this, look = looking(update_.options, hook_context(), managers)]() -> std::function<void()> {
+        const auto looked = look(stop_);
+        return [this, looked] {
+          if (update_.failure()) return;
+          if (!*looked) return fail_update(looked->error());
+          take_findings(std::move(**looked));
+        };
+      });
 }
 
 void Engine::take_findings(LookedAt looked) {
@@ -243,17 +243,17 @@ void Engine::preflight(const UpdateOptions& options, Reply<std::vector<Finding>>
     context.mode =
         to_string(emulated() ? Mode::emulated : options.mode.value_or(setup_.config.mode));
     context.from = host_.kernel_release();
-    host_.run(target_queue,
-              [this, alive = alive_, options = with_defaults(options), stop = end_looks_,
-               look = looking(options, std::move(context), managers),
-               reply]() -> std::function<void()> {
-                const auto looked = look(*stop);
-                return [this, alive, options, looked, reply] {
-                  if (!*alive) return;
-                  if (!*looked) return reply(fail(looked->error()));
-                  reply(findings(**looked, options));
-                };
-              });
+    host_.run(
+        target_queue,
+        [this, alive = alive_, options = with_defaults(options), stop = end_looks_,
+         look = looking(options, std::move(context), managers), reply]() -> std::function<void()> {
+          const auto looked = look(*stop);
+          return [this, alive, options, looked, reply] {
+            if (!*alive) return;
+            if (!*looked) return reply(fail(looked->error()));
+            reply(findings(**looked, options));
+          };
+        });
   });
 }
 

@@ -245,9 +245,10 @@ void Engine::report_lost_update(const PendingUpdate& pending, const std::optiona
     outside_.state_lost(session, client, entry.losses[i]);
   }
   records_.pending_is_over();
-  // The kernel has come up by that very kexec: not it lost the state, but what came after it.
-  const bool came_up =
-      host_.booted_by_kexec().value_or(false) && host_.kernel_release() == pending.to_release;
+  // Booted by kexec, that kernel has come up: what lost the state came later. Where nobody can
+  // tell, it is not to blame.
+  const auto by_kexec = host_.booted_by_kexec();
+  const bool came_up = !by_kexec || (*by_kexec && host_.kernel_release() == pending.to_release);
   if (!pending.image.empty() && !came_up) {
     KernelRecord lost;
     lost.kernel = {pending.to_release, pending.image};
@@ -314,6 +315,8 @@ void Engine::start_booted(const Manifest& manifest) {
   auto& record = *update_.edit();
   log::set_update(record.id);
   borrow_config(manifest, /*may_be_missing=*/false);
+  // PID 1 may have executed another one than was looked at.
+  if (record.kernel_release != host_.kernel_release()) record.image.clear();
   record.kernel_release = host_.kernel_release();
   if (!setup_.emulated_kexec) host_.mark_boot(record.timeline);
   record.timeline.marks[Mark::daemon_started] = setup_.started_at;

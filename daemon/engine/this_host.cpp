@@ -229,7 +229,6 @@ Result<void> look_at_target(LookedAt& looked, UpdateOptions options, bool module
     }
   }
   looked.input.host = system::host_facts(options.cmdline);
-  looked.input.room = system::room_facts(places_.runtime_directory, places_.state_directory);
   looked.options = std::move(options);
   looked.target = std::make_shared<OpenTarget>(std::move(found->image));
   return {};
@@ -243,6 +242,7 @@ Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
   if (!running) return fail(running.error());
   looked.input.running = std::move(*running);
   const auto seen = look_at_target(looked, std::move(options), module);
+  looked.input.room = system::room_facts(places_.runtime_directory, places_.state_directory);
   return with_problem(std::move(looked), seen);
 }
 

@@ -9,7 +9,15 @@
 
 namespace handover::engine {
 
-/// All clients are restored. `entry` is the update's record, before it is written.
+namespace {
+
+constexpr std::uint64_t boot_look_usec = 1'000'000;
+/// As long as a boot may take; then the health command says what is wrong.
+constexpr std::uint64_t longest_boot_wait_usec = 1'800'000'000;
+
+}  // namespace
+
+/// The update is over. `entry` is its record, before it is written.
 void Engine::begin_trial(const UpdateRecord& update, HistoryEntry& entry) {
   KernelTrial trial;
   trial.update = update.id;
@@ -20,14 +28,34 @@ void Engine::begin_trial(const UpdateRecord& update, HistoryEntry& entry) {
   trial_ = std::move(trial);
   stop_watchdog();  // its driver may have come after us
   journal_.note_head();
-  if (!setup_.config.health.command.empty()) entry.health = "running";
+  if (!setup_.config.health.command.empty()) {
+    entry.health = "running";
+  } else if (entry.outcome != Outcome::done) {
+    // Nobody says that the kernel is well, and not everything came back.
+    trial_.reset();
+  }
 }
 
-/// Not in the blackout of anybody: the last Restore is answered.
+/// Not in the blackout of anybody: the last Restore is answered. Nor before the boot is over: what
+/// the command asks for may not have been started yet.
 void Engine::run_trial() {
   if (!trial_) return;
+  if (setup_.config.health.command.empty()) return trial_over({});
+  trial_waited_usec_ = 0;
+  await_trial();
+}
+
+void Engine::await_trial() {
+  outside_.boot_is_over([this, alive = alive_](bool over) {
+    if (!*alive || !trial_) return;
+    if (over || trial_waited_usec_ >= longest_boot_wait_usec) return run_health();
+    trial_waited_usec_ += boot_look_usec;
+    trial_alarm_ = host_.after(boot_look_usec, [this] { await_trial(); });
+  });
+}
+
+void Engine::run_health() {
   const auto& health = setup_.config.health;
-  if (health.command.empty()) return trial_over({});
   RunProgram program;
   program.argv = health.command;
   program.environment = {"HANDOVER_UPDATE=" + std::to_string(trial_->update),
@@ -46,6 +74,18 @@ void Engine::run_trial() {
             });
 }
 
+/// Without a verdict: what the command finds is not the kernel's doing any more.
+void Engine::end_trial() {
+  if (!trial_) return;
+  log::info("Kernel ", trial_->release, " is judged no more: it stays as it was.");
+  records_.set_health(trial_->generation, "", "");
+  trial_.reset();
+  trial_alarm_.reset();
+  *trial_stop_ = true;
+  trial_stop_ = std::make_shared<std::atomic<bool>>(false);
+  journal_.note_head();
+}
+
 void Engine::trial_over(const Result<void>& health) {
   const auto trial = *std::exchange(trial_, std::nullopt);
   journal_.note_head();
@@ -55,6 +95,14 @@ void Engine::trial_over(const Result<void>& health) {
   const auto reason = good ? std::string() : "the health command failed: " + health.error().message;
   if (!setup_.config.health.command.empty()) {
     records_.set_health(trial.generation, good ? "passed" : "failed", good ? "" : reason);
+  }
+  // Without an image nothing was booted, or something else than was looked at. A command that could
+  // not be run says nothing of the kernel.
+  const bool ran = good || health.error().code == ErrorCode::timed_out ||
+                   (health.error().sys_errno == 0 && health.error().code == ErrorCode::io);
+  if (trial.image.empty() || !ran) {
+    if (!good) log::error("Kernel ", trial.release, " is not judged: ", reason, ".");
+    return;
   }
   KernelRecord record;
   record.kernel = {trial.release, trial.image};

@@ -5,9 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <climits>
-#include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <optional>
 #include <system_error>
@@ -25,14 +24,14 @@ std::string describe_errno(int sys_errno) {
   return "cannot be looked at (" + std::string(std::strerror(sys_errno)) + ")";
 }
 
-/// Of this one alone.
-std::string why_changeable(const struct stat& status) {
+/// Of this one alone. `way`: it is a directory that leads on to a file that is there.
+std::string why_changeable(const struct stat& status, bool way) {
   if (status.st_uid != 0 && status.st_uid != geteuid()) {
     return "belongs to user " + std::to_string(status.st_uid);
   }
-  // Who may write into such a directory may not take another's files away.
+  // Who may write into such a directory may not take another's files away, but add some.
   const bool sticky = S_ISDIR(status.st_mode) && (status.st_mode & S_ISVTX) != 0;
-  if (sticky) return "";
+  if ((sticky && way) || S_ISLNK(status.st_mode)) return "";
   if ((status.st_mode & S_IWOTH) != 0) return "is writable for everybody";
   if ((status.st_mode & S_IWGRP) != 0) {
     return "is writable for group " + std::to_string(status.st_gid);
@@ -58,22 +57,46 @@ std::optional<HookEntry> look_at_entry(const std::string& path, std::string name
 
 }  // namespace
 
-std::string why_unsafe(const std::string& path) {
-  char resolved[PATH_MAX];
-  if (realpath(path.c_str(), resolved) == nullptr) return describe_errno(errno);
-  std::filesystem::path part = resolved;
-  for (bool first = true;; first = false) {
-    struct stat status {};
-    if (lstat(part.c_str(), &status) != 0) return describe_errno(errno);
-    auto why = why_changeable(status);
-    if (!why.empty()) {
-      return first && part == path ? why
-                                   : "leads to " + printable(part.native()) + ", which " + why;
+SafePath safe_path(const std::string& path) {
+  namespace fs = std::filesystem;
+  constexpr unsigned most_links = 40;  // as the kernel: path_resolution(7)
+  std::deque<fs::path> todo;
+  const auto walk_next = [&todo](const fs::path& parts) {
+    todo.insert(todo.begin(), parts.begin(), parts.end());
+  };
+  walk_next(fs::path(path));
+  fs::path done = "/";
+  unsigned links = 0;
+  while (!todo.empty()) {
+    const fs::path part = todo.front();
+    todo.pop_front();
+    if (part.empty() || part == ".") continue;
+    if (part == "..") {
+      done = done.parent_path();
+      continue;
     }
-    if (!part.has_relative_path()) return "";
-    part = part.parent_path();
+    const fs::path next = part.is_absolute() ? part : done / part;
+    struct stat status {};
+    if (lstat(next.c_str(), &status) != 0) return {"", describe_errno(errno)};
+    if (auto why = why_changeable(status, !todo.empty()); !why.empty()) {
+      const bool itself = next == fs::path(path);
+      return {"", itself ? why : "leads to " + printable(next.native()) + ", which " + why};
+    }
+    if (!S_ISLNK(status.st_mode)) {
+      done = next;
+      continue;
+    }
+    std::error_code error;
+    const auto target = fs::read_symlink(next, error);
+    if (error) return {"", describe_errno(error.value())};
+    if (++links > most_links) return {"", describe_errno(ELOOP)};
+    if (target.is_absolute()) done = "/";
+    walk_next(target);
   }
+  return {done.native(), ""};
 }
+
+std::string why_unsafe(const std::string& path) { return safe_path(path).why; }
 
 std::vector<HookDirectory> list_hooks(const std::vector<std::string>& roots, HookStage stage) {
   namespace fs = std::filesystem;
@@ -91,6 +114,8 @@ std::vector<HookDirectory> list_hooks(const std::vector<std::string>& roots, Hoo
       auto looked = look_at_entry(entry->path().native(), entry->path().filename().native());
       if (looked) directory.entries.push_back(std::move(*looked));
     }
+    // What could not be read might be a mask.
+    if (error && directory.unsafe.empty()) directory.unsafe = describe_errno(error.value());
     found.push_back(std::move(directory));
   }
   return found;

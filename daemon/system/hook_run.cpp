@@ -74,7 +74,13 @@ HookReport run_hooks(const std::vector<std::string>& roots, HookStage stage,
   program.limit_usec = limit_usec;
   for (const HookFile& file : plan.run) {
     if (stop) break;
-    program.path = file.path;
+    // Looked at once more: those before it took their time. What was looked at is what runs.
+    auto safe = safe_path(file.path);
+    if (!safe.why.empty()) {
+      report.unsafe.push_back({file.path, std::move(safe.why)});
+      continue;
+    }
+    program.path = std::move(safe.path);
     report.results.push_back(
         run_hook(std::string(to_string(stage)) + "/" + printable(file.name), program, stop));
     if (is_refusal(report.results.back()) && ends_at_refusal(stage)) break;

@@ -156,7 +156,7 @@ std::string blocker_of_module(const std::string& module, const std::string& targ
         "/usr/lib/modprobe.d/", "/lib/modprobe.d/"}) {
     for (const auto& name : names_in_directory(root + directory)) {
       if (!name.ends_with(".conf")) continue;
-      const auto path = std::string(directory).append(name);
+      auto path = std::string(directory).append(name);
       if (is_blocked_by_file(text_in(root + path), module)) return path;
     }
   }

@@ -90,7 +90,7 @@ struct EventInfo {
 };
 
 /// Never change or reuse a message_id: people filter by it.
-constexpr std::array<EventInfo, 31> events = {{
+constexpr std::array<EventInfo, 33> events = {{
     {Id::state_changed, "state-changed", "6cacb4887d6e4f22ab5167e6a92b67a9", Fields(Field::state),
      "The daemon entered another state."},
     {Id::update_started, "update-started", "1d079acfbfe54bf994544530ce620002",

@@ -37,12 +37,14 @@ struct Order {
   char* const* environment;
   int output;
   pid_t daemon;
+  pid_t supervisor;  ///< set by itself
 };
 
 // ---- in the copy: plain system calls only
 
 [[noreturn]] void become(const Order& order, int told) noexcept {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != order.supervisor) ::_exit(1);  // it has died before that
   ::setsid();
   // All below 3 was closed: the pipe may be there.
   const int back = ::fcntl(told, F_DUPFD_CLOEXEC, 3);
@@ -114,7 +116,8 @@ void end_all(pid_t program, const sigset_t& signals) noexcept {
 }
 
 /// What the program ended with, as waitpid(2) says it; -errno if it was not started.
-int supervise(const Order& order) noexcept {
+int supervise(Order order) noexcept {
+  order.supervisor = ::getpid();
   sigset_t signals;
   ::sigemptyset(&signals);
   ::sigaddset(&signals, SIGCHLD);
@@ -197,7 +200,7 @@ ProgramEnd run_program(const Program& program, const std::atomic<bool>& stop,
   auto environment = program.environment;
   const auto argv = pointers_to(arguments);
   const auto envp = pointers_to(environment);
-  const Order order{program.path.c_str(), argv.data(), envp.data(), into.get(), ::getpid()};
+  const Order order{program.path.c_str(), argv.data(), envp.data(), into.get(), ::getpid(), 0};
   Process::Place place;
   place.keep = into.get();
   const auto begun = std::chrono::steady_clock::now();

@@ -65,11 +65,11 @@ TEST(HookPlan, AnUnsafeOneIsNotRunAndNoOtherInItsPlace) {
   EXPECT_EQ(plan.unsafe, (std::vector<UnsafeHook>{{"/etc/a", "is writable for everybody"}}));
 }
 
-/// Who can write into it may put anything there: it does not even hide.
-TEST(HookPlan, NothingOfAnUnsafeDirectoryCounts) {
+/// What the administrator has hidden stays so.
+TEST(HookPlan, NothingOfAnUnsafeDirectoryRunsAndNoOtherInItsPlace) {
   const auto plan = plan_hooks(
-      {{"/etc", {program("a"), {"b", Kind::mask}}, "belongs to user 7"}, {"/lib", {program("b")}}});
-  EXPECT_EQ(paths(plan), Paths{"/lib/b"});
+      {{"/etc", {program("a"), {"b", Kind::mask}}, "belongs to user 7"}, {"/lib", {program("b"), program("c")}}});
+  EXPECT_EQ(paths(plan), Paths{"/lib/c"});
   EXPECT_EQ(plan.unsafe, (std::vector<UnsafeHook>{{"/etc", "belongs to user 7"}}));
 }
 

@@ -22,7 +22,7 @@ PreflightInput host_that_may() {
   input.target->is_signed = true;
   input.running = {"7.2.13", {"kho-v4", "luo-v5", "memfd-v2"}, true, true, "kho=on"};
   input.target_cmdline = "kho=on liveupdate=on";
-  input.initrd = InitrdFacts{"/boot/initrd.img-7.3.4", 20U << 20U, "", {}};
+  input.initrd = InitrdFacts{"/boot/initrd.img-7.3.4", 20U << 20U, "", false, {}};
   input.initrd->has_microcode = true;
   input.host = HostFacts();
   input.host->clocksource = "tsc";

@@ -88,7 +88,7 @@ TEST_F(HooksTest, ThatWarnAndUnsafeOnesAreFindings) {
     });
   });
   ASSERT_TRUE(world.run_until([&] { return !found.empty(); }));
-  ASSERT_EQ(found.size(), 2U);
+  ASSERT_EQ(found.size(), 3U);  // and the kernel that was never tried
   EXPECT_EQ(found[0].id, FindingId::hook_warns);
   EXPECT_EQ(text_of(found[0]), "hook 'preflight/50-x' warns: no room");
   EXPECT_EQ(found[1].id, FindingId::hook_unsafe);
@@ -184,6 +184,7 @@ TEST_F(HooksTest, InTheBlackoutMayRefuseAndKeepItsBudget) {
 }
 
 TEST_F(HooksTest, ACancelEndsThem) {
+  world.config.hooks.in_blackout = true;
   boot_two();
   ASSERT_TRUE(world.request(JobType::update));
   world.host().hold(disk_queue);  // the pending record, right before them

@@ -26,6 +26,7 @@ Severity usual_severity(FindingId id) {
     case FindingId::shutdown_delayed:
     case FindingId::shutdown_scheduled:
     case FindingId::system_starting:
+    case FindingId::root_locked:
     case FindingId::volume_locked:
     case FindingId::network_mounts:
     case FindingId::resume_device:
@@ -34,6 +35,7 @@ Severity usual_severity(FindingId id) {
     case FindingId::liveupdate_held:
     case FindingId::unit_not_started:
     case FindingId::target_older:
+    case FindingId::target_unsigned:
     case FindingId::secure_boot:
     case FindingId::crashkernel_missing:
     case FindingId::memory_low:

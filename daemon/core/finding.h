@@ -65,8 +65,8 @@ enum class FindingId {
   system_stopping,      ///< the host shuts down already
   shutdown_scheduled,   ///< for a later time
   system_starting,      ///< the host's boot is not over
-  root_locked,          ///< a person is asked for the root file system's key
-  volume_locked,        ///< a person is asked for another volume's key
+  root_locked,          ///< a person may be asked for the root file system's key
+  volume_locked,        ///< a person may be asked for another volume's key
   network_mounts,       ///< an immediate kexec cuts them
   swap_used,            ///< there is swap
   resume_device,        ///< the target may resume an old image in place of booting

@@ -14,9 +14,10 @@ namespace handover {
 struct PackageLock {
   std::string path;     ///< of the lock
   std::string process;  ///< "apt-get (process 12)"; "" if it is not known
+  bool stays = false;   ///< when its process dies, so that it may be of none
 };
 
-/// An encrypted volume that is open, and for which a boot asks a person.
+/// An encrypted volume that is open, and for which a boot may ask a person.
 struct LockedVolume {
   std::string name;  ///< in /dev/mapper
   bool holds_root = false;

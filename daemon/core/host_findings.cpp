@@ -33,6 +33,13 @@ void check_deny_lists(const HostFacts& host, FindingList& findings) {
 
 void check_packages(const HostFacts& host, FindingList& findings) {
   for (const auto& lock : host.package_locks) {
+    if (lock.stays) {
+      findings.add(FindingId::packages_changing,
+                   "a package manager is at work, or it died (" + printable(lock.path) +
+                       " is there), and a kexec would leave packages half installed",
+                   "update when it is done, or remove that file if none runs");
+      continue;
+    }
     const auto who = lock.process.empty() ? std::string("a package manager")
                                           : "package manager " + printable(lock.process);
     findings.add(FindingId::packages_changing,
@@ -47,12 +54,13 @@ void check_volumes(const HostFacts& host, FindingList& findings) {
     if (volume.holds_root) {
       findings.add(FindingId::root_locked,
                    "the root file system is on the encrypted volume " + in_quotes(volume.name) +
-                       ", whose key the initrd asks a person for while all clients stand still",
-                   "let a TPM or a key file in the initrd open it (systemd-cryptenroll, crypttab), "
-                   "or set \"preflight\": {\"root-locked\": \"ignore\"} if something else does");
+                       ", for whose key the initrd may ask a person while all clients stand still",
+                   "name what opens it in crypttab (tpm2-device=, a key file), or set "
+                   "\"preflight\": {\"root-locked\": \"ignore\"} if something else does (clevis, a "
+                   "TPM that systemd-cryptenroll enrolled)");
     } else {
       findings.add(FindingId::volume_locked,
-                   "the boot asks a person for the key of the encrypted volume " +
+                   "the boot may ask a person for the key of the encrypted volume " +
                        in_quotes(volume.name) + " (/etc/crypttab)",
                    "let a TPM or a key file open it, or have somebody at the console");
     }

@@ -35,12 +35,12 @@ void check_age(const KernelImage& target, const std::string& running, FindingLis
 void check_signature(const KernelImage& target, const HostFacts& host, FindingList& findings) {
   if (target.is_signed || target.path.empty()) return;
   constexpr auto sign = "install a signed kernel";
-  // kimage_validate_signature(): EPERM.
+  // kimage_validate_signature(): EPERM, with CONFIG_KEXEC_SIG, and unless IMA appraises kernels.
   if (host.lockdown != Lockdown::none) {
     findings.add(FindingId::target_unsigned,
                  printable(target.path) +
-                     " has no signature, and the running kernel is locked down, so that it loads "
-                     "only what is signed",
+                     " has no signature, and the running kernel is locked down, so that it may "
+                     "refuse to load it",
                  sign);
   } else if (host.secure_boot) {
     findings.add(FindingId::secure_boot,

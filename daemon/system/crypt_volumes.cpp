@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "system/crypt_volumes.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
+#include <string_view>
 
+#include "core/kernel_cmdline.h"
 #include "core/mountinfo.h"
 #include "system/small_files.h"
 
@@ -16,22 +22,72 @@ namespace {
 
 constexpr int deepest_chain = 16;
 
+using Options = std::map<std::string, std::string, std::less<>>;
+
+/// "luks,tpm2-device=auto", by their names. A bare one is switched on.
+Options options_in(std::string_view text) {
+  Options options;
+  while (!text.empty()) {
+    const auto option = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), option.size() + 1));
+    const auto equals = option.find('=');
+    const bool bare = equals == std::string_view::npos;
+    options[std::string(option.substr(0, equals))] = bare ? "yes" : option.substr(equals + 1);
+  }
+  return options;
+}
+
+/// As systemd reads a boolean (parse_boolean()).
+bool is_on(const Options& options, std::string_view name) {
+  constexpr std::array<std::string_view, 6> words = {"1", "yes", "y", "true", "t", "on"};
+  const auto found = options.find(name);
+  return found != options.end() &&
+         std::find(words.begin(), words.end(), found->second) != words.end();
+}
+
+/// Nobody is asked. A TPM may want a PIN besides.
+bool opens_by_itself(const Options& options) {
+  const bool tpm = options.contains("tpm2-device") && !is_on(options, "tpm2-pin");
+  return tpm || options.contains("noauto") || options.contains("keyscript") ||
+         is_on(options, "headless");
+}
+
 /// By the names of their lines: whether somebody is asked (crypttab(5)).
-std::map<std::string, bool> crypttab(const std::string& root) {
-  std::map<std::string, bool> asks;
-  for (const auto& line : lines_of(text_in(root + "/etc/crypttab"))) {
+void read_crypttab(const std::string& path, std::map<std::string, bool>& asks) {
+  for (const auto& line : lines_of(text_in(path))) {
     const auto words = words_of(line);
     if (words.empty() || words[0].starts_with('#')) continue;
     const auto key = words.size() > 2 ? words[2] : std::string("none");
-    const auto options = "," + (words.size() > 3 ? words[3] : std::string()) + ",";
-    const auto has = [&options](const std::string& option) {
-      return options.find("," + option) != std::string::npos;
-    };
-    const bool opened_by_itself =
-        has("noauto,") || has("tpm2-device=") || has("keyscript=") || has("headless");
-    asks[words[0]] = (key == "none" || key == "-") && !opened_by_itself;
+    const auto options = options_in(words.size() > 3 ? words[3] : std::string());
+    asks[words[0]] = (key == "none" || key == "-") && !opens_by_itself(options);
   }
-  return asks;
+}
+
+/// Where no key is named, this one is taken.
+bool has_key_file(const std::string& name, const std::string& root) {
+  constexpr std::array<std::string_view, 2> directories = {"/etc/cryptsetup-keys.d/",
+                                                           "/run/cryptsetup-keys.d/"};
+  return std::any_of(directories.begin(), directories.end(), [&](std::string_view directory) {
+    const auto path = std::string(root).append(directory).append(name).append(".key");
+    return ::access(path.c_str(), F_OK) == 0;
+  });
+}
+
+/// Whether the command line says what opens a volume (systemd-cryptsetup-generator(8), and
+/// mkinitcpio's cryptkey=). Of which one is not looked at.
+bool cmdline_names_key(const std::string& cmdline) {
+  for (const auto& word : parse_cmdline(cmdline).words) {
+    const std::string_view value = word.value ? std::string_view(*word.value) : "";
+    if (value.empty()) continue;
+    const auto& name = word.name;
+    if (name == "rd.luks.key" || name == "luks.key" || name == "cryptkey") return true;
+    if (name != "rd.luks.options" && name != "luks.options") continue;
+    // "UUID=OPTIONS", or options for all.
+    const auto uuid = value.find_first_not_of("0123456789abcdefABCDEF-");
+    const bool has_uuid = uuid != 0 && uuid != std::string_view::npos && value[uuid] == '=';
+    if (opens_by_itself(options_in(has_uuid ? value.substr(uuid + 1) : value))) return true;
+  }
+  return false;
 }
 
 /// The name of "dm-3" in /dev/mapper if it is encrypted; nullopt: it is not.
@@ -70,17 +126,23 @@ std::string root_device(const std::string& root) {
 
 }  // namespace
 
-std::vector<LockedVolume> locked_volumes(const std::string& root) {
-  const auto asks = crypttab(root);
+std::vector<LockedVolume> locked_volumes(const std::string& target_cmdline,
+                                         const std::string& root) {
+  std::map<std::string, bool> asks;
+  read_crypttab(root + "/etc/crypttab", asks);
+  // What mkinitcpio puts into an image as its crypttab.
+  read_crypttab(root + "/etc/crypttab.initramfs", asks);
   std::set<std::string> below_root;
   const auto device = root_device(root);
   if (!device.empty()) add_below(device, root, below_root);
+  const bool cmdline_opens = cmdline_names_key(target_cmdline);
   std::vector<LockedVolume> found;
   for (const auto& block : names_in_directory(root + "/sys/block")) {
     const auto name = crypt_name(block, root);
-    if (!name) continue;
+    if (!name || has_key_file(*name, root)) continue;
     const auto line = asks.find(*name);
     const bool holds_root = below_root.contains(*name);
+    if (holds_root && cmdline_opens) continue;
     // The root's may be known to the initrd alone (rd.luks.uuid=, an image's own crypttab).
     if (line == asks.end() ? holds_root : line->second) found.push_back({*name, holds_root});
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Encrypted volumes for which the next boot asks a person.
+// Encrypted volumes for which the next boot may ask a person.
 #pragma once
 
 #include <string>
@@ -9,8 +9,11 @@
 
 namespace handover::system {
 
-/// Of the volumes that are open now (/sys/block/dm-*): those whose line in /etc/crypttab names
-/// neither a key file nor a TPM, and that which the root file system lies on unless its line does.
-std::vector<LockedVolume> locked_volumes(const std::string& root = "");
+/// Of the volumes that are open now (/sys/block/dm-*): those whose line in /etc/crypttab or
+/// /etc/crypttab.initramfs names neither a key file nor a TPM, and that which the root file system
+/// lies on unless its line, or `target_cmdline`, does. A key file of the volume's name counts for
+/// both. What lies in the volume itself is not looked at: a TPM's or clevis' token.
+std::vector<LockedVolume> locked_volumes(const std::string& target_cmdline,
+                                         const std::string& root = "");
 
 }  // namespace handover::system

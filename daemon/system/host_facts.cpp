@@ -7,7 +7,9 @@
 #include <array>
 #include <exception>
 #include <filesystem>
+#include <set>
 #include <string_view>
+#include <system_error>
 
 #include "core/kernel_cmdline.h"
 #include "core/modprobe_rules.h"
@@ -105,7 +107,11 @@ std::vector<std::string> holders_of_liveupdate(const std::string& root) {
     std::error_code error;
     fs::directory_iterator fd(directory + "/fd", error);
     for (const fs::directory_iterator end; !error && fd != end; fd.increment(error)) {
-      if (target_of_link(fd->path().string()) != "/dev/liveupdate") continue;
+      std::error_code not_read;
+      const auto target = fs::read_symlink(fd->path(), not_read);
+      // It is the same for all of a process.
+      if (not_read == std::errc::permission_denied) break;
+      if (target != "/dev/liveupdate") continue;
       holders.push_back(text_in(directory + "/comm").append(" (process ").append(process) + ")");
       break;
     }
@@ -127,7 +133,7 @@ HostFacts host_facts(const std::string& target_cmdline, const std::string& root)
   HostFacts facts;
   look_into_deny_lists(facts, root);
   facts.package_locks = package_locks(root);
-  facts.locked_volumes = locked_volumes(root);
+  facts.locked_volumes = locked_volumes(target_cmdline, root);
   facts.network_mounts = network_mounts_in(text_in(root + "/proc/self/mountinfo"));
   facts.lockdown = lockdown_of(text_in(root + "/sys/kernel/security/lockdown"));
   facts.secure_boot = secure_boot_is_on(root);
@@ -151,11 +157,13 @@ std::string blocker_of_module(const std::string& module, const std::string& targ
   if (const auto word = blocking_word(target_cmdline, module); !word.empty()) {
     return std::string(word) + "= of the target's command line";
   }
+  // The first file of a name hides the others (modprobe.d(5)).
+  std::set<std::string> seen;
   for (const auto* directory :
        {"/etc/modprobe.d/", "/run/modprobe.d/", "/usr/local/lib/modprobe.d/",
         "/usr/lib/modprobe.d/", "/lib/modprobe.d/"}) {
     for (const auto& name : names_in_directory(root + directory)) {
-      if (!name.ends_with(".conf")) continue;
+      if (!name.ends_with(".conf") || !seen.insert(name).second) continue;
       auto path = std::string(directory).append(name);
       if (is_blocked_by_file(text_in(root + path), module)) return path;
     }

@@ -34,8 +34,7 @@ std::uint64_t number_of(std::string_view bytes, std::size_t at, std::size_t size
   return value;
 }
 
-std::uint64_t hexadecimal_in(const std::string& path) {
-  const auto text = text_in(path);
+std::uint64_t hexadecimal(const std::string& text) {
   std::uint64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value, 16);
   return value;
@@ -62,20 +61,21 @@ std::vector<Range> boot_map(const std::string& root) {
 
 std::uint64_t hot_added_memory(const std::string& root) {
   const auto directory = root + "/sys/devices/system/memory/";
-  const auto block_bytes = hexadecimal_in(directory + "block_size_bytes");
+  const auto block_bytes = hexadecimal(text_in(directory + "block_size_bytes"));
   const auto map = boot_map(root);
   if (block_bytes == 0 || map.empty()) return 0;
   std::uint64_t bytes = 0;
   for (const auto& name : names_in_directory(directory)) {
     const auto block = directory + name;
     const auto index = text_in(block + "/phys_index");
-    if (index.empty() || text_in(block + "/state") != "online") continue;
-    if (text_in(block + "/valid_zones").starts_with("Movable")) continue;
-    const auto begin = hexadecimal_in(block + "/phys_index") * block_bytes;
+    if (index.empty()) continue;
+    const auto begin = hexadecimal(index) * block_bytes;
     const bool known = std::any_of(map.begin(), map.end(), [&](const Range& range) {
       return range.begin < begin + block_bytes && begin < range.end;
     });
-    if (!known) bytes += block_bytes;
+    // Almost all are known: two files less to read of each.
+    if (known || text_in(block + "/state") != "online") continue;
+    if (!text_in(block + "/valid_zones").starts_with("Movable")) bytes += block_bytes;
   }
   return bytes;
 }

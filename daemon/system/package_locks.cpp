@@ -48,9 +48,10 @@ std::vector<PackageLock> package_locks(const std::string& root) {
     const bool known = !found.empty() && !process.empty() && found.back().process == process;
     if (!known) found.push_back({path, std::move(process)});
   }
-  // There while it works, or since it died.
   constexpr auto pacman = "/var/lib/pacman/db.lck";
-  if (::access((root + pacman).c_str(), F_OK) == 0) found.push_back({pacman, ""});
+  if (::access((root + pacman).c_str(), F_OK) == 0) {
+    found.push_back({pacman, "", /*stays=*/true});
+  }
   return found;
 }
 

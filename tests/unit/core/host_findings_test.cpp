@@ -90,12 +90,18 @@ TEST(HostFindings, PackageManagersAreWaitedFor) {
          {"apt-get (process 12)", "/var/lib/dpkg/lock-frontend"});
   expect(FindingId::packages_changing,
          [](PreflightInput& input) {
-           input.host->package_locks = {{"/var/lib/pacman/db.lck", ""}};
+           input.host->package_locks = {{"/var/lib/dpkg/lock", ""}};
          },
-         {"a package manager", "db.lck"});
+         {"a package manager is at work", "/var/lib/dpkg/lock"});
+  expect(FindingId::packages_changing,
+         [](PreflightInput& input) {
+           input.host->package_locks = {{"/var/lib/pacman/db.lck", "", true}};
+         },
+         {"or it died", "/var/lib/pacman/db.lck", "remove that file"});
 }
 
-TEST(HostFindings, AnInitrdThatAsksAPersonIsRefused) {
+TEST(HostFindings, AnInitrdThatMayAskAPersonIsAWarning) {
+  EXPECT_EQ(usual_severity(FindingId::root_locked), Severity::warning);
   expect(FindingId::root_locked,
          [](PreflightInput& input) {
            input.host->locked_volumes = {{"luks-root", true}};
@@ -176,7 +182,9 @@ TEST(TargetFindings, AnOlderTargetIsAWarning) {
   expect_nothing([](PreflightInput& input) { input.target->release = ""; });
 }
 
-TEST(TargetFindings, ALockedDownKernelWantsASignature) {
+TEST(TargetFindings, ALockedDownKernelMayWantASignature) {
+  // Without CONFIG_KEXEC_SIG, or with IMA, it does not.
+  EXPECT_EQ(usual_severity(FindingId::target_unsigned), Severity::warning);
   for (const auto lockdown : {Lockdown::integrity, Lockdown::confidentiality}) {
     const auto locked = [&](PreflightInput& input) {
       input.host->lockdown = lockdown;

@@ -2,6 +2,7 @@
 // The host as preflight sees it, in made-up /proc, /sys and /etc.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -69,6 +70,23 @@ TEST(HostFacts, AreReadFromTheirFiles) {
   EXPECT_EQ(facts.liveupdate_holders, std::vector<std::string>{"luo-tool (process 77)"});
 }
 
+TEST(HostFacts, AProcessThatMayNotBeLookedAtHidesNoOther) {
+  const TemporaryDirectory root;
+  root.write("proc/76/comm", "secret\n");
+  root.link("proc/76/fd/5", "/dev/liveupdate");
+  root.write("proc/77/comm", "luo-tool\n");
+  root.write("proc/77/fd/1", "no link");
+  root.link("proc/77/fd/5", "/dev/liveupdate");
+  const auto closed = root.path() + "/proc/76/fd";
+  ASSERT_EQ(::chmod(closed.c_str(), 0400), 0);
+  const auto holders = host_facts("", root.path()).liveupdate_holders;
+  ASSERT_EQ(::chmod(closed.c_str(), 0700), 0);
+  ASSERT_FALSE(holders.empty());
+  EXPECT_EQ(holders.back(), "luo-tool (process 77)");
+  // Root looks into it all the same.
+  EXPECT_EQ(holders.size(), ::geteuid() == 0 ? 2U : 1U);
+}
+
 TEST(HostFacts, BadNumbersAreNotKnown) {
   const TemporaryDirectory root;
   root.write("proc/uptime", "soon\n");
@@ -129,6 +147,11 @@ TEST(HostFacts, SayWhatBlocksAModule) {
   root.write("usr/lib/modprobe.d/no.conf", "blacklist handover\n");
   root.write("etc/modprobe.d/no.txt", "blacklist handover\n");
   EXPECT_EQ(blocker_of_module("handover", "", root.path()), "/usr/lib/modprobe.d/no.conf");
+  // The administrator's takes its place.
+  root.write("run/modprobe.d/no.conf", "blacklist other\n");
+  EXPECT_EQ(blocker_of_module("handover", "", root.path()), "");
+  root.write("etc/modprobe.d/no.conf", "blacklist handover\n");
+  EXPECT_EQ(blocker_of_module("handover", "", root.path()), "/etc/modprobe.d/no.conf");
 }
 
 /// A process that holds a lock until it is told to go.
@@ -184,6 +207,7 @@ TEST(PackageLocks, AreThoseThatSomebodyHolds) {
     ASSERT_EQ(found.size(), 1U);
     EXPECT_EQ(found[0].path, "/var/lib/dpkg/lock-frontend");
     EXPECT_EQ(found[0].process, "apt-get (process " + std::to_string(apt.pid()) + ")");
+    EXPECT_FALSE(found[0].stays);
     const LockHolder dpkg(lock, F_WRLCK);
     EXPECT_EQ(package_locks(root.path()).size(), 2U);
   }
@@ -195,6 +219,7 @@ TEST(PackageLocks, AreThoseThatSomebodyHolds) {
   root.write("var/lib/pacman/db.lck", "");
   ASSERT_EQ(package_locks(root.path()).size(), 1U);
   EXPECT_EQ(package_locks(root.path())[0].process, "");
+  EXPECT_TRUE(package_locks(root.path())[0].stays);
 }
 
 void add_dm(const TemporaryDirectory& root, const std::string& device, const std::string& name,
@@ -218,21 +243,84 @@ TEST(LockedVolumes, AreThoseThatAskAPerson) {
   add_dm(root, "dm-2", "vg-root", "LVM-xyz");
   add_dm(root, "dm-3", "scratch", "CRYPT-PLAIN-scratch");
   add_dm(root, "dm-4", "byhand", "CRYPT-LUKS2-1-byhand");
-  EXPECT_EQ(text_of(locked_volumes(root.path())), "") << "the root lies on none";
+  EXPECT_EQ(text_of(locked_volumes("", root.path())), "") << "the root lies on none";
   root.write("sys/block/dm-2/slaves/dm-0/dev", "254:0\n");
-  EXPECT_EQ(text_of(locked_volumes(root.path())), "luks-root! ") << "no line: it may be asked for";
+  EXPECT_EQ(text_of(locked_volumes("", root.path())), "luks-root! ")
+      << "no line: it may be asked for";
   root.write("etc/crypttab",
              "# name device key options\nluks-root UUID=1 none luks\ndata UUID=2 none\n"
              "scratch /dev/sdb /dev/urandom swap\nclosed UUID=3 none luks\n");
-  EXPECT_EQ(text_of(locked_volumes(root.path())), "luks-root! data ");
+  EXPECT_EQ(text_of(locked_volumes("", root.path())), "luks-root! data ");
   for (const auto* line : {"luks-root UUID=1 /etc/key luks", "luks-root UUID=1 - tpm2-device=auto",
                            "luks-root UUID=1 none luks,keyscript=/bin/x"}) {
     root.write("etc/crypttab", std::string(line) + "\ndata UUID=2 none noauto,luks\n");
-    EXPECT_EQ(text_of(locked_volumes(root.path())), "") << line;
+    EXPECT_EQ(text_of(locked_volumes("", root.path())), "") << line;
   }
   // Somebody has to touch it.
   root.write("etc/crypttab", "luks-root UUID=1 - fido2-device=auto\n");
-  EXPECT_EQ(text_of(locked_volumes(root.path())), "luks-root! ");
+  EXPECT_EQ(text_of(locked_volumes("", root.path())), "luks-root! ");
+}
+
+/// A root on luks-root, and data beside it.
+void add_two_volumes(const TemporaryDirectory& root) {
+  root.write("proc/self/mountinfo", "22 1 254:0 / / rw - ext4 /dev/mapper/luks-root rw\n");
+  root.link("sys/dev/block/254:0", "../../devices/virtual/block/dm-0");
+  add_dm(root, "dm-0", "luks-root", "CRYPT-LUKS2-abc-luks-root");
+  add_dm(root, "dm-1", "data", "CRYPT-LUKS2-def-data");
+}
+
+TEST(LockedVolumes, BooleansOfCrypttabCount) {
+  const TemporaryDirectory root;
+  add_two_volumes(root);
+  for (const auto* asking : {"headless=no", "headless=0", "tpm2-device=auto,tpm2-pin=yes",
+                             "tpm2-device=auto,tpm2-pin", "keyscripts=x", "", "luks,,discard"}) {
+    root.write("etc/crypttab", std::string("luks-root UUID=1 none ") + asking + "\n");
+    EXPECT_EQ(text_of(locked_volumes("", root.path())), "luks-root! ") << asking;
+  }
+  for (const auto* silent :
+       {"headless", "headless=true", "luks,headless=1", "tpm2-device=auto,tpm2-pin=no",
+        "tpm2-pin=false,tpm2-device=/dev/tpm0"}) {
+    root.write("etc/crypttab", std::string("luks-root UUID=1 none ") + silent + "\n");
+    EXPECT_EQ(text_of(locked_volumes("", root.path())), "") << silent;
+  }
+}
+
+TEST(LockedVolumes, AKeyFileOfTheNameOpensThem) {
+  for (const auto* directory : {"etc/cryptsetup-keys.d/", "run/cryptsetup-keys.d/"}) {
+    const TemporaryDirectory root;
+    add_two_volumes(root);
+    root.write("etc/crypttab", "luks-root UUID=1\ndata UUID=2 -\n");
+    root.write(directory + "data.key"s, "k");
+    EXPECT_EQ(text_of(locked_volumes("", root.path())), "luks-root! ");
+    root.write(directory + "luks-root.key"s, "k");
+    EXPECT_EQ(text_of(locked_volumes("", root.path())), "");
+  }
+}
+
+TEST(LockedVolumes, TheInitrdsOwnCrypttabGoesBefore) {
+  const TemporaryDirectory root;
+  add_two_volumes(root);
+  root.write("etc/crypttab", "luks-root UUID=1 none luks\n");
+  root.write("etc/crypttab.initramfs", "luks-root UUID=1 none tpm2-device=auto\n");
+  EXPECT_EQ(text_of(locked_volumes("", root.path())), "");
+}
+
+TEST(LockedVolumes, TheTargetsCommandLineMayOpenTheRoot) {
+  const TemporaryDirectory root;
+  add_two_volumes(root);
+  root.write("etc/crypttab", "luks-root UUID=1 none luks\ndata UUID=2 none\n");
+  for (const auto* opens :
+       {"rd.luks.options=tpm2-device=auto", "rd.luks.options=0a-1b=luks,tpm2-device=auto",
+        "luks.options=headless", "rd.luks.key=/key", "luks.key=0a=/key",
+        "cryptkey=rootfs:/etc/root.key"}) {
+    EXPECT_EQ(text_of(locked_volumes(opens, root.path())), "data ") << opens;
+  }
+  for (const auto* asks : {"", "rd.luks.uuid=1", "rd.luks.options=discard",
+                           "rd.luks.options=0a=", "rd.luks.key=", "rd.luks.key",
+                           "cryptkey=", "rd.luks.options=tpm2-device=auto,tpm2-pin=yes",
+                           "x.luks.key=/key", "init -- rd.luks.key=/key"}) {
+    EXPECT_EQ(text_of(locked_volumes(asks, root.path())), "luks-root! data ") << asks;
+  }
 }
 
 TEST(LockedVolumes, KnowARootWithoutANumberOfItsOwn) {
@@ -240,7 +328,7 @@ TEST(LockedVolumes, KnowARootWithoutANumberOfItsOwn) {
   root.write("proc/self/mountinfo", "22 1 0:30 /@ / rw - btrfs /dev/mapper/cr rw\n");
   root.link("dev/mapper/cr", "../dm-0");
   add_dm(root, "dm-0", "cr", "CRYPT-LUKS2-abc-cr");
-  EXPECT_EQ(text_of(locked_volumes(root.path())), "cr! ");
+  EXPECT_EQ(text_of(locked_volumes("", root.path())), "cr! ");
 }
 
 std::string boot_parameters(std::initializer_list<std::pair<std::uint64_t, std::uint64_t>> ranges) {

@@ -156,6 +156,24 @@ def test_preflight_tells_what_would_end_an_update(machine):
     machine.sh("handoverctl session discard before")
 
 
+def test_boot_is_mounted_when_somebody_looks(machine):
+    """/boot is an automount that nobody has looked into: the daemon's look mounts it."""
+    machine.wait_up()
+    target = image(machine, other(machine))
+    machine.sh("cp -a /boot /var/boot")
+    units = "/run/systemd/system"
+    machine.put(f"{units}/boot.mount",
+                "[Mount]\nWhat=/var/boot\nWhere=/boot\nType=none\nOptions=bind\n")
+    machine.put(f"{units}/boot.automount", "[Automount]\nWhere=/boot\n")
+    machine.sh("systemctl daemon-reload; systemctl start boot.automount")
+    assert machine.sh("systemctl is-active boot.mount || true") == "inactive"
+    code, output = machine.run(f"handoverctl --json preflight {target}")
+    assert code in (0, 1), (code, output)
+    assert machine.sh("systemctl is-active boot.mount") == "active"
+    machine.sh(f"systemctl stop boot.automount boot.mount; rm {units}/boot.*mount; "
+               "systemctl daemon-reload; rm -r /var/boot")
+
+
 def test_immediate(machine):
     ticker = ticker_of(machine)
     before = ticker.status()

@@ -14,8 +14,9 @@ namespace handover::system {
 std::string find_initrd(const std::string& kernel, const std::string& release,
                         const std::string& root = "");
 
-/// Unpacks it piece by piece, and keeps none: is it whole, and whose modules has it? What is compressed in a way that
-/// cannot be read here (LZO) is taken for whole. io. Up to seconds: a thread of the pool.
+/// Unpacks it piece by piece, and keeps none: is it whole, and whose modules has it? What is
+/// compressed in a way that cannot be read here (LZO) is taken for whole. io. Up to seconds: a
+/// thread of the pool.
 Result<InitrdFacts> inspect_initrd(int fd, const std::string& path);
 
 }  // namespace handover::system

@@ -67,8 +67,8 @@ TEST(HookPlan, AnUnsafeOneIsNotRunAndNoOtherInItsPlace) {
 
 /// What the administrator has hidden stays so.
 TEST(HookPlan, NothingOfAnUnsafeDirectoryRunsAndNoOtherInItsPlace) {
-  const auto plan = plan_hooks(
-      {{"/etc", {program("a"), {"b", Kind::mask}}, "belongs to user 7"}, {"/lib", {program("b"), program("c")}}});
+  const auto plan = plan_hooks({{"/etc", {program("a"), {"b", Kind::mask}}, "belongs to user 7"},
+                                {"/lib", {program("b"), program("c")}}});
   EXPECT_EQ(paths(plan), Paths{"/lib/c"});
   EXPECT_EQ(plan.unsafe, (std::vector<UnsafeHook>{{"/etc", "belongs to user 7"}}));
 }

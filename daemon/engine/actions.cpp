@@ -87,6 +87,7 @@ void Engine::ask_for(JobType type, const UpdateOptions& options, const Caller& c
     outside_.job_added(update_.job->id);
     outside_.manager_changed("CurrentJob");
     started(update_.job->id);
+    update_.options.allow.insert(options.allow.begin(), options.allow.end());
     update_.rehearse(rehearsal_of(type, options));
     journal_.note_update();
     end_looks();
@@ -218,7 +219,7 @@ void Engine::await_freeze() {
     return run_hooks(HookStage::freeze, [this] { await_freeze(); });
   }
   // Clients that came while others were prepared have not been asked.
-  if (!update_.any_newcomers()) return post(Event::update_requested);
+  if (!update_.any_newcomers()) return look_once_more([this] { freeze_unless_newcomers(); });
   if (update_.next_round()) return post(Event::newcomers);
   const auto again = update_.take_newcomers();
   for (const auto& name : again) {
@@ -237,6 +238,12 @@ void Engine::await_freeze() {
     }
     leave_out(*client, why + ".", ClientCall::prepare, ClientCall::cancel);
   }
+  look_once_more([this] { post(Event::update_requested); });
+}
+
+/// Clients may have come during the look.
+void Engine::freeze_unless_newcomers() {
+  if (update_.any_newcomers()) return await_freeze();
   post(Event::update_requested);
 }
 

@@ -238,6 +238,7 @@ class Engine final : private Model, private Sessions::Watch {
                        Reply<std::uint64_t> started);
   void new_update(JobType type, const UpdateOptions& options, const Caller& caller);
   void await_freeze();
+  void freeze_unless_newcomers();
   void begin_freeze();
   void freeze_when_idle();
   void seal();
@@ -295,6 +296,7 @@ class Engine final : private Model, private Sessions::Watch {
   [[nodiscard]] Result<void> may_look() const;
   void end_looks();
   void take_findings(LookedAt looked);
+  void look_once_more(std::function<void()> then);
   void load_target();
   void unload_target(const std::function<void()>& then);
   void ready_sessions();

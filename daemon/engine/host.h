@@ -153,6 +153,8 @@ class Host {
   virtual Result<void> load(const LookedAt& target) = 0;
   /// (waits)
   virtual Result<void> unload() = 0;
+  /// (waits) The package managers at work.
+  [[nodiscard]] virtual std::vector<PackageLock> package_locks() = 0;
   /// Whether somebody else has loaded a kernel for kexec. (waits)
   virtual Result<bool> kernel_loaded() = 0;
   /// (waits) Writes the local file systems' dirty pages out, for at most so long. The mount points

@@ -224,6 +224,33 @@ void Engine::take_findings(LookedAt looked) {
   post(Event::preflight_passed);
 }
 
+/// What may have come since preflight, a moment ago or days: a package manager, a lock of logind's,
+/// a shutdown. Right before the freeze, since nobody stands still yet.
+void Engine::look_once_more(std::function<void()> then) {
+  if (emulated()) return then();
+  ask_managers(
+      [this, id = update_.record()->id, then = std::move(then)](const ManagerFacts& managers) {
+        if (state_ != State::prepared || update_.failure()) return;
+        if (!update_.record() || update_.record()->id != id) return;
+        run_target_job([this, managers, then]() -> std::function<void()> {
+          return [this, managers, locks = host_.package_locks(), then] {
+            if (update_.failure()) return;
+            LookedAt again;
+            again.input = update_.looked_at;
+            again.input.managers = managers;
+            if (again.input.host) again.input.host->package_locks = locks;
+            const auto found = findings(again, update_.options);
+            if (const auto* error = first_error(found)) return fail_update(to_error(*error));
+            auto& record = *update_.edit();
+            record.overruled = overruled_text(found, record.requested_by);
+            update_.looked_at = std::move(again.input);
+            journal_.note_update();
+            then();
+          };
+        });
+      });
+}
+
 /// An update that runs waits for nobody's look.
 Result<void> Engine::may_look() const {
   const bool idle = (state_ == State::normal || state_ == State::prepared) && !update_.job;

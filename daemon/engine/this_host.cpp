@@ -29,6 +29,7 @@
 #include "system/kexec.h"
 #include "system/log.h"
 #include "system/notify.h"
+#include "system/package_locks.h"
 #include "system/room_facts.h"
 #include "system/sync.h"
 #include "system/target.h"
@@ -184,7 +185,8 @@ Result<LookedAt> with_problem(LookedAt looked, const Result<void>& seen) {
 }
 
 /// Fills in `looked`, of which the running kernel is known.
-Result<void> look_at_target(LookedAt& looked, UpdateOptions options, bool module) {
+Result<void> look_at_target(LookedAt& looked, UpdateOptions options, bool module,
+                            const ThisHost::Places& places) {
   const RunningKernel& running = looked.input.running;
   auto found = system::find_target(options, running.release);
   if (!found) return fail(found.error());
@@ -270,6 +272,8 @@ bool ThisHost::means_prepared(const std::string& wanted, const UpdateOptions& pr
 std::vector<KernelFile> ThisHost::kernel_files(const std::set<std::string>& identify) {
   return system::kernel_files(identify);
 }
+
+std::vector<PackageLock> ThisHost::package_locks() { return system::package_locks(); }
 
 Result<void> ThisHost::load(const LookedAt& target) {
   const auto* open = dynamic_cast<const OpenTarget*>(target.target.get());

@@ -58,6 +58,7 @@ class ThisHost final : public Host {
   Result<LookedAt> look_at_emulated(UpdateOptions options) override;
   bool means_prepared(const std::string& wanted, const UpdateOptions& prepared) override;
   std::vector<KernelFile> kernel_files(const std::set<std::string>& identify) override;
+  std::vector<PackageLock> package_locks() override;
   Result<void> load(const LookedAt& target) override;
   Result<void> unload() override;
   Result<bool> kernel_loaded() override;

@@ -167,6 +167,7 @@ Result<LookedAt> FakeHost::look_at(UpdateOptions options, bool module) {
   // As the loaded one writes it (FakeTracker::info()).
   looked.input.initrd_missing = machine_.initrd_missing;
   looked.input.modules_missing = machine_.modules_missing;
+  looked.input.host.emplace().package_locks = machine_.package_locks;
   if (module && !machine_.modules_missing)
     looked.input.module.target = KernelModule{"handover.ko", "1"};
   looked.options = std::move(options);

@@ -92,6 +92,7 @@ class Machine {
   bool kho_off = false;
   bool initrd_missing = false;
   bool modules_missing = false;  ///< /lib/modules/RELEASE of the target
+  std::vector<PackageLock> package_locks;
   std::optional<Error> load_error;
   std::optional<Error> kexec_error;
   bool target_loaded = false;

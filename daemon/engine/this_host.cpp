@@ -185,8 +185,7 @@ Result<LookedAt> with_problem(LookedAt looked, const Result<void>& seen) {
 }
 
 /// Fills in `looked`, of which the running kernel is known.
-Result<void> look_at_target(LookedAt& looked, UpdateOptions options, bool module,
-                            const ThisHost::Places& places) {
+Result<void> look_at_target(LookedAt& looked, UpdateOptions options, bool module) {
   const RunningKernel& running = looked.input.running;
   auto found = system::find_target(options, running.release);
   if (!found) return fail(found.error());

@@ -100,8 +100,15 @@ void Engine::trial_over(const Result<void>& health) {
   // not be run says nothing of the kernel.
   const bool ran = good || health.error().code == ErrorCode::timed_out ||
                    (health.error().sys_errno == 0 && health.error().code == ErrorCode::io);
-  if (trial.image.empty() || !ran) {
-    if (!good) log::error("Kernel ", trial.release, " is not judged: ", reason, ".");
+  if (!ran) {
+    log::error("Kernel ", trial.release, " is not judged: ", reason, ".");
+    return;
+  }
+  if (trial.image.empty()) {
+    if (!good) log::error("The host is not well: ", reason, ".");
+    if (!setup_.config.health.command.empty()) {
+      outside_.kernel_judged(trial.release, state, reason, trial.generation);
+    }
     return;
   }
   KernelRecord record;

@@ -38,7 +38,7 @@ TEST_F(Rehearsal, TellsClientsAndEndsPrepared) {
   const auto finished = host.finished();
   EXPECT_EQ(finished.outcome, "rehearsed");
   EXPECT_EQ(host.state(), "prepared");
-  EXPECT_EQ(below->arguments().at("stays-prepared"), "1");
+  EXPECT_EQ(below->arguments().at("stays-prepared"), "true");
   EXPECT_EQ(below->arguments().at("reason"), "It was a rehearsal.");
   EXPECT_FALSE(below->frozen());
   EXPECT_EQ(host.journal().count("below", Call::freeze), 1U);
@@ -60,7 +60,7 @@ TEST_F(Rehearsal, FreezeSaysWhatItIs) {
   below->on(Call::freeze, Behaviour::hold);
   ASSERT_TRUE(rehearse().ok());
   ASSERT_TRUE(host.run_until([&] { return below->holds(); }));
-  EXPECT_EQ(below->arguments().at("rehearsal"), "1");
+  EXPECT_EQ(below->arguments().at("rehearsal"), "true");
   EXPECT_EQ(host.update().error, error_name("Busy"));
   below->let_go();
   EXPECT_EQ(host.finished().outcome, "rehearsed");
@@ -78,7 +78,7 @@ TEST_F(Rehearsal, HasALimitOfItsOwn) {
   EXPECT_NE(end.err.find("client 'below'"), std::string::npos) << end.err;
   EXPECT_NE(end.err.find("200 ms"), std::string::npos) << end.err;
   EXPECT_EQ(host.state(), "normal");
-  below->let_go();
+  below->veto_held();
   host.expect_calm();
 }
 

@@ -246,7 +246,7 @@ void ScriptedClient::act(Call call, MessagePtr message) {
   if (call == Call::cancel) prepared_ = false;
   if (call == Call::thaw) {
     const auto stays = arguments_.find("stays-prepared");
-    prepared_ = prepared_ && stays != arguments_.end() && stays->second == "1";
+    prepared_ = prepared_ && stays != arguments_.end() && stays->second == "true";
   }
   if (call == Call::freeze) frozen_ = true;
   if (call == Call::thaw) frozen_ = false;

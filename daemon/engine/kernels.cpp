@@ -113,7 +113,8 @@ void Kernels::write() {
 void Kernels::list(std::string running,
                    std::function<void(Result<std::vector<KernelListed>>)> then) {
   using Listed = Result<std::vector<KernelListed>>;
-  host_.run(disk_queue,
+  // Not in the way of an update's records: it reads whole images.
+  host_.run(kernel_queue,
             [this, shelf = shelf_, running = std::move(running),
              then = std::move(then)]() -> std::function<void()> {
               auto listed =

@@ -333,13 +333,18 @@ std::string Engine::freeze_waits_for() const {
   return "the companion module's tables, which were not closed";
 }
 
+/// "freeze_budget (30000 ms)", or "was asked for (500 ms)" of a rehearsal.
+std::string Engine::name_of_limit(std::uint64_t limit_usec) const {
+  const bool own = limit_usec < setup_.config.freeze_budget_usec;
+  return (own ? std::string("was asked for (") : std::string("freeze_budget (")) +
+         std::to_string(limit_usec / 1000) + " ms)";
+}
+
 void Engine::budget_over() {
   if (state_ != State::freezing && state_ != State::frozen) return;
   // Only from the first Freeze on the rehearsal's own limit is the shorter one.
   const auto limit = freeze_waits_ ? setup_.config.freeze_budget_usec : standstill_limit();
-  const auto budget = (limit < setup_.config.freeze_budget_usec ? std::string("was asked for (")
-                                                                : std::string("freeze_budget (")) +
-                      std::to_string(limit / 1000) + " ms)";
+  const auto budget = name_of_limit(limit);
   if (freeze_waits_) {
     return fail_update(Error{ErrorCode::timed_out,
                              "The kernel worked on " + busy_sessions() + " for longer than " +

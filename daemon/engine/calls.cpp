@@ -278,6 +278,15 @@ void Engine::answered_badly(ClientRecord& client, ClientCall call, const Error& 
                 {log::Field::phase, method}},
                what);
   };
+  // It is the limit of the whole rehearsal that this client's call had.
+  if (call == ClientCall::freeze && error.code == ErrorCode::timed_out && update_.rehearsing() &&
+      timeout_of(client, call) == update_.record()->rehearsal->at_most_usec) {
+    return fail_update(Error{ErrorCode::timed_out,
+                             "The freeze took longer than " + name_of_limit(standstill_limit()) +
+                                 "; it waited for client '" + client.name + "'.",
+                             0},
+                       Culprit{client.name, call});
+  }
   switch (meaning_of(client, call, fail(error))) {
     case Meaning::done:
       return;

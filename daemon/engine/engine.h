@@ -253,6 +253,7 @@ class Engine final : private Model, private Sessions::Watch {
   void freeze_now();
   void begin_budget(std::uint64_t limit_usec);
   [[nodiscard]] std::uint64_t standstill_limit() const;
+  [[nodiscard]] std::string name_of_limit(std::uint64_t limit_usec) const;
   void budget_over();
   [[nodiscard]] std::uint64_t longest_blackout_sync() const;
   void sync_in_blackout(std::uint64_t limit, std::function<void()> then);

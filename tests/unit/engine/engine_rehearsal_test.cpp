@@ -160,6 +160,20 @@ TEST_F(RehearsalTest, EndsWhenTheLimitIsOver) {
   expect_all_is_well(world);
 }
 
+/// Each call has the rehearsal's limit: whichever of the two is over first, the reason is the same.
+TEST_F(RehearsalTest, NamesItsLimitWhoeverIsWaitedFor) {
+  world.client("disk").preserves("disk", {1});
+  world.client("guest").optional().preserves("guest", {1});
+  world.boot();
+  guest().does(ClientCall::freeze, Does::nothing);
+  EXPECT_EQ(rehearse(at_most(World::second / 100)), "failed");
+  EXPECT_NE(world.reason().find("longer than was asked for (10 ms); it waited for client 'guest'"),
+            std::string::npos)
+      << world.reason();
+  EXPECT_EQ(newest().client, "guest");
+  expect_all_is_well(world);
+}
+
 TEST_F(RehearsalTest, NamesWhoStoodStillForTooLongInTheThaw) {
   boot_two();
   disk().takes(ClientCall::freeze, World::second / 10);  // guest stands still before it

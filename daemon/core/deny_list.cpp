@@ -17,7 +17,7 @@ constexpr std::size_t longest_pattern = 1024;
 constexpr std::ptrdiff_t most_stars = 16;
 constexpr std::string_view reason_property = "REASON=";
 
-std::string_view without_end(std::string_view line) {
+std::string_view without_line_end(std::string_view line) {
   const auto last = line.find_last_not_of(" \t\r");
   return last == std::string_view::npos ? std::string_view{} : line.substr(0, last + 1);
 }
@@ -26,7 +26,7 @@ class Parser {
  public:
   void take(std::string_view line) {
     ++line_;
-    line = without_end(line);
+    line = without_line_end(line);
     if (line.empty()) return end_record();
     const auto begin = line.find_first_not_of(" \t");
     if (line[begin] == '#') return;

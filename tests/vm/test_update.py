@@ -143,12 +143,11 @@ def test_preflight_tells_what_would_end_an_update(machine):
     code, output = machine.run(f"handoverctl --json preflight {target} {long}")
     assert code == 6 and "cmdline-too-long" in output, (code, output)
     # Somebody who must not be cut off says so to logind.
-    inhibitor = machine.start("systemd-inhibit --what=shutdown --who=backup --why=nightly "
-                              "--mode=block sleep 271")
+    machine.sh("systemd-run --quiet --unit=nightly systemd-inhibit --what=shutdown --who=backup "
+               "--why=nightly --mode=block sleep infinity")
     machine.until("systemd-inhibit --list --no-legend | grep -q backup")
     assert "backup" in refused(machine, f"prepare {target}", "Busy")
-    machine.sh("pkill -f 'sleep 271'")
-    inhibitor.wait()
+    machine.sh("systemctl stop nightly")
     code, output = machine.run(f"handoverctl --json preflight {target}")
     assert code in (0, 1) and "inhibited" not in output, (code, output)
     print("      " + ", ".join(finding["id"] for finding in json.loads(output)["findings"]))

@@ -250,31 +250,34 @@ void read_command(FieldReader& reader, std::string_view name, std::vector<std::s
   out = std::move(command);
 }
 
-void read_health(FieldReader& reader, HealthConfig& out) {
-  auto health = reader.take("health");
-  if (!health) return;
-  FieldReader inner(std::move(*health), reader.pointer("health"));
-  HealthConfig config;
-  read_command(inner, "command", config.command);
-  read_duration(inner, "timeout", config.timeout_usec);
+/// An object of settings; `read` reads its fields. `out` changes only if all of it is good.
+template <typename Settings, typename Read>
+void read_settings(FieldReader& reader, std::string_view name, Settings& out, Read read) {
+  auto object = reader.take(name);
+  if (!object) return;
+  FieldReader inner(std::move(*object), reader.pointer(name));
+  Settings settings;
+  read(inner, settings);
   refuse_unknown(inner);
   if (inner.error()) return reader.refuse(*inner.error());
-  out = std::move(config);
+  out = std::move(settings);
+}
+
+void read_health(FieldReader& reader, HealthConfig& out) {
+  read_settings(reader, "health", out, [](FieldReader& inner, HealthConfig& config) {
+    read_command(inner, "command", config.command);
+    read_duration(inner, "timeout", config.timeout_usec);
+  });
 }
 
 void read_watchdog(FieldReader& reader, WatchdogConfig& out) {
-  auto watchdog = reader.take("watchdog");
-  if (!watchdog) return;
-  FieldReader inner(std::move(*watchdog), reader.pointer("watchdog"));
-  WatchdogConfig config;
-  inner.optional("device", config.device);
-  if (!config.device.empty() && !config.device.starts_with("/dev/")) {
-    inner.refuse("device", "must be a device below /dev, or empty for none");
-  }
-  read_duration(inner, "timeout", config.timeout_usec);
-  refuse_unknown(inner);
-  if (inner.error()) return reader.refuse(*inner.error());
-  out = std::move(config);
+  read_settings(reader, "watchdog", out, [](FieldReader& inner, WatchdogConfig& config) {
+    inner.optional("device", config.device);
+    if (!config.device.empty() && !config.device.starts_with("/dev/")) {
+      inner.refuse("device", "must be a device below /dev, or empty for none");
+    }
+    read_duration(inner, "timeout", config.timeout_usec);
+  });
 }
 
 /// "line 7: field clients/db/required must be true or false".

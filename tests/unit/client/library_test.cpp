@@ -505,6 +505,21 @@ class LostSessions : public Library {
     ASSERT_TRUE(run(connection, [&] { return registered > before; }));
   }
 
+  /// The session, which is db's, is listed twice, and lost with the daemon.
+  void expect_told(Connection& connection, Session& session) {
+    for (int times = 0; times < 2; ++times) {
+      bool listed = false;
+      auto listing = session.tokens_async([&](const auto&) { listed = true; });
+      ASSERT_TRUE(listing);
+      ASSERT_TRUE(run(connection, [&] { return listed; }));
+    }
+    daemon_->stop();
+    daemon_->release_sessions();
+    daemon_->start("new");
+    ASSERT_TRUE(run(connection, [&] { return !lost.empty(); }));
+    EXPECT_EQ(lost, std::vector<std::string>{"db"});
+  }
+
   int registered = 0;
   std::vector<std::string> lost;
 };
@@ -584,17 +599,7 @@ TEST_F(LostSessions, AreToldThoughTheFirstCallFailed) {
   ASSERT_TRUE(retrieving);
   ASSERT_TRUE(run(*connection, [&] { return !failed.empty(); }));
   EXPECT_EQ(failed, "org.handover1.Error.NoSuchToken");
-  for (int times = 0; times < 2; ++times) {
-    bool listed = false;
-    auto listing = session->tokens_async([&](const auto&) { listed = true; });
-    ASSERT_TRUE(listing);
-    ASSERT_TRUE(run(*connection, [&] { return listed; }));
-  }
-  daemon_->stop();
-  daemon_->release_sessions();
-  daemon_->start("new");
-  ASSERT_TRUE(run(*connection, [&] { return !lost.empty(); }));
-  EXPECT_EQ(lost, std::vector<std::string>{"db"});
+  expect_told(*connection, *session);
 }
 
 /// Whoever restores is not asked for more; afterwards it is a client like any other.
@@ -611,17 +616,7 @@ TEST_F(LostSessions, AreToldOfThoseTakenOverAfterRestore) {
   daemon_->call_client("Restore");
   run(*connection, [&, times = 0]() mutable { return ++times > 5; });
   ASSERT_TRUE(daemon_->wait_for_answer());
-  for (int times = 0; times < 2; ++times) {
-    bool listed = false;
-    auto listing = session->tokens_async([&](const auto&) { listed = true; });
-    ASSERT_TRUE(listing);
-    ASSERT_TRUE(run(*connection, [&] { return listed; }));
-  }
-  daemon_->stop();
-  daemon_->release_sessions();
-  daemon_->start("new");
-  ASSERT_TRUE(run(*connection, [&] { return !lost.empty(); }));
-  EXPECT_EQ(lost, std::vector<std::string>{"db"});
+  expect_told(*connection, *session);
 }
 
 TEST_F(LostSessions, NotThoseOfAnEarlierKernel) {

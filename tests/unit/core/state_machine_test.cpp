@@ -72,8 +72,21 @@ TEST(StateMachine, WalkOverEveryReachableStateAndEvent) {
       << "an action that nothing asks for";
 }
 
+/// Each event with the state and the actions that it leads to.
+using Story = std::vector<std::tuple<Event, State, std::vector<Action>>>;
+
+void expect_story(State state, const Story& story) {
+  for (const auto& [event, next, actions] : story) {
+    const auto transition = step(state, event);
+    ASSERT_TRUE(transition) << to_string(state) << " + " << to_string(event);
+    EXPECT_EQ(transition->next, next) << to_string(event);
+    EXPECT_EQ(transition->actions, actions) << to_string(event);
+    state = transition->next;
+  }
+}
+
 TEST(StateMachine, TheWholeUpdate) {
-  const std::vector<std::tuple<Event, State, std::vector<Action>>> story = {
+  const Story story = {
       {Event::update_requested, State::preparing, {Action::persist, Action::run_preflight}},
       {Event::preflight_passed, State::preparing, {Action::load_target}},
       {Event::target_loaded, State::preparing, {Action::call_prepare}},
@@ -85,30 +98,16 @@ TEST(StateMachine, TheWholeUpdate) {
       {Event::booted, State::restoring, {Action::persist, Action::call_restore}},
       {Event::clients_restored, State::normal, {Action::finish_update, Action::persist}},
   };
-  State state = State::normal;
-  for (const auto& [event, next, actions] : story) {
-    const auto transition = step(state, event);
-    ASSERT_TRUE(transition) << to_string(state) << " + " << to_string(event);
-    EXPECT_EQ(transition->next, next) << to_string(event);
-    EXPECT_EQ(transition->actions, actions) << to_string(event);
-    state = transition->next;
-  }
+  expect_story(State::normal, story);
 }
 
 TEST(StateMachine, ARehearsalEndsPrepared) {
-  const std::vector<std::tuple<Event, State, std::vector<Action>>> story = {
+  const Story story = {
       {Event::rehearsed, State::thawing, {Action::persist, Action::call_thaw}},
       {Event::rehearsal_thawed, State::prepared, {Action::persist, Action::end_rehearsal}},
       {Event::going_on, State::preparing, {Action::persist, Action::load_target}},
   };
-  State state = State::frozen;
-  for (const auto& [event, next, actions] : story) {
-    const auto transition = step(state, event);
-    ASSERT_TRUE(transition) << to_string(state) << " + " << to_string(event);
-    EXPECT_EQ(transition->next, next) << to_string(event);
-    EXPECT_EQ(transition->actions, actions) << to_string(event);
-    state = transition->next;
-  }
+  expect_story(State::frozen, story);
   // Nothing but a further request leads from it to the kexec.
   EXPECT_FALSE(reachable(State::thawing, [](Event event) {
                  return event != Event::update_requested && event != Event::prepare_requested &&

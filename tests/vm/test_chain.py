@@ -86,7 +86,7 @@ def test_rehearsals(machine):
     for _ in range(2):
         check_rehearsal(machine)
     code, output = machine.run("handoverctl update --rehearse --at-most 1ms", timeout=120)
-    assert code == 6 and "longer than" in output and "client '" in output, (code, output)
+    assert code == 6 and "longer than" in output and "waited for client" in output, (code, output)
     wait_normal(machine)
     assert newest_record(machine)["outcome"] == "failed"
     for guest in chain_on(machine).guests:

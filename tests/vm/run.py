@@ -6,7 +6,7 @@ A test is a function test_*(machine) in a file test_*.py. All tests of a file sh
 the order in which they stand; MACHINE, a dict in the file, holds the arguments of Machine. A
 test fails by an exception or by a complaint in the kernel's log, and skips by raising
 unittest.SkipTest; SKIP, a reason, skips all tests of a file and boots nothing. After a failure the
-next test gets a new machine.
+next test gets a new machine. LONG, a reason, keeps a file for --all, or for --only that names it.
 """
 
 import argparse
@@ -40,13 +40,17 @@ def load(path):
     return module
 
 
+def short_name(module):
+    return module.__name__.removeprefix("test_")
+
+
 def tests_of(module, pattern):
     """The module's tests, as they stand in the file, whose "module.test" contains the pattern."""
     return [
-        (f"{module.__name__.removeprefix('test_')}.{name.removeprefix('test_')}", function)
+        (f"{short_name(module)}.{name.removeprefix('test_')}", function)
         for name, function in vars(module).items()
         if name.startswith("test_") and callable(function)
-        and (not pattern or pattern in f"{module.__name__.removeprefix('test_')}.{name}"
+        and (not pattern or pattern in f"{short_name(module)}.{name}"
              or pattern in f"{module.__name__}.{name.removeprefix('test_')}")
     ]
 
@@ -59,6 +63,8 @@ class Counts:
         self.failed = 0
         self.skipped = 0
         self.failures = {}
+        # Seconds of each file: a machine's boot and its tests.
+        self.seconds = {}
         self.lock = threading.Lock()
 
     def add(self, kind):
@@ -115,9 +121,10 @@ def run_module(module, tests, counts, echo):
     if reason := reason_to_skip(module):
         for _ in tests:
             counts.add("skipped")
-        say(f"skip  {module.__name__.removeprefix('test_')}: {reason}")
+        say(f"skip  {short_name(module)}: {reason}")
         return
     machine = None
+    started = time.monotonic()
     try:
         for name, function in tests:
             if machine is None:
@@ -139,6 +146,7 @@ def run_module(module, tests, counts, echo):
     finally:
         if machine:
             machine.stop()
+        counts.seconds[short_name(module)] = round(time.monotonic() - started)
 
 
 def main():
@@ -147,6 +155,7 @@ def main():
     )
     parser.add_argument("--only", default="", metavar="PATTERN",
                         help="only tests whose module.test contains PATTERN")
+    parser.add_argument("--all", action="store_true", help="also the files that take long")
     parser.add_argument("--list", action="store_true", help="print the tests and end")
     parser.add_argument("--echo", action="store_true", help="show the machines' consoles")
     # Two machines side by side gain nothing on two cores under software emulation.
@@ -160,7 +169,11 @@ def main():
     for path in sorted(FOLDER.glob("test_*.py")):
         module = load(path)
         tests = tests_of(module, arguments.only)
-        if tests:
+        long = getattr(module, "LONG", None)
+        if tests and long and not arguments.all and not arguments.only:
+            if not arguments.list:
+                say(f"left out (--all): {short_name(module)}: {long}")
+        elif tests:
             work.append((module, tests))
     if arguments.list:
         for _, tests in work:
@@ -180,7 +193,7 @@ def main():
     if arguments.counts:
         pathlib.Path(arguments.counts).write_text(json.dumps(
             {"passed": counts.passed, "failed": counts.failed, "skipped": counts.skipped,
-             "failures": counts.failures}))
+             "failures": counts.failures, "seconds": counts.seconds}))
     else:
         print(counts)
     return 1 if counts.failed else 0

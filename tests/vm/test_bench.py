@@ -3,6 +3,8 @@
 
 from workload import Ticker, configure, phases, start_scripted, update
 
+LONG = "it only measures"
+
 _gap = {}
 
 

@@ -138,6 +138,15 @@ struct KernelTrial {  // NOLINT(bugprone-exception-escape): of json, whose move 
   bool operator==(const KernelTrial&) const = default;
 };
 
+/// A watchdog that an update has started over the kexec, until it is stopped. Opening one starts
+/// it: nobody opens another.
+struct ArmedWatchdog {  // NOLINT(bugprone-exception-escape): of json, whose move does not throw
+  std::string device;
+  std::uint64_t timeout_usec = 0;
+  nlohmann::json extra = no_extra;
+  bool operator==(const ArmedWatchdog&) const = default;
+};
+
 struct Manifest {  // NOLINT(bugprone-exception-escape): of json, which does not throw when moved
   static constexpr int version = 2;  ///< as written; 1 is read, too
 
@@ -154,7 +163,8 @@ struct Manifest {  // NOLINT(bugprone-exception-escape): of json, which does not
   std::string config;     ///< the configuration that the update was prepared with: JSON
   std::string unwritten;  ///< entries of the history that are not on disk yet: JSON, or ""
   std::optional<KernelTrial> trial;  ///< of this kernel, until it is over
-  std::uint64_t sequence = 0;        ///< number of the last change line that is included
+  std::optional<ArmedWatchdog> watchdog;
+  std::uint64_t sequence = 0;  ///< number of the last change line that is included
   nlohmann::json extra = no_extra;
   bool operator==(const Manifest&) const = default;
 };

@@ -23,6 +23,7 @@ void fields(Io& io, Record& head) {
   io.optional("resting", head.resting);
   io.optional("unwritten", head.unwritten);
   io.optional("trial", head.trial);
+  io.optional("watchdog", head.watchdog);
 }
 
 template <typename Io, Of<RestingChange> Record>
@@ -131,6 +132,7 @@ class Applier {
     manifest_.resting = std::move(change.resting);
     manifest_.unwritten = std::move(change.unwritten);
     manifest_.trial = std::move(change.trial);
+    manifest_.watchdog = std::move(change.watchdog);
   }
   void operator()(RestingChange change) { manifest_.resting.push_back(std::move(change.session)); }
   void operator()(SessionChange change) {

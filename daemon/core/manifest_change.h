@@ -24,6 +24,7 @@ struct HeadChange {  // NOLINT(bugprone-exception-escape): of json, whose move d
   std::vector<std::string> resting;
   std::string unwritten;
   std::optional<KernelTrial> trial = {};
+  std::optional<ArmedWatchdog> watchdog = {};
   bool operator==(const HeadChange&) const = default;
 };
 

@@ -95,6 +95,13 @@ void fields(Io& io, Record& trial) {
   io.rest(trial.extra);
 }
 
+template <typename Io, Of<ArmedWatchdog> Record>
+void fields(Io& io, Record& watchdog) {
+  io.required("device", watchdog.device);
+  io.required("timeout_usec", watchdog.timeout_usec);
+  io.rest(watchdog.extra);
+}
+
 template <typename Io, Of<Manifest> Record>
 void fields(Io& io, Record& manifest) {
   io.required("state", manifest.state);
@@ -108,6 +115,7 @@ void fields(Io& io, Record& manifest) {
   io.optional("config", manifest.config);
   io.optional("unwritten", manifest.unwritten);
   io.optional("trial", manifest.trial);
+  io.optional("watchdog", manifest.watchdog);
   io.optional("sequence", manifest.sequence);
   io.rest(manifest.extra);
 }

@@ -459,13 +459,18 @@ std::uint64_t Engine::longest_blackout_sync() const {
 /// are replayed either way.
 void Engine::sync_in_blackout(std::uint64_t limit, std::function<void()> then) {
   auto watchdog = setup_.config.watchdog;
-  watchdog.device = update_.rehearsing() ? std::string() : watchdog_of(update_.options);
+  // One that could not be stopped counts already.
+  watchdog.device = update_.rehearsing() || watchdog_ ? "" : watchdog_of(update_.options);
+  if (!watchdog.device.empty()) {
+    watchdog_ = ArmedWatchdog{watchdog.device, watchdog.timeout_usec};
+    journal_.note_head();
+  }
   run_target_job([this, limit, watchdog, then = std::move(then)]() -> std::function<void()> {
     const auto unfinished = host_.sync(limit);
-    const bool armed = !watchdog.device.empty() && arm_watchdog(host_, watchdog);
-    return [this, unfinished, limit, armed, then] {
+    const bool refused = !watchdog.device.empty() && !arm_watchdog(host_, watchdog);
+    return [this, unfinished, limit, refused, then] {
       mark(Mark::synced);
-      watchdog_armed_ = armed;
+      if (refused) forget_watchdog();
       if (!unfinished.empty()) {
         log::event(log::Id::sync_unfinished, log::Level::warning,
                    {{log::Field::count, unfinished.size()}, {log::Field::usec, limit}},
@@ -566,7 +571,7 @@ void Engine::withdraw_kexec() {
 void Engine::begin_thaw() {
   undone_from_freeze_ = true;
   budget_alarm_.reset();
-  disarm_watchdog();
+  stop_watchdog();
   tables_problem_.reset();
   cancel_wanted_ = false;
   const bool rehearsed = update_.rehearsing() && !update_.failure();

@@ -299,12 +299,14 @@ Manifest Engine::manifest() const {
   manifest.config = setup_.config_text;
   manifest.unwritten = unwritten();
   manifest.trial = trial_;
+  manifest.watchdog = watchdog_;
   manifest.extra = extra_;
   return manifest;
 }
 
 HeadChange Engine::head() const {
-  return HeadChange{state_, generation_, next_id_, sessions_.resting(), unwritten(), trial_};
+  return HeadChange{state_,      generation_, next_id_, sessions_.resting(),
+                    unwritten(), trial_,      watchdog_};
 }
 
 std::string Engine::unwritten() const {

@@ -345,9 +345,11 @@ class Engine final : private Model, private Sessions::Watch {
   // watch.cpp: the watchdog over the kexec
   [[nodiscard]] std::string watchdog_of(const UpdateOptions& options) const;
   static bool arm_watchdog(Host& host, const WatchdogConfig& config);
-  void disarm_watchdog();
   void feed_watchdog();
   void stop_watchdog();
+  void stop_unrecorded_watchdog();
+  void watchdog_stopped(const Result<void>& stopped);
+  void forget_watchdog();
 
   // trial.cpp: good or bad
   void begin_trial(const UpdateRecord& update, HistoryEntry& entry);
@@ -393,9 +395,11 @@ class Engine final : private Model, private Sessions::Watch {
   /// next one.
   std::vector<HistoryEntry> unwritten_;
 
-  bool watchdog_armed_ = false;
-  Host::Alarm watchdog_alarm_;        ///< it cannot be stopped, and is fed
-  std::optional<KernelTrial> trial_;  ///< of this kernel
+  /// Armed, or about to be; by an earlier kernel or process, perhaps.
+  std::optional<ArmedWatchdog> watchdog_;
+  std::uint64_t watchdog_waited_usec_ = 0;  ///< for its driver
+  Host::Alarm watchdog_alarm_;              ///< it is waited for; or cannot be stopped, and is fed
+  std::optional<KernelTrial> trial_;        ///< of this kernel
   Host::Alarm trial_alarm_;
   std::uint64_t trial_waited_usec_ = 0;  ///< for the end of the boot
   /// Ends its health command with us.

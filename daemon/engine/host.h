@@ -180,13 +180,14 @@ class Host {
   // ---- the watchdog over the kexec
   /// (waits) Without opening it, which would start it.
   virtual WatchdogFacts watchdog_facts(const std::string& device) = 0;
-  /// (waits) Starts it. The time in seconds, as its driver made it. busy, not_supported, io.
+  /// (waits) Starts it. The time in seconds, as its driver made it. busy, not_supported, io: unless
+  /// it is stopped then, it may count.
   virtual Result<unsigned> arm_watchdog(const std::string& device, std::uint64_t timeout_usec) = 0;
-  /// (waits) Of the one that was armed. busy: it cannot be stopped, and must be fed.
-  virtual Result<void> disarm_watchdog() = 0;
   /// (waits)
   virtual Result<void> feed_watchdog() = 0;
-  /// (waits) Stops what an earlier kernel, or process, has armed.
+  /// (waits) Stops what was armed, here or by an earlier kernel or process: it is opened for that,
+  /// which starts it. busy: it cannot be stopped, and must be fed. io, as long as its driver is not
+  /// there.
   virtual Result<void> stop_watchdog(const std::string& device) = 0;
 
   /// (waits) What makes that kernel the boot loader's default. not_supported, kernel_not_found.

@@ -204,6 +204,7 @@ void Engine::start_afresh(std::optional<Error> lost) {
     ++counters_.losses;
     log::event(log::Id::session_lost, log::Level::error, {}, lost->message);
     outside_.state_lost("", "", lost->message);
+    stop_unrecorded_watchdog();
   }
   records_.look_for_lost(boot_id_, setup_.emulated_kexec,
                          [this, lost](const std::optional<PendingUpdate>& pending) {
@@ -248,6 +249,7 @@ void Engine::report_lost_update(const PendingUpdate& pending, const std::optiona
   // Booted by kexec, that kernel has come up: what lost the state came later. Where nobody can
   // tell, it is not to blame.
   const auto by_kexec = host_.booted_by_kexec();
+  if (by_kexec.value_or(false)) stop_unrecorded_watchdog();
   const bool came_up = !by_kexec || (*by_kexec && host_.kernel_release() == pending.to_release);
   if (!pending.image.empty() && !came_up) {
     KernelRecord lost;
@@ -300,6 +302,7 @@ void Engine::start_booted(const Manifest& manifest) {
   next_id_ = manifest.next_id;
   extra_ = manifest.extra;
   take_over_unwritten(manifest.unwritten);
+  watchdog_ = manifest.watchdog;
   state_ = manifest.state;
   const bool announced = manifest.state == State::rebooting && manifest.update;
   if (announced) {
@@ -449,6 +452,7 @@ void Engine::start_restarted(Manifest manifest) {
     if (owes) owe(name, ClientCall::thaw, 0);
   }
   trial_ = std::move(manifest.trial);
+  watchdog_ = std::move(manifest.watchdog);
   if (sessions_.keepers().rest) sessions_.keepers().rest->adopt_resting(manifest.resting);
   if (update_.record()) {
     update_.job =
@@ -480,7 +484,7 @@ void Engine::start_restarted(Manifest manifest) {
                              if (pending) report_lost_update(*pending, std::nullopt);
                            });
   }
-  if (manifest.state == State::rebooting) stop_watchdog();
+  stop_watchdog();
   post(Event::restarted);
   end_turn();   // before anybody can ask
   run_trial();  // the earlier process did not come to its end

@@ -325,23 +325,28 @@ WatchdogFacts ThisHost::watchdog_facts(const std::string& device) {
 }
 
 Result<unsigned> ThisHost::arm_watchdog(const std::string& device, std::uint64_t timeout_usec) {
-  auto armed = system::Watchdog::arm(device, timeout_usec);
-  if (!armed) return fail(armed.error());
-  watchdog_ = std::move(*armed);
-  return watchdog_->timeout_seconds();
-}
-
-Result<void> ThisHost::disarm_watchdog() {
-  if (!watchdog_) return {};
-  auto disarmed = watchdog_->disarm();
-  if (disarmed) watchdog_.reset();
-  return disarmed;
+  auto opened = system::Watchdog::open(device);
+  if (!opened) return fail(opened.error());
+  watchdog_ = std::move(*opened);
+  const auto armed = watchdog_->arm(timeout_usec);
+  if (armed) return watchdog_->timeout_seconds();
+  if (!watchdog_->is_open()) watchdog_.reset();
+  return fail(armed.error());
 }
 
 Result<void> ThisHost::feed_watchdog() { return watchdog_ ? watchdog_->feed() : Result<void>{}; }
 
 Result<void> ThisHost::stop_watchdog(const std::string& device) {
-  return system::Watchdog::stop(device);
+  if (!watchdog_) {
+    auto opened = system::Watchdog::open(device);
+    // Somebody else has it, and feeds it.
+    if (!opened && opened.error().sys_errno == EBUSY) return {};
+    if (!opened) return fail(opened.error());
+    watchdog_ = std::move(*opened);
+  }
+  auto stopped = watchdog_->disarm();
+  if (stopped) watchdog_.reset();
+  return stopped;
 }
 
 Result<std::vector<std::string>> ThisHost::default_boot_command(const std::string& entry,

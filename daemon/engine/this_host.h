@@ -75,7 +75,6 @@ class ThisHost final : public Host {
 
   WatchdogFacts watchdog_facts(const std::string& device) override;
   Result<unsigned> arm_watchdog(const std::string& device, std::uint64_t timeout_usec) override;
-  Result<void> disarm_watchdog() override;
   Result<void> feed_watchdog() override;
   Result<void> stop_watchdog(const std::string& device) override;
 

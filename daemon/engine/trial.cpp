@@ -26,7 +26,6 @@ void Engine::begin_trial(const UpdateRecord& update, HistoryEntry& entry) {
   trial.image = update.image;
   trial.entry = update.entry;
   trial_ = std::move(trial);
-  stop_watchdog();  // its driver may have come after us
   journal_.note_head();
   if (!setup_.config.health.command.empty()) {
     entry.health = "running";

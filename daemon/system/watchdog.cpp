@@ -62,22 +62,12 @@ Result<Watchdog> Watchdog::open(const std::string& device, Calls calls) {
   return Watchdog(std::move(fd), device, std::move(calls));
 }
 
-Result<Watchdog> Watchdog::arm(const std::string& device, std::uint64_t timeout_usec, Calls calls) {
-  auto watchdog = open(device, std::move(calls));
-  if (!watchdog) return watchdog;
-  auto started = watchdog->start(timeout_usec);
-  if (started) return watchdog;
+Result<void> Watchdog::arm(std::uint64_t timeout_usec) {
+  auto started = start(timeout_usec);
+  if (started) return started;
   // It counts since it was opened.
-  if (auto stopped = watchdog->disarm(); !stopped) return fail(stopped.error());
-  return fail(started.error());
-}
-
-Result<void> Watchdog::stop(const std::string& device, Calls calls) {
-  auto watchdog = open(device, std::move(calls));
-  if (watchdog) return watchdog->disarm();
-  const int why = watchdog.error().sys_errno;
-  if (why == EBUSY || why == ENOENT || why == ENXIO || why == ENODEV) return {};
-  return fail(watchdog.error());
+  if (auto stopped = disarm(); !stopped) return stopped;
+  return started;
 }
 
 Result<void> Watchdog::start(std::uint64_t timeout_usec) {

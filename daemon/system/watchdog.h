@@ -27,14 +27,14 @@ class Watchdog {
   };
   static Calls real_calls();
 
-  /// Opens and starts it with `timeout_usec`, rounded up to seconds. busy: somebody else has it
-  /// open; not_supported: it takes no such time; io.
-  static Result<Watchdog> arm(const std::string& device, std::uint64_t timeout_usec,
-                              Calls calls = real_calls());
+  /// Opens it, which starts it, if it does not count already. busy: somebody else has it open; io.
+  static Result<Watchdog> open(const std::string& device, Calls calls = real_calls());
 
-  /// Stops one that an earlier process, or kernel, has left counting. No error if it is not there,
-  /// or if somebody else has it open and feeds it. busy: it cannot be stopped.
-  static Result<void> stop(const std::string& device, Calls calls = real_calls());
+  /// Gives it `timeout_usec`, rounded up to seconds, from now. not_supported: it takes no such
+  /// time, and is stopped; busy: as disarm().
+  Result<void> arm(std::uint64_t timeout_usec);
+  /// It counts, and somebody has to feed or stop it.
+  [[nodiscard]] bool is_open() const { return static_cast<bool>(fd_); }
 
   /// Seconds, as the driver made it.
   [[nodiscard]] unsigned timeout_seconds() const { return timeout_; }
@@ -47,7 +47,6 @@ class Watchdog {
   Watchdog(UniqueFd fd, std::string device, Calls calls)
       : fd_(std::move(fd)), device_(std::move(device)), calls_(std::move(calls)) {}
 
-  static Result<Watchdog> open(const std::string& device, Calls calls);
   Result<void> start(std::uint64_t timeout_usec);
 
   UniqueFd fd_;

@@ -79,6 +79,66 @@ TEST_F(WatchdogTest, IsStoppedByTheSuccessorOfADaemonThatDied) {
   expect_all_is_well(world);
 }
 
+/// With nowayout it would count from then on, and reset a host on which all went well.
+TEST_F(WatchdogTest, IsNotOpenedByTheNewKernelsDaemonUnlessItWasArmed) {
+  boot_with_watchdog();
+  watchdog().facts.nowayout = true;
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.calm_down());
+  world.kill_daemon();
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_EQ(watchdog().opens, 0U);
+  EXPECT_FALSE(watchdog().counts);
+}
+
+TEST_F(WatchdogTest, ThatTheNewKernelCannotStopIsFedByEachOfItsDaemons) {
+  boot_with_watchdog();
+  world.machine.on_kexec = [&, reboot = world.machine.on_kexec] {
+    watchdog().disarm_error = Error{ErrorCode::busy, "the watchdog cannot be stopped", 0};
+    if (reboot) reboot();
+  };
+  EXPECT_EQ(world.update(), "done");
+  for (int process = 0; process < 2; ++process) {
+    watchdog().feeds = 0;
+    world.run_for(600 * World::second);
+    EXPECT_GE(watchdog().feeds, 600U);
+    world.kill_daemon();
+  }
+}
+
+TEST_F(WatchdogTest, WhoseDriverComesLateIsStoppedThen) {
+  boot_with_watchdog();
+  watchdog().absent_for = 40;
+  EXPECT_EQ(world.update(), "done");
+  world.run_for(20 * World::second);
+  EXPECT_TRUE(watchdog().counts);
+  world.run_for(40 * World::second);
+  EXPECT_FALSE(watchdog().counts);
+  EXPECT_EQ(watchdog().opens, 41U);
+}
+
+TEST_F(WatchdogTest, WhoseDriverNeverComesIsGivenUpWhenItsTimeIsOver) {
+  boot_with_watchdog();
+  watchdog().absent_for = 1'000'000;
+  EXPECT_EQ(world.update(), "done");
+  world.run_for(3600 * World::second);
+  EXPECT_EQ(watchdog().opens, 1U + world.config.watchdog.timeout_usec / World::second);
+}
+
+/// Nothing says any more that it was armed.
+TEST_F(WatchdogTest, IsStoppedThoughTheStateIsLost) {
+  boot_with_watchdog();
+  world.call([&](Engine& engine) {
+    engine.request(JobType::update, {}, Caller{}, [](const Result<std::uint64_t>&) {});
+  });
+  ASSERT_TRUE(world.run_until([&] { return watchdog().arms > 0; }));
+  world.machine.booted_by_kexec = true;
+  world.power_cut();
+  EXPECT_TRUE(watchdog().counts);
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_FALSE(watchdog().counts);
+}
+
 TEST_F(WatchdogTest, ThatIsNotToBeHadIsToldAndNotWaitedFor) {
   boot_with_watchdog();
   watchdog().facts.open_elsewhere = true;
@@ -91,6 +151,7 @@ TEST_F(WatchdogTest, ThatFailsIsNoReasonToStay) {
   boot_with_watchdog();
   watchdog().arm_error = Error{ErrorCode::busy, "cannot open the watchdog: busy", EBUSY};
   EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.calm_down());
   EXPECT_FALSE(watchdog().counts);
 }
 

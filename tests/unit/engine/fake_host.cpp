@@ -284,27 +284,33 @@ Result<unsigned> FakeHost::arm_watchdog(const std::string& /*device*/, std::uint
   machine_.effect("arm_watchdog");
   auto& watchdog = machine_.watchdog;
   if (watchdog.arm_error) return fail(*watchdog.arm_error);
+  watchdog_open_ = true;
   watchdog.counts = true;
   ++watchdog.arms;
   return static_cast<unsigned>(timeout_usec / 1'000'000);
 }
 
-Result<void> FakeHost::disarm_watchdog() {
-  machine_.effect("disarm_watchdog");
-  if (machine_.watchdog.disarm_error) return fail(*machine_.watchdog.disarm_error);
-  machine_.watchdog.counts = false;
-  return {};
-}
-
 Result<void> FakeHost::feed_watchdog() {
   machine_.effect("feed_watchdog");
-  ++machine_.watchdog.feeds;
+  if (watchdog_open_) ++machine_.watchdog.feeds;
   return {};
 }
 
 Result<void> FakeHost::stop_watchdog(const std::string& /*device*/) {
   machine_.effect("stop_watchdog");
-  machine_.watchdog.counts = false;
+  auto& watchdog = machine_.watchdog;
+  if (!watchdog_open_) {
+    ++watchdog.opens;
+    if (watchdog.absent_for > 0) {
+      --watchdog.absent_for;
+      return fail(ErrorCode::io, "cannot open the watchdog: it is not there", ENOENT);
+    }
+    watchdog_open_ = true;
+    watchdog.counts = true;
+  }
+  if (watchdog.disarm_error) return fail(*watchdog.disarm_error);
+  watchdog_open_ = false;
+  watchdog.counts = false;
   return {};
 }
 

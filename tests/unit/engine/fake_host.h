@@ -91,7 +91,6 @@ class FakeHost final : public Host {
 
   WatchdogFacts watchdog_facts(const std::string& device) override;
   Result<unsigned> arm_watchdog(const std::string& device, std::uint64_t timeout_usec) override;
-  Result<void> disarm_watchdog() override;
   Result<void> feed_watchdog() override;
   Result<void> stop_watchdog(const std::string& device) override;
 
@@ -131,6 +130,7 @@ class FakeHost final : public Host {
   std::set<Queue> held_;
   std::set<Queue> hurried_;
   std::string status_;
+  bool watchdog_open_ = false;
 };
 
 }  // namespace handover::engine::test

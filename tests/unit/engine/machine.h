@@ -108,6 +108,8 @@ class Machine {
     std::optional<Error> disarm_error;
     bool counts = false;
     unsigned arms = 0;
+    unsigned opens = 0;       ///< by who had not armed it
+    unsigned absent_for = 0;  ///< its driver comes after so many of them
     unsigned feeds = 0;
   };
   FakeWatchdog watchdog;  ///< goes on counting over a kexec

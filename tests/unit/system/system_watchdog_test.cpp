@@ -52,10 +52,18 @@ class WatchdogDevice : public testing::Test {
   TemporaryDirectory directory;
   std::string device = directory.write("watchdog0", "");
   Driver driver;
+
+  /// Opened, and armed.
+  Result<Watchdog> arm(std::uint64_t timeout_usec) {
+    auto opened = Watchdog::open(device, driver.calls());
+    if (!opened) return opened;
+    if (auto armed = opened->arm(timeout_usec); !armed) return fail(armed.error());
+    return opened;
+  }
 };
 
 TEST_F(WatchdogDevice, IsArmedAndStopped) {
-  auto armed = Watchdog::arm(device, 90 * second + 1, driver.calls());
+  auto armed = arm(90 * second + 1);
   ASSERT_TRUE(armed) << armed.error().message;
   EXPECT_EQ(driver.timeout, 91) << "never shorter";
   EXPECT_EQ(armed->timeout_seconds(), 91U);
@@ -71,14 +79,14 @@ TEST_F(WatchdogDevice, IsArmedAndStopped) {
 
 TEST_F(WatchdogDevice, ThatTakesNoSuchTimeIsStoppedAgain) {
   driver.most = 60;
-  const auto armed = Watchdog::arm(device, 90 * second, driver.calls());
+  const auto armed = arm(90 * second);
   ASSERT_FALSE(armed);
   EXPECT_EQ(armed.error().code, ErrorCode::not_supported);
   EXPECT_FALSE(driver.runs);
 }
 
 TEST_F(WatchdogDevice, ThatCannotBeStoppedStaysOpen) {
-  auto armed = Watchdog::arm(device, 90 * second, driver.calls());
+  auto armed = arm(90 * second);
   ASSERT_TRUE(armed);
   driver.nowayout = true;
   const auto stopped = armed->disarm();
@@ -88,12 +96,27 @@ TEST_F(WatchdogDevice, ThatCannotBeStoppedStaysOpen) {
   EXPECT_TRUE(armed->feed());
 }
 
+TEST_F(WatchdogDevice, ThatTakesNoSuchTimeAndCannotBeStoppedStaysOpen) {
+  driver.most = 60;
+  driver.nowayout = true;
+  auto opened = Watchdog::open(device, driver.calls());
+  ASSERT_TRUE(opened);
+  const auto armed = opened->arm(90 * second);
+  ASSERT_FALSE(armed);
+  EXPECT_EQ(armed.error().code, ErrorCode::busy);
+  EXPECT_TRUE(opened->is_open());
+  EXPECT_TRUE(opened->feed());
+}
+
 TEST_F(WatchdogDevice, OfAnEarlierKernelIsStopped) {
-  EXPECT_TRUE(Watchdog::stop(device, driver.calls()));
-  EXPECT_FALSE(driver.runs);
+  auto opened = Watchdog::open(device, driver.calls());
+  ASSERT_TRUE(opened) << opened.error().message;
   EXPECT_EQ(driver.timeout, 0) << "its time is left as it is";
-  EXPECT_TRUE(Watchdog::stop(directory.path("none"), driver.calls())) << "it is not there";
-  EXPECT_FALSE(Watchdog::arm(directory.path("none"), second, driver.calls()));
+  EXPECT_TRUE(opened->disarm());
+  EXPECT_FALSE(driver.runs);
+  const auto absent = Watchdog::open(directory.path("none"), driver.calls());
+  ASSERT_FALSE(absent);
+  EXPECT_EQ(absent.error().sys_errno, ENOENT);
 }
 
 TEST(WatchdogFacts, AreReadFromSysfs) {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "system/boot_listing.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
@@ -14,6 +12,7 @@
 #include "core/unique_fd.h"
 #include "system/files.h"
 #include "system/kernel_image.h"
+#include "system/regular_file.h"
 #include "system/uki.h"
 
 namespace handover::system {
@@ -25,7 +24,8 @@ constexpr std::uint64_t entry_limit = 64U << 10U;
 constexpr std::size_t most_files = 4096;
 
 UniqueFd open_to_read(const std::string& path) {
-  return UniqueFd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  auto fd = open_regular(path);
+  return fd ? std::move(*fd) : UniqueFd();
 }
 
 std::string small_text(const std::string& path) {

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "system/kernel_config.h"
 
-#include <fcntl.h>
-
 #include <filesystem>
 #include <utility>
 
-#include "core/unique_fd.h"
 #include "system/files.h"
+#include "system/regular_file.h"
 
 namespace handover::system {
 
@@ -29,9 +27,9 @@ std::string kernel_config(const std::string& kernel, const std::string& release,
   const auto folder = error ? std::filesystem::path(kernel).parent_path() : image.parent_path();
   const std::filesystem::path modules(root + "/lib/modules");
   for (const auto& path : {folder / ("config-" + release), modules / release / "config"}) {
-    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    const auto fd = open_regular(path.string());
     if (!fd) continue;
-    if (auto text = read_fd(fd.get(), config_limit)) return std::move(*text);
+    if (auto text = read_fd(fd->get(), config_limit)) return std::move(*text);
   }
   return {};
 }

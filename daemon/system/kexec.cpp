@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "system/kexec.h"
 
-#include <fcntl.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "core/unique_fd.h"
 #include "system/files.h"
 #include "system/kexec_errors.h"
+#include "system/regular_file.h"
 
 namespace handover::system {
 namespace {
@@ -28,18 +28,22 @@ long kexec_file_load(int kernel, int initrd, std::size_t cmdline_size, const cha
 }
 
 Result<UniqueFd> open_file(const std::string& what, const std::string& path) {
-  // O_NONBLOCK: a pipe of that name is not waited for, but refused when it is read.
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!fd) {
-    return fail_errno("cannot open the " + what + " " + path, errno, ErrorCode::kernel_not_found);
+  auto fd = open_regular(path);
+  if (fd) return fd;
+  if (fd.error().code == ErrorCode::invalid_argument) {
+    return fail(ErrorCode::invalid_argument, "the " + what + " " + fd.error().message);
   }
-  return fd;
+  return fail_errno("cannot open the " + what + " " + path, fd.error().sys_errno,
+                    ErrorCode::kernel_not_found);
 }
 
 }  // namespace
 
 Result<KexecImage> open_kernel(const std::string& path) {
   auto fd = open_file("kernel", path);
+  if (!fd && fd.error().code == ErrorCode::invalid_argument) {
+    return fail(ErrorCode::not_a_kernel, path + " is not a regular file");
+  }
   if (!fd) return fail(fd.error());
   KexecImage image;
   image.kernel = std::move(*fd);

@@ -20,12 +20,14 @@ struct KexecImage {
   std::string initrd_path;  ///< "" without one
 };
 
-/// kernel_not_found.
+/// kernel_not_found; not_a_kernel: no regular file.
 Result<KexecImage> open_kernel(const std::string& path);
-/// The initrd that the target boots with; "" for none. kernel_not_found.
+/// The initrd that the target boots with; "" for none. kernel_not_found; invalid_argument:
+/// no regular file.
 Result<void> open_initrd(KexecImage& image, const std::string& path);
 
-/// The same for several that are loaded one behind the other (microcode, then the initrd). io.
+/// The same for several that are loaded one behind the other (microcode, then the initrd). io,
+/// kernel_not_found, invalid_argument.
 Result<void> open_initrds(KexecImage& image, const std::vector<std::string>& paths);
 
 /// kexec_file_load(2). kexec_load_failed (with what to do for EPERM, ENOEXEC, ENOMEM: no room in

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "system/small_files.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <sstream>
 
-#include "core/unique_fd.h"
 #include "system/files.h"
+#include "system/regular_file.h"
 
 namespace handover::system {
 
@@ -21,9 +19,9 @@ constexpr std::size_t most_names = 65'536;
 }  // namespace
 
 std::string text_in(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  const auto fd = open_regular(path);
   if (!fd) return {};
-  auto text = read_fd(fd.get(), most_bytes).value_or("");
+  auto text = read_fd(fd->get(), most_bytes).value_or("");
   const auto last = text.find_last_not_of(" \t\n");
   text.erase(last == std::string::npos ? 0 : last + 1);
   return text;

@@ -3,7 +3,14 @@
 // itself runs in the virtual machine's tests.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <vector>
+
+#include "core/unique_fd.h"
 #include "support/temporary_directory.h"
 #include "system/files.h"
 #include "system/kexec.h"
@@ -28,6 +35,34 @@ TEST(Kexec, NeedsFilesThatExist) {
   EXPECT_EQ(no_initrd.error().code, ErrorCode::kernel_not_found);
   EXPECT_NE(no_initrd.error().message.find("initrd"), std::string::npos);
   EXPECT_FALSE(image->initrd);
+}
+
+/// To open a device may do something: a watchdog starts to count.
+TEST(Kexec, OpensNothingButRegularFiles) {
+  TemporaryDirectory directory;
+  auto image = open_kernel(directory.write("kernel", "kernel"));
+  ASSERT_TRUE(image);
+  const auto pipe = directory.path("pipe");
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const UniqueFd opened(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  ASSERT_GE(::inotify_add_watch(opened.get(), pipe.c_str(), IN_OPEN), 0);
+  directory.link("link", pipe);
+  for (const auto& path : {pipe, directory.path("link"), std::string("/dev/null")}) {
+    const auto kernel = open_kernel(path);
+    ASSERT_FALSE(kernel) << path;
+    EXPECT_EQ(kernel.error().code, ErrorCode::not_a_kernel);
+    EXPECT_EQ(kernel.error().message, path + " is not a regular file");
+    for (const auto& paths : {std::vector{path}, std::vector{path, path}}) {
+      const auto initrd = open_initrds(*image, paths);
+      ASSERT_FALSE(initrd) << path;
+      EXPECT_EQ(initrd.error().code, ErrorCode::invalid_argument);
+      EXPECT_EQ(initrd.error().message, "the initrd " + path + " is not a regular file");
+      EXPECT_FALSE(image->initrd);
+    }
+  }
+  char event[sizeof(inotify_event)];
+  EXPECT_LT(::read(opened.get(), event, sizeof(event)), 0);
+  EXPECT_EQ(errno, EAGAIN) << "it was opened";
 }
 
 TEST(Kexec, OpensATargetOnce) {

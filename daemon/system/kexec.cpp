@@ -2,6 +2,7 @@
 #include "system/kexec.h"
 
 #include <sys/reboot.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -37,7 +38,31 @@ Result<UniqueFd> open_file(const std::string& what, const std::string& path) {
                     ErrorCode::kernel_not_found);
 }
 
+std::int64_t nsec_of(const struct timespec& time) {
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+std::optional<FileState> state_of(const UniqueFd& fd) {
+  struct stat status = {};
+  if (::fstat(fd.get(), &status) < 0) return std::nullopt;
+  return FileState{static_cast<std::uint64_t>(status.st_size), nsec_of(status.st_mtim),
+                   nsec_of(status.st_ctim)};
+}
+
+Result<void> check_one(const UniqueFd& fd, const std::optional<FileState>& then,
+                       const std::string& path) {
+  if (!then || state_of(fd) == then) return {};
+  return fail(ErrorCode::kexec_load_failed,
+              path + " was changed since it was looked at: update (or prepare) again");
+}
+
 }  // namespace
+
+Result<void> check_unchanged(const KexecImage& image) {
+  auto kernel = check_one(image.kernel, image.kernel_state, image.kernel_path);
+  if (!kernel || !image.initrd) return kernel;
+  return check_one(*image.initrd, image.initrd_state, image.initrd_path);
+}
 
 Result<KexecImage> open_kernel(const std::string& path) {
   auto fd = open_file("kernel", path);
@@ -48,22 +73,26 @@ Result<KexecImage> open_kernel(const std::string& path) {
   KexecImage image;
   image.kernel = std::move(*fd);
   image.kernel_path = path;
+  image.kernel_state = state_of(image.kernel);
   return image;
 }
 
 Result<void> open_initrd(KexecImage& image, const std::string& path) {
   image.initrd.reset();
+  image.initrd_state.reset();
   image.initrd_path = path;
   if (path.empty()) return {};
   auto fd = open_file("initrd", path);
   if (!fd) return fail(fd.error());
   image.initrd = std::move(*fd);
+  image.initrd_state = state_of(*image.initrd);
   return {};
 }
 
 Result<void> open_initrds(KexecImage& image, const std::vector<std::string>& paths) {
   if (paths.size() == 1) return open_initrd(image, paths.front());
   image.initrd.reset();
+  image.initrd_state.reset();
   image.initrd_path.clear();
   std::vector<std::string> contents;
   for (const auto& path : paths) {
@@ -86,13 +115,19 @@ Result<void> open_initrds(KexecImage& image, const std::vector<std::string>& pat
 }
 
 Result<void> load_kernel(const KexecImage& image, const std::string& cmdline) {
+  if (auto unchanged = check_unchanged(image); !unchanged) return unchanged;
   // cmdline_len counts the NUL (kexec_file_load(2)).
   if (kexec_file_load(image.kernel.get(), image.initrd ? image.initrd->get() : -1,
                       cmdline.size() + 1, cmdline.c_str(),
                       image.initrd ? 0 : file_no_initramfs) != 0) {
     return fail(kexec_load_error(image.kernel_path, errno));
   }
-  return {};
+  // The kernel has read them in the meantime.
+  auto unchanged = check_unchanged(image);
+  if (!unchanged) {
+    if (auto unloaded = unload_kernel(); !unloaded) return unloaded;
+  }
+  return unchanged;
 }
 
 Result<void> unload_kernel() {

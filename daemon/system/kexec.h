@@ -2,6 +2,7 @@
 // Loads a kernel for kexec, and leaves the running one: the only place with those system calls.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,13 +12,23 @@
 
 namespace handover::system {
 
-/// A target, opened once: what was inspected (kernel_image.h) is what is loaded, whatever happens
-/// to the names meanwhile.
+/// By which a file that was written into is told from what it was.
+struct FileState {
+  std::uint64_t bytes = 0;
+  std::int64_t changed_nsec = 0;     ///< its contents (mtime), since 1970
+  std::int64_t any_change_nsec = 0;  ///< or what is known of it (ctime)
+  bool operator==(const FileState&) const = default;
+};
+
+/// A target, opened once: what was inspected (kernel_image.h) is what is loaded, or nothing is.
 struct KexecImage {
   UniqueFd kernel;
   std::string kernel_path;
   std::optional<UniqueFd> initrd;
   std::string initrd_path;  ///< "" without one
+  /// When they were opened. Absent: it lies in memory, and nobody can change it.
+  std::optional<FileState> kernel_state = {};
+  std::optional<FileState> initrd_state = {};
 };
 
 /// kernel_not_found; not_a_kernel: no regular file.
@@ -30,8 +41,12 @@ Result<void> open_initrd(KexecImage& image, const std::string& path);
 /// kernel_not_found, invalid_argument.
 Result<void> open_initrds(KexecImage& image, const std::vector<std::string>& paths);
 
-/// kexec_file_load(2). kexec_load_failed (with what to do for EPERM, ENOEXEC, ENOMEM: no room in
-/// KHO's scratch, EKEYREJECTED). Tens to hundreds of ms: a thread of the pool.
+/// Whether both files are as they were when they were opened. kexec_load_failed.
+Result<void> check_unchanged(const KexecImage& image);
+
+/// kexec_file_load(2), of what is unchanged before and after. kexec_load_failed (with what to do
+/// for EPERM, ENOEXEC, ENOMEM: no room in KHO's scratch, EKEYREJECTED). Tens to hundreds of ms: a
+/// thread of the pool.
 Result<void> load_kernel(const KexecImage& image, const std::string& cmdline);
 /// Forgets a loaded kernel. Nothing loaded is no error.
 Result<void> unload_kernel();

@@ -54,11 +54,13 @@ Result<std::optional<std::string>> take_apart(KexecImage& image) {
   auto kernel = sealed_file("kernel", {uki->linux});
   if (!kernel) return fail(kernel.error());
   image.kernel = std::move(*kernel);
+  image.kernel_state.reset();
   if (!uki->initrd.empty() || !uki->microcode.empty()) {
     auto initrd = sealed_file("initrd", {uki->microcode, uki->initrd});
     if (!initrd) return fail(initrd.error());
     image.initrd = std::move(*initrd);
     image.initrd_path = image.kernel_path;
+    image.initrd_state.reset();
   }
   return std::optional(entry_of_uki(image.kernel_path, "", "", uki->cmdline).options);
 }

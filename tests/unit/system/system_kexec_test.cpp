@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
 #include <vector>
 
 #include "core/unique_fd.h"
@@ -78,6 +79,38 @@ TEST(Kexec, OpensATargetOnce) {
   EXPECT_NE(::fcntl(image->kernel.get(), F_GETFD) & FD_CLOEXEC, 0);
   ASSERT_TRUE(open_initrd(*image, ""));
   EXPECT_FALSE(image->initrd) << "none is wanted";
+}
+
+/// A copy over the file is written into the same inode.
+TEST(Kexec, LoadsNothingThatWasWrittenIntoSinceItWasOpened) {
+  TemporaryDirectory directory;
+  const auto fresh = [&] {
+    auto image = open_kernel(directory.write("kernel", "kernel"));
+    EXPECT_TRUE(image && open_initrd(*image, directory.write("initrd", "initrd")));
+    return image;
+  };
+  for (const auto& file : {directory.path("kernel"), directory.path("initrd")}) {
+    auto image = fresh();
+    ASSERT_TRUE(image);
+    ASSERT_TRUE(check_unchanged(*image));
+    struct stat before = {};
+    ASSERT_EQ(::stat(file.c_str(), &before), 0);
+    std::ofstream(file, std::ios::in | std::ios::out) << "KERNEL";
+    // As `cp -p` may leave it.
+    const struct timespec times[] = {before.st_atim, before.st_mtim};
+    ASSERT_EQ(::utimensat(AT_FDCWD, file.c_str(), times, 0), 0);
+    for (const auto& refused : {check_unchanged(*image), load_kernel(*image, "kho=on")}) {
+      ASSERT_FALSE(refused) << file;
+      EXPECT_EQ(refused.error().code, ErrorCode::kexec_load_failed);
+      EXPECT_EQ(refused.error().message,
+                file + " was changed since it was looked at: update (or prepare) again");
+    }
+  }
+  auto image = fresh();
+  ASSERT_TRUE(image);
+  ASSERT_TRUE(open_initrds(*image, {directory.path("initrd"), directory.path("initrd")}));
+  directory.write("initrd", "another");
+  EXPECT_TRUE(check_unchanged(*image)) << "a copy in memory";
 }
 
 TEST(Kexec, JoinsSeveralInitrds) {

@@ -12,6 +12,7 @@
 #include "core/unique_fd.h"
 #include "system/files.h"
 #include "system/kernel_image.h"
+#include "system/kexec.h"
 #include "system/regular_file.h"
 #include "system/uki.h"
 
@@ -86,12 +87,20 @@ bool reads_from_above(BootEntry& entry, const std::string& root) {
   return true;
 }
 
+/// NixOS and Arch call their kernels by no release, and a unified image need not say it (.uname).
+std::string release_in(const BootEntry& entry) {
+  auto image = open_kernel(entry.uki.empty() ? entry.linux : entry.uki);
+  if (!image || !take_apart(*image)) return {};
+  return image_release(image->kernel.get(), image->kernel_path);
+}
+
 void add_entries(const std::string& root, BootListing& listing) {
   const auto add = [&listing, &root](BootEntry entry) {
     const auto same = [&entry](const BootEntry& other) { return other.id == entry.id; };
     // The same file system may be mounted at two places.
     if (std::any_of(listing.entries.begin(), listing.entries.end(), same)) return;
     if (!has_kernel(entry) && !reads_from_above(entry, root)) return;
+    if (entry.release.empty()) entry.release = release_in(entry);
     listing.entries.push_back(std::move(entry));
   };
   const auto entries = root + "/loader/entries/";

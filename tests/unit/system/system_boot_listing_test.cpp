@@ -52,6 +52,38 @@ TEST(BootListing, HasImagesAndWhatTheySay) {
   }
 }
 
+/// As NixOS and Arch have them, and ukify without --uname.
+TEST(BootListing, AsksTheKernelsOfEntriesThatSayNoRelease) {
+  const TemporaryDirectory root;
+  const auto kernel = [](const std::string& release) {
+    const auto text = kernel_text(release, "kho-v4");
+    return host_architecture() == Architecture::x86_64 ? bzimage("gzip", release, text)
+                                                       : arm64_image(text);
+  };
+  root.write("boot/EFI/nixos/0a-linux-7.3.5-bzImage.efi", kernel("7.3.5"));
+  root.write("boot/loader/entries/nixos-generation-7.conf",
+             "title NixOS\nlinux /EFI/nixos/0a-linux-7.3.5-bzImage.efi\n");
+  root.write("efi/vmlinuz-linux", kernel("7.3.5-arch1-1"));
+  root.write("efi/loader/entries/arch.conf", "title Arch Linux\nlinux /vmlinuz-linux\n");
+  root.write("efi/EFI/Linux/a.efi", pe_file({{".linux", kernel("7.3.6-arch1-1")}}));
+  root.write("efi/EFI/Linux/broken.efi", pe_file({{".linux", "no kernel"}}));
+  const auto listing = boot_listing(root.path());
+  const auto release = [&](const char* id) {
+    const auto* entry = find_entry(listing.entries, id);
+    return entry == nullptr ? std::string("not there") : entry->release;
+  };
+  EXPECT_EQ(release("nixos-generation-7"), "7.3.5");
+  EXPECT_EQ(release("arch"), "7.3.5-arch1-1");
+  EXPECT_EQ(release("a.efi"), "7.3.6-arch1-1");
+  EXPECT_EQ(release("broken.efi"), "");
+  const auto newest = choose_kernel("newest", listing, "7.3.4-arch1-1");
+  ASSERT_TRUE(newest) << newest.error().message;
+  EXPECT_EQ(newest->path, root.path("efi/EFI/Linux/a.efi"));
+  const auto nixos = choose_kernel("newest", listing, "7.3.4");
+  ASSERT_TRUE(nixos) << nixos.error().message;
+  EXPECT_EQ(nixos->entry->id, "nixos-generation-7.conf");
+}
+
 /// Fedora, EL and ostree where /boot is a directory of the root file system.
 TEST(BootListing, HasEntriesWhosePathsBeginAtTheRoot) {
   const TemporaryDirectory root;

@@ -36,8 +36,9 @@ std::string image_release(int fd, const std::string& path);
 
 /// What the running kernel speaks. Its live trees in debugfs (KHO's and LUO's) say so themselves.
 /// What they do not name, or all of it where debugfs is not mounted, is taken from an image
-/// (/boot/vmlinuz-RELEASE, /lib/modules/RELEASE/vmlinuz), but only if its whole banner is that of
-/// /proc/version: another build may lie there under the same release. KHO is on if its directory in
+/// (/boot/vmlinuz-RELEASE, /lib/modules/RELEASE/vmlinuz, or what else there is of its release, also
+/// unified), but only if its whole banner is that of /proc/version: another build may lie there
+/// under the same release. KHO is on if its directory in
 /// debugfs is there, or LUO's device, or if the command line says so to a kernel that has it.
 Result<RunningKernel> running_kernel(const std::string& root = "");
 

@@ -6,12 +6,18 @@
 #include <iterator>
 #include <optional>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "core/kernel_choice.h"
 #include "system/abi_scan.h"
+#include "system/boot_listing.h"
 #include "system/files.h"
 #include "system/initrd.h"
 #include "system/kernel_image.h"
 #include "system/kexec.h"
+#include "system/regular_file.h"
+#include "system/uki.h"
 
 namespace handover::system {
 namespace {
@@ -62,9 +68,13 @@ bool has_family(const std::set<std::string>& abi, std::string_view name) {
 /// The ABIs of the image of that name, if it is the build that runs.
 std::set<std::string> abi_of_image(const std::string& path, const std::string& version,
                                    Problems& problems) {
-  const auto opened = open_kernel(path);
+  auto opened = open_kernel(path);
   if (!opened) {
     if (opened.error().sys_errno != ENOENT) problems.add(opened.error().message);
+    return {};
+  }
+  if (const auto apart = take_apart(*opened); !apart) {
+    problems.add(apart.error().message);
     return {};
   }
   const auto inspected = inspect_kernel(opened->kernel.get(), path);
@@ -79,9 +89,76 @@ std::set<std::string> abi_of_image(const std::string& path, const std::string& v
   return inspected->image.abi;
 }
 
+/// Everything that may be the running kernel's: where distributions put it, and only if it is
+/// called otherwise, or unified, what else /boot and the boot loader's entries have of its release.
+class OwnFiles {
+ public:
+  OwnFiles(std::string release, std::string root)
+      : release_(std::move(release)), root_(std::move(root)) {}
+
+  [[nodiscard]] std::vector<std::string> usual() const {
+    return {root_ + "/boot/vmlinuz-" + release_, root_ + "/lib/modules/" + release_ + "/vmlinuz"};
+  }
+  std::vector<std::string> others() {
+    const auto known = usual();
+    std::vector<std::string> paths;
+    for (const auto& kernel : installed_kernels(listing())) {
+      const bool is_new = std::find(known.begin(), known.end(), kernel.path) == known.end();
+      if (kernel.release == release_ && is_new) paths.push_back(kernel.path);
+    }
+    return paths;
+  }
+  /// Beside one of them, in one, or named by its entry.
+  bool have_initrd() {
+    const auto has = [this](const std::string& path) {
+      return !find_initrd(path, release_, root_).empty();
+    };
+    if (has(usual().front())) return true;
+    const auto paths = others();
+    const auto& entries = listing().entries;
+    return std::any_of(paths.begin(), paths.end(), has) ||
+           std::any_of(entries.begin(), entries.end(), [this](const BootEntry& entry) {
+             return entry.release == release_ && (!entry.initrds.empty() || is_in(entry.uki));
+           });
+  }
+
+ private:
+  static bool is_in(const std::string& uki) {
+    const auto fd = open_regular(uki);
+    const auto head = fd ? read_uki_head(fd->get()) : std::nullopt;
+    return head && head->has_initrd;
+  }
+  const BootListing& listing() {
+    if (!listing_) listing_ = boot_listing(root_);
+    return *listing_;
+  }
+
+  std::string release_;
+  std::string root_;
+  std::optional<BootListing> listing_;
+};
+
+/// What an image says that the live trees do not.
+void add_abi_of_images(OwnFiles& files, const std::string& version, std::set<std::string>& abi,
+                       Problems& problems) {
+  const auto live = abi;
+  const auto ask = [&](const std::vector<std::string>& paths) {
+    for (const std::string& path : paths) {
+      const auto said = abi_of_image(path, version, problems);
+      std::copy_if(said.begin(), said.end(), std::inserter(abi, abi.end()),
+                   [&live](const std::string& one) { return !has_family(live, family(one)); });
+      if (!said.empty()) return true;
+    }
+    return false;
+  };
+  if (!ask(files.usual())) ask(files.others());
+}
+
 /// Whether a boot loader gave the running kernel an initrd: setup header and struct boot_params of
-/// Documentation/arch/x86/boot.rst and zero-page.rst. Absent: it does not say (arm64).
+/// Documentation/arch/x86/boot.rst and zero-page.rst, or what it wrote into the device tree (arm64;
+/// Documentation/devicetree/usage-model.rst). Absent: it does not say; EFI's stub writes no tree.
 std::optional<bool> was_given_initrd(const std::string& root) {
+  if (exists(root + "/proc/device-tree/chosen/linux,initrd-start")) return true;
   constexpr std::size_t ramdisk_size = 0x21c;
   constexpr std::size_t ext_ramdisk_size = 0xc4;
   const auto parameters = read_file(root + "/sys/kernel/boot_params/data");
@@ -109,21 +186,15 @@ Result<RunningKernel> running_kernel(const std::string& root) {
   result.luo_available = exists(root + "/dev/liveupdate");
   Problems problems;
   result.abi = abi_of_live_trees(root, problems);
-  for (const std::string& path :
-       {root + "/boot/vmlinuz-" + *release, root + "/lib/modules/" + *release + "/vmlinuz"}) {
-    const auto said = abi_of_image(path, *version, problems);
-    const auto live = result.abi;
-    std::copy_if(said.begin(), said.end(), std::inserter(result.abi, result.abi.end()),
-                 [&live](const std::string& one) { return !has_family(live, family(one)); });
-    if (!said.empty()) break;
-  }
+  OwnFiles files(*release, root);
+  add_abi_of_images(files, *version, result.abi, problems);
   result.abi_problem = problems.text();
   // LUO is off without KHO, and then has no device (liveupdate_early_init()). The command line
   // alone proves nothing: a kernel without KHO ignores it.
   result.kho_enabled = exists(root + "/sys/kernel/debug/kho") || result.luo_available ||
                        (is_on(*cmdline, "kho") && has_family(result.abi, "kho"));
-  result.has_initrd = was_given_initrd(root).value_or(
-      !find_initrd(root + "/boot/vmlinuz-" + *release, *release, root).empty());
+  const auto given = was_given_initrd(root);
+  result.has_initrd = given ? *given : files.have_initrd();
   return result;
 }
 

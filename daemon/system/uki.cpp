@@ -37,6 +37,7 @@ std::optional<UkiHead> read_uki_head(int fd) {
     if (section.name == ".osrel") found.osrel = section_text(fd, section);
     if (section.name == ".uname") found.uname = section_text(fd, section);
     if (section.name == ".cmdline") found.cmdline = section_text(fd, section);
+    if (section.name == ".initrd" && section.size > 0) found.has_initrd = true;
   }
   return found;
 }

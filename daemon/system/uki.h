@@ -14,6 +14,7 @@ namespace handover::system {
 /// What the menu shows of one.
 struct UkiHead {
   std::string osrel, uname, cmdline;
+  bool has_initrd = false;
 };
 
 /// nullopt: it is none, or cannot be read. Only its small sections are read.

@@ -3,13 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <utility>
+#include <vector>
 
 #include "kernel_images.h"
 #include "support/temporary_directory.h"
+#include "support/uki.h"
 #include "system/kernel_image.h"
 
 namespace handover::system::test {
 
+using handover::test::pe_file;
 using handover::test::TemporaryDirectory;
 namespace {
 
@@ -47,6 +51,25 @@ TEST_F(RunningKernelTest, SpeaksWhatItsImageSays) {
     EXPECT_FALSE(kernel.kho_enabled);
     EXPECT_FALSE(kernel.luo_available);
     std::filesystem::remove(root.path(place));
+  }
+}
+
+/// Alpine, Gentoo, kernel-install, NixOS, and unified images.
+TEST_F(RunningKernelTest, FindsItsImageByWhateverNameItHas) {
+  const auto own = image("kho-v4 luo-v5 memfd-v2");
+  root.write("boot/loader/entries/m-7.3.4.conf", "linux /m/7.3.4-test/linux\n");
+  root.write("efi/loader/entries/nixos.conf", "linux /EFI/nixos/0a-linux-bzImage.efi\n");
+  root.write("lib/modules/7.3.4-test/modules.dep", "");
+  root.write("boot/vmlinuz-7.3.4-test", image("kho-v9", "7.3.4-other"));
+  for (const auto& [place, bytes] :
+       {std::pair{"boot/vmlinuz-lts", own}, std::pair{"boot/kernel-7.3.4-test", own},
+        std::pair{"boot/Image-7.3.4-test", own}, std::pair{"boot/m/7.3.4-test/linux", own},
+        std::pair{"efi/EFI/nixos/0a-linux-bzImage.efi", own},
+        std::pair{"efi/EFI/Linux/a.efi", pe_file({{".linux", own}, {".uname", "7.3.4-test"}})}}) {
+    root.write(place, bytes);
+    EXPECT_EQ(running().abi, (std::set<std::string>{"kho-v4", "luo-v5", "memfd-v2"})) << place;
+    std::filesystem::remove(root.path(place));
+    EXPECT_EQ(running().abi, std::set<std::string>{}) << place;
   }
 }
 
@@ -131,6 +154,31 @@ TEST_F(RunningKernelTest, KnowsWhetherItWasGivenAnInitrd) {
   EXPECT_TRUE(running().has_initrd);
   root.write("sys/kernel/boot_params/data", parameters.substr(0, 100));
   EXPECT_TRUE(running().has_initrd) << "it is cut: back to the file's name";
+}
+
+/// arm64 has no boot_params.
+TEST_F(RunningKernelTest, HasAnInitrdThatTheDeviceTreeNamesOrItsOwnFilesHave) {
+  const auto own = image("kho-v4");
+  const auto has_initrd_with = [&](const std::vector<std::pair<std::string, std::string>>& files) {
+    for (const auto& [place, text] : files) root.write(place, text);
+    const bool has = running().has_initrd;
+    for (const auto& [place, text] : files) std::filesystem::remove(root.path(place));
+    return has;
+  };
+  root.write("lib/modules/7.3.4-test/modules.dep", "");
+  EXPECT_FALSE(running().has_initrd);
+  EXPECT_TRUE(has_initrd_with({{"proc/device-tree/chosen/linux,initrd-start", "\x01"}}));
+  EXPECT_TRUE(has_initrd_with({{"boot/vmlinuz-lts", own}, {"boot/initramfs-lts", ""}}));
+  EXPECT_FALSE(has_initrd_with({{"boot/vmlinuz-lts", own}}));
+  const std::pair<std::string, std::string> kernel{"efi/m/7.3.4-test/linux", own};
+  EXPECT_TRUE(has_initrd_with({kernel,
+                               {"efi/loader/entries/m-7.3.4.conf",
+                                "linux /m/7.3.4-test/linux\ninitrd /m/7.3.4-test/initrd\n"}}));
+  EXPECT_FALSE(has_initrd_with(
+      {kernel, {"efi/loader/entries/m-7.3.4.conf", "linux /m/7.3.4-test/linux\n"}}));
+  EXPECT_TRUE(has_initrd_with(
+      {{"efi/EFI/Linux/a.efi", pe_file({{".linux", own}, {".initrd", "initrd"}})}}));
+  EXPECT_FALSE(has_initrd_with({{"efi/EFI/Linux/a.efi", pe_file({{".linux", own}})}}));
 }
 
 TEST_F(RunningKernelTest, SaysWhatCannotBeRead) {

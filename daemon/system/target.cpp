@@ -29,11 +29,20 @@ std::string entry_path(const KernelChoice& choice) {
   return choice.entry && choice.entry->uki.empty() ? choice.entry->source : std::string();
 }
 
+/// The first entry of the menu with that file, or nullptr: the boot loader knows the image by it.
+const BootEntry* entry_with(const std::string& kernel, const BootListing& listing) {
+  return first_in_menu(listing.entries, [&kernel](const BootEntry& entry) {
+    std::error_code error;
+    return std::filesystem::equivalent(entry.uki.empty() ? entry.linux : entry.uki, kernel, error);
+  });
+}
+
 }  // namespace
 
 Result<FoundTarget> find_target(UpdateOptions& options, const std::string& running,
                                 const std::string& root) {
-  auto choice = choose_kernel(options.kernel, boot_listing(root), running);
+  const auto listing = boot_listing(root);
+  auto choice = choose_kernel(options.kernel, listing, running);
   if (!choice) return fail(choice.error());
   options.kernel = choice->path;
   options.entry = entry_path(*choice);
@@ -44,6 +53,8 @@ Result<FoundTarget> find_target(UpdateOptions& options, const std::string& runni
     target.entry = choice->entry->id;
     target.cmdline = without_variables(choice->entry->options);
     target.initrds = choice->entry->initrds;
+  } else if (const auto* entry = entry_with(choice->path, listing); entry != nullptr) {
+    target.entry = entry->id;
   }
   auto unified = take_apart(target.image);
   if (!unified) return fail(unified.error());

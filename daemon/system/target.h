@@ -17,7 +17,7 @@ struct FoundTarget {
   std::string why;                   ///< why this one (core/kernel_choice.h)
   std::string cmdline;               ///< of its boot loader entry, or in it; "" if there is none
   std::vector<std::string> initrds;  ///< of its boot loader entry
-  std::string entry;                 ///< id of that entry; "" if it was found by none
+  std::string entry;                 ///< id of the entry with that image; "" if there is none
   bool no_initrd_found = false;      ///< nothing was asked for, and nothing lies beside it
 };
 

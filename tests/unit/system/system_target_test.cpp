@@ -96,6 +96,24 @@ TEST_F(TargetTest, IsWhatAnEntrySays) {
   EXPECT_EQ(options.initrd, root.path("efi/m/7.3.4-amd64/initrd"));
 }
 
+/// Fedora with GRUB, and Arch: blessed by that name (core/boot_default.h).
+TEST_F(TargetTest, IsKnownToTheBootLoaderThoughItIsChosenAsAnImage) {
+  root.write("boot/vmlinuz-7.3.4-amd64", "kernel");
+  root.write("boot/initrd.img-7.3.4-amd64", "initrd");
+  root.write("boot/loader/entries/m-7.3.4-amd64.conf",
+             "linux /vmlinuz-7.3.4-amd64\noptions root=/dev/vdb\n");
+  for (const std::string& wanted :
+       {std::string(), std::string("7.3.4-amd64"), root.path("boot/vmlinuz-7.3.4-amd64")}) {
+    const auto found = find(wanted);
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_EQ(found->entry, "m-7.3.4-amd64.conf") << wanted;
+    EXPECT_EQ(found->cmdline, "") << "an image's own is the running kernel's";
+    EXPECT_EQ(options.entry, "");
+  }
+  root.write("boot/vmlinuz-7.3.5-amd64", "kernel");
+  EXPECT_EQ(find("7.3.5-amd64")->entry, "");
+}
+
 /// `update --cmdline …` after `prepare ENTRY`.
 TEST_F(TargetTest, KeepsAllInitrdsOfItsEntryWhenItGoesOn) {
   root.write("efi/m/7.3.4-amd64/linux", "kernel");

@@ -58,7 +58,10 @@ void check_loading(const PreflightInput& input, const HostFacts& host, FindingLi
   const auto path = printable(module.path);
   const auto& release = input.target->release;
   const auto made_for = module.vermagic.substr(0, module.vermagic.find(' '));
-  if (!made_for.empty() && !release.empty() && made_for != release) {
+  // same_magic(), kernel/module/version.c: with CONFIG_MODVERSIONS the symbols' checksums count,
+  // and weak-updates of another release are loaded.
+  const bool by_checksums = module.vermagic.find(" modversions ") != std::string::npos;
+  if (!made_for.empty() && !release.empty() && made_for != release && !by_checksums) {
     findings.add(FindingId::module_vermagic,
                  path + " is made for " + printable(made_for) + ", and " + printable(release) +
                      " would not load it",

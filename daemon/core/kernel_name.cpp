@@ -40,6 +40,8 @@ bool is_candidate(std::string_view word) {
 bool is_version_word(std::string_view word) {
   if (is_all_digits(word) || word == "bpo" || word == "dirty") return true;
   if (is_commit(word) || is_candidate(word)) return true;
+  // Void's revision: "6.6.14_1".
+  if (word.starts_with('_')) return is_all_digits(word.substr(1));
   for (const std::string_view prefix : {"rc", "r", "deb", "bpo", "git"}) {
     if (word.starts_with(prefix) && is_digit(word.back())) {
       word.remove_prefix(prefix.size());

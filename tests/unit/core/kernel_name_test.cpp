@@ -97,6 +97,10 @@ TEST(FlavourOf, LeavesOutWhatChangesWithTheVersion) {
       {"7.3.4-gaming", "gaming"},
   };
   for (const auto& [release, flavour] : cases) EXPECT_EQ(flavour_of(release), flavour) << release;
+  // Void's revisions.
+  EXPECT_EQ(flavour_of("6.6.14_1"), "");
+  EXPECT_EQ(flavour_of("6.7.2_10"), "");
+  EXPECT_EQ(flavour_of("6.7.2_rt"), "_rt");
 }
 
 TEST(ReleaseOfDirectory, IsThatOfModulesOrOfKernelInstall) {

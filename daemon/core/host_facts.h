@@ -54,6 +54,9 @@ struct HostFacts {
   std::uint64_t hot_added_bytes = 0;  ///< memory that the boot loader's map has not, and that is
                                       ///< not movable
   std::uint64_t uptime_usec = 0;
+  /// How long the host must be up before PID 1 lets it go: systemd.minimum_uptime_sec= of the
+  /// running command line; 0: not at all.
+  std::uint64_t minimum_uptime_usec = 15'000'000;
   std::vector<std::string> liveupdate_holders;  ///< other processes: "luo-tool (process 12)"
 };
 

@@ -9,8 +9,6 @@ namespace handover {
 
 namespace {
 
-/// What systemd.minimum_uptime_sec= is where nobody says otherwise.
-constexpr std::uint64_t minimum_uptime_usec = 15'000'000;
 constexpr std::uint64_t mebibyte = UINT64_C(1) << 20U;
 
 void check_deny_lists(const HostFacts& host, FindingList& findings) {
@@ -108,11 +106,12 @@ void check_memory(const HostFacts& host, FindingList& findings) {
 }
 
 void check_clocks(const HostFacts& host, Mode mode, FindingList& findings) {
-  if (mode == Mode::orderly && host.uptime_usec > 0 && host.uptime_usec < minimum_uptime_usec) {
+  const auto minimum = host.minimum_uptime_usec;
+  if (mode == Mode::orderly && host.uptime_usec > 0 && host.uptime_usec < minimum) {
     findings.add(FindingId::uptime_short,
                  "this host is up for " + std::to_string(host.uptime_usec / 1'000'000) +
-                     " s, and PID 1 may wait until it is 15 s (systemd.minimum_uptime_sec=), with "
-                     "all clients standing still",
+                     " s, and PID 1 may wait until it is " + std::to_string(minimum / 1'000'000) +
+                     " s (systemd.minimum_uptime_sec=), with all clients standing still",
                  "update a little later");
   }
   if (!host.clocksource.empty() && host.clocksource != "tsc") {

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "core/config.h"
 #include "core/kernel_cmdline.h"
 #include "core/modprobe_rules.h"
 #include "core/mountinfo.h"
@@ -127,6 +128,18 @@ std::uint64_t uptime_in(const std::string& text) {
   }
 }
 
+/// systemd.minimum_uptime_sec=, as systemd reads it: "-" and "_" are one, the last counts, and what
+/// it cannot read changes nothing (kernel-command-line(7)).
+void take_minimum_uptime(const std::string& cmdline, HostFacts& facts) {
+  auto all = parse_cmdline(cmdline);
+  all.words.insert(all.words.end(), all.init.begin(), all.init.end());
+  for (auto& word : all.words) {
+    std::replace(word.name.begin(), word.name.end(), '-', '_');
+    if (word.name != "systemd.minimum_uptime_sec" || !word.value) continue;
+    if (const auto usec = parse_duration(*word.value)) facts.minimum_uptime_usec = *usec;
+  }
+}
+
 }  // namespace
 
 HostFacts host_facts(const std::string& target_cmdline, const std::string& root) {
@@ -143,6 +156,7 @@ HostFacts host_facts(const std::string& target_cmdline, const std::string& root)
   facts.has_microcode =
       ::access((root + "/sys/devices/system/cpu/cpu0/microcode/version").c_str(), F_OK) == 0;
   facts.hot_added_bytes = hot_added_memory(root);
+  take_minimum_uptime(text_in(root + "/proc/cmdline"), facts);
   facts.uptime_usec = uptime_in(text_in(root + "/proc/uptime"));
   facts.liveupdate_holders = holders_of_liveupdate(root);
 #if defined(__x86_64__)

@@ -144,7 +144,16 @@ TEST(HostFindings, AnOrderlyKexecWaitsForTheUptime) {
     input.host->uptime_usec = 7'000'000;
     input.mode = Mode::orderly;
   };
-  expect(FindingId::uptime_short, early, {"7 s"});
+  expect(FindingId::uptime_short, early, {"7 s", "15 s"});
+  const auto wanted = [&](std::uint64_t usec) {
+    return [early, usec](PreflightInput& input) {
+      early(input);
+      input.host->minimum_uptime_usec = usec;
+    };
+  };
+  expect(FindingId::uptime_short, wanted(120'000'000), {"7 s", "120 s"});
+  expect_nothing(wanted(5'000'000));
+  expect_nothing(wanted(0));
   expect_nothing([&](PreflightInput& input) {
     early(input);
     input.mode = Mode::immediate;

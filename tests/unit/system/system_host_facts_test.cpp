@@ -100,6 +100,22 @@ TEST(HostFacts, BadNumbersAreNotKnown) {
   EXPECT_FALSE(facts.secure_boot);
 }
 
+TEST(HostFacts, TheMinimumUptimeIsThatOfTheRunningCommandLine) {
+  const TemporaryDirectory root;
+  const auto minimum = [&](const std::string& cmdline) {
+    root.write("proc/cmdline", cmdline + "\n");
+    return host_facts("systemd.minimum_uptime_sec=77", root.path()).minimum_uptime_usec;
+  };
+  constexpr std::uint64_t second = 1'000'000;
+  EXPECT_EQ(minimum("quiet"), 15 * second);
+  EXPECT_EQ(minimum("systemd.minimum_uptime_sec=0"), 0U);
+  EXPECT_EQ(minimum("quiet systemd.minimum_uptime_sec=2min"), 120 * second);
+  EXPECT_EQ(minimum("systemd.minimum-uptime-sec=30"), 30 * second);
+  EXPECT_EQ(minimum("systemd.minimum_uptime_sec=30 systemd.minimum_uptime_sec=5 -- x"), 5 * second);
+  EXPECT_EQ(minimum("systemd.minimum_uptime_sec=soon"), 15 * second);
+  EXPECT_EQ(minimum("systemd.minimum_uptime_sec"), 15 * second);
+}
+
 TEST(HostFacts, AResumeDeviceCountsUnlessItIsSwap) {
   const TemporaryDirectory root;
   root.write("dev/sda3", "");

@@ -334,17 +334,22 @@ void check_what_may_go_wrong(const PreflightInput& input, FindingList& findings)
   }
 }
 
-/// Of a host that boots a kernel.
-void check_surroundings(const PreflightInput& input, const KernelImage& target,
-                        FindingList& findings) {
+/// Of a host that boots a kernel, also if the target is not there or not usable: whoever mends that
+/// is not to meet the rest at the next try.
+void check_surroundings(const PreflightInput& input, FindingList& findings) {
   check_managers(input.managers, findings);
   if (input.host) {
     check_host(*input.host, input.mode, findings);
-    check_fit(input, *input.host, findings);
+    if (input.target) check_fit(input, *input.host, findings);
   }
   if (input.room) {
-    const auto initrd = input.initrd ? input.initrd->bytes : 0;
-    check_room(*input.room, {target.bytes, target.memory_bytes, initrd}, findings);
+    TargetSize size;
+    if (input.target) {
+      size.image_bytes = input.target->bytes;
+      size.memory_bytes = input.target->memory_bytes;
+    }
+    if (input.initrd) size.initrd_bytes = input.initrd->bytes;
+    check_room(*input.room, size, findings);
     check_carried(input.carried, *input.room, findings);
   }
 }
@@ -371,12 +376,12 @@ std::vector<Finding> preflight(const PreflightInput& input) {
     check_cmdline(input, *input.target, findings);
     check_initrd(input, *input.target, findings);
     check_record(input, *input.target, findings);
-    if (input.watchdog) check_watchdog(*input.watchdog, findings);
   }
+  if (input.watchdog) check_watchdog(*input.watchdog, findings);
   check_clients(input, findings);
   check_hooks(input, findings);
   check_what_may_go_wrong(input, findings);
-  if (input.target) check_surroundings(input, *input.target, findings);
+  check_surroundings(input, findings);
   return findings.take();
 }
 

@@ -229,7 +229,6 @@ Result<void> look_at_target(LookedAt& looked, UpdateOptions options, bool module
       looked.input.module.problem = companion.error().message;
     }
   }
-  looked.input.host = system::host_facts(options.cmdline);
   looked.options = std::move(options);
   looked.target = std::make_shared<OpenTarget>(std::move(found->image));
   return {};
@@ -242,7 +241,11 @@ Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
   auto running = system::running_kernel();
   if (!running) return fail(running.error());
   looked.input.running = std::move(*running);
+  // What the target would have, as long as nothing more is known of it.
+  const auto& cmdline = options.cmdline.empty() ? looked.input.running.cmdline : options.cmdline;
+  looked.input.target_cmdline = cmdline;
   const auto seen = look_at_target(looked, std::move(options), module);
+  looked.input.host = system::host_facts(looked.input.target_cmdline);
   looked.input.room = system::room_facts(places_.runtime_directory, places_.state_directory);
   return with_problem(std::move(looked), seen);
 }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <set>
 
 #include "core/manager_findings.h"
 #include "core/preflight.h"
@@ -54,6 +55,28 @@ void expect(FindingId id, const Change& change, const std::vector<std::string>& 
 
 void expect_nothing(const Change& change) {
   for (const auto& finding : found(change)) ADD_FAILURE() << text_of(finding);
+}
+
+/// Whoever mends the target is not to meet the rest at the next try.
+TEST(HostFindings, AreToldAlsoOfATargetThatIsNotThere) {
+  auto input = host_that_may();
+  input.target.reset();
+  input.initrd.reset();
+  input.target_problem = Error{ErrorCode::kernel_not_found, "there is no kernel 'x'", 0};
+  const auto ids = [&input] {
+    std::set<FindingId> all;
+    for (const auto& finding : preflight(input)) all.insert(finding.id);
+    return all;
+  };
+  EXPECT_EQ(ids(), std::set{FindingId::kernel_not_found});
+  input.managers.inhibitors = {{"backup", "it runs", 12, true}};
+  input.host->package_locks = {{"/var/lib/dpkg/lock", "apt (process 9)"}};
+  input.host->denied = DeniedHost{"/etc/handover/kexec-deny.d/x.conf:1", "no"};
+  input.room->state_directory = 0;
+  input.watchdog = WatchdogFacts{};
+  EXPECT_EQ(ids(), (std::set{FindingId::kernel_not_found, FindingId::shutdown_inhibited,
+                             FindingId::packages_changing, FindingId::kexec_denied,
+                             FindingId::state_full, FindingId::watchdog_unavailable}));
 }
 
 TEST(HostFindings, SayNothingOfAGoodHost) {

@@ -4,7 +4,7 @@
 namespace handover {
 
 std::string why_not_armed(const WatchdogFacts& facts) {
-  if (!facts.there) return "it is not there";
+  if (!facts.there) return "there is no such watchdog";
   // drivers/watchdog/softdog.c: a timer of the kernel that is left.
   if (facts.identity == "Software Watchdog") return "it is software, and goes with this kernel";
   if (facts.open_elsewhere) return "somebody else has it open (RuntimeWatchdogSec= of PID 1?)";

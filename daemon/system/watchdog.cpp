@@ -4,16 +4,21 @@
 #include <fcntl.h>
 #include <linux/watchdog.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <filesystem>
 #include <limits>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "system/files.h"
+#include "system/small_files.h"
 
 namespace handover::system {
 namespace {
@@ -32,13 +37,30 @@ std::optional<int> number_of(const std::string& text) {
   return number;
 }
 
+/// As sysfs calls the device, through whatever links: "watchdog0". The old name "watchdog" is the
+/// first one's (watchdog_cdev_register()).
+std::string name_in_sysfs(const std::string& device, const std::string& root) {
+  std::error_code error;
+  const auto real = std::filesystem::canonical(root + device, error);
+  auto name = (error ? std::filesystem::path(device) : real).filename().string();
+  struct stat status = {};
+  if (!error && ::stat(real.c_str(), &status) == 0 && S_ISCHR(status.st_mode)) {
+    const auto number =
+        std::to_string(major(status.st_rdev)) + ":" + std::to_string(minor(status.st_rdev));
+    const auto link = target_of_link(root + "/sys/dev/char/" + number);
+    if (!link.empty()) name = std::filesystem::path(link).filename().string();
+  }
+  return name == "watchdog" ? "watchdog0" : name;
+}
+
 }  // namespace
 
 WatchdogFacts watchdog_facts(const std::string& device, const std::string& root) {
   WatchdogFacts facts;
   facts.device = device;
-  facts.there = ::access((root + device).c_str(), F_OK) == 0;
-  const auto sys = root + "/sys/class/watchdog/" + device.substr(device.rfind('/') + 1) + "/";
+  const auto name = name_in_sysfs(device, root);
+  facts.there = ::access((root + device).c_str(), F_OK) == 0 && name.starts_with("watchdog");
+  const auto sys = root + "/sys/class/watchdog/" + name + "/";
   facts.identity = first_line(sys + "identity");
   facts.open_elsewhere = first_line(sys + "state") == "active";
   facts.nowayout = first_line(sys + "nowayout") == "1";
@@ -59,7 +81,12 @@ Result<Watchdog> Watchdog::open(const std::string& device, Calls calls) {
     const auto code = errno == EBUSY ? ErrorCode::busy : ErrorCode::io;
     return fail_errno("cannot open the watchdog " + device, errno, code);
   }
-  return Watchdog(std::move(fd), device, std::move(calls));
+  Watchdog watchdog(std::move(fd), device, std::move(calls));
+  struct watchdog_info info = {};
+  if (watchdog.calls_.ioctl(watchdog.fd_.get(), WDIOC_GETSUPPORT, &info) != 0) {
+    return fail_errno(device + " is no watchdog", errno);
+  }
+  return watchdog;
 }
 
 Result<void> Watchdog::arm(std::uint64_t timeout_usec) {

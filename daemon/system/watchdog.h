@@ -13,7 +13,8 @@
 
 namespace handover::system {
 
-/// What sysfs says of it, without opening it: that would start it. `device` is "/dev/watchdog0".
+/// What sysfs says of it, without opening it: that would start it. `device` is "/dev/watchdog0",
+/// "/dev/watchdog", or a link to one.
 WatchdogFacts watchdog_facts(const std::string& device, const std::string& root = "");
 
 /// One that counts. It goes on doing so when this object goes, or the process: whoever opens it

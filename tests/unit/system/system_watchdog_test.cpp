@@ -26,6 +26,7 @@ struct Driver {
   Watchdog::Calls calls() {
     return {[this](int, unsigned long request, void* argument) {
               auto& number = *static_cast<int*>(argument);
+              if (request == WDIOC_GETSUPPORT) return 0;
               if (request == WDIOC_SETTIMEOUT) {
                 if (number > most) return refuse(EINVAL);
                 timeout = number;
@@ -142,6 +143,43 @@ TEST(WatchdogFacts, AreReadFromSysfs) {
   EXPECT_FALSE(facts.open_elsewhere);
   EXPECT_FALSE(facts.nowayout);
   EXPECT_EQ(facts.stop_on_reboot, 0);
+}
+
+/// What must not be armed is told of it by whatever name it has.
+TEST(WatchdogFacts, AreThoseOfTheDeviceHoweverItIsNamed) {
+  const TemporaryDirectory root;
+  const auto nowayout = [&root](const std::string& device) {
+    const auto facts = watchdog_facts(device, root.path());
+    EXPECT_TRUE(facts.there) << device;
+    EXPECT_EQ(facts.device, device);
+    return facts.nowayout;
+  };
+  root.write("dev/watchdog", "");
+  root.write("dev/watchdog0", "");
+  root.write("dev/watchdog1", "");
+  root.link("dev/watchdog-bmc", "watchdog1");
+  root.link("dev/disguised", "/dev/null");
+  root.link("sys/dev/char/1:3", "../../devices/platform/x/watchdog/watchdog1");
+  root.write("sys/class/watchdog/watchdog0/nowayout", "1\n");
+  root.write("sys/class/watchdog/watchdog1/nowayout", "0\n");
+  EXPECT_TRUE(nowayout("/dev/watchdog0"));
+  EXPECT_TRUE(nowayout("/dev/watchdog"));
+  EXPECT_FALSE(nowayout("/dev/watchdog-bmc"));
+  EXPECT_FALSE(nowayout("/dev/disguised"));
+  root.write("sys/class/watchdog/watchdog0/nowayout", "0\n");
+  root.write("sys/class/watchdog/watchdog1/nowayout", "1\n");
+  EXPECT_FALSE(nowayout("/dev/watchdog"));
+  EXPECT_TRUE(nowayout("/dev/watchdog-bmc"));
+  EXPECT_TRUE(nowayout("/dev/disguised"));
+  // And what is none is not one.
+  root.write("dev/sda", "");
+  EXPECT_FALSE(watchdog_facts("/dev/sda", root.path()).there);
+}
+
+TEST_F(WatchdogDevice, MustBeOne) {
+  const auto opened = Watchdog::open(device);
+  ASSERT_FALSE(opened) << "a file takes none of its ioctls";
+  EXPECT_NE(opened.error().message.find("is no watchdog"), std::string::npos);
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ void check_network(const HostFacts& host, Mode mode, FindingList& findings) {
                "an immediate kexec cuts the network file system" +
                    std::string(mounts.size() == 1 ? " " : "s ") + few_of(mounts) +
                    " off, with what is not written back and the locks that are held there",
-               "unmount what is not needed, or update with --mode orderly");
+               "unmount what is not needed, or update with --orderly");
 }
 
 void check_memory(const HostFacts& host, FindingList& findings) {

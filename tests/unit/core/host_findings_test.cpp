@@ -162,6 +162,14 @@ TEST(HostFindings, HotAddedMemoryIsTold) {
          {"512 MiB"});
 }
 
+TEST(HostFindings, AnOrderlyUpdateIsAdvisedByItsOption) {
+  expect(FindingId::network_mounts,
+         [](PreflightInput& input) {
+           input.host->network_mounts = {{"/home", "nfs4"}};
+         },
+         {"update with --orderly"});
+}
+
 TEST(HostFindings, AnOrderlyKexecWaitsForTheUptime) {
   const auto early = [](PreflightInput& input) {
     input.host->uptime_usec = 7'000'000;

@@ -149,8 +149,15 @@ Result<KernelChoice> by_default(const BootListing& listing) {
   const bool is_grubs = listing.loader_conf.empty() &&
                         listing.loader_variables.entry_default.empty() && !listing.grubenv.empty();
   if (is_grubs) {
-    const auto* entry = find_entry(listing.entries, grub_default(listing.grubenv));
+    const auto saved = grub_default(listing.grubenv);
+    const auto* entry = find_entry(listing.entries, saved);
     if (entry != nullptr) return by_entry(*entry, "what GRUB boots by default");
+    if (!saved.empty()) {
+      return fail(ErrorCode::kernel_not_found,
+                  "GRUB's environment (grubenv) says saved_entry=" + printable(saved) +
+                      ", which is the number, title or id of an entry of grub.cfg, and no entry of "
+                      "loader/entries; name a kernel");
+    }
     return fail(ErrorCode::kernel_not_found,
                 "GRUB's environment (grubenv) does not say by saved_entry= which entry is the "
                 "default; name a kernel");

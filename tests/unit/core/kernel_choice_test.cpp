@@ -263,8 +263,18 @@ TEST(ChooseKernel, ByWhatGrubHasSaved) {
   const auto chosen = choose_kernel("default", listing, "7.2.13-amd64");
   ASSERT_TRUE(chosen) << chosen.error().message;
   EXPECT_EQ(chosen->entry->id, "ffff-7.9.9-amd64.conf");
+  const auto refusal = [&listing] {
+    const auto refused = choose_kernel("default", listing, "7.2.13-amd64");
+    return refused ? std::string("taken") : refused.error().message;
+  };
   listing.grubenv = "# GRUB Environment Block\n";
-  EXPECT_FALSE(choose_kernel("default", listing, "7.2.13-amd64"));
+  EXPECT_NE(refusal().find("does not say"), std::string::npos) << refusal();
+  // Of a menu that grub-mkconfig wrote.
+  for (const std::string saved : {"1", "gnulinux-advanced-x>gnulinux-7.3.4-advanced-x"}) {
+    listing.grubenv = "saved_entry=" + saved + "\n";
+    EXPECT_NE(refusal().find("saved_entry=" + saved + ", which is the number"), std::string::npos)
+        << refusal();
+  }
 }
 
 TEST(ChooseKernel, ByPath) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/kernel_choice.h"
+#include "core/text.h"
 #include "system/boot_listing.h"
 #include "system/initrd.h"
 #include "system/uki.h"
@@ -75,6 +76,11 @@ bool means_target(const std::string& wanted, const UpdateOptions& have, const st
 
 Result<void> open_its_initrd(FoundTarget& target, UpdateOptions& options,
                              const std::string& release, const std::string& root) {
+  if (options.initrd && !options.initrd->empty() && !options.initrd->starts_with('/')) {
+    return fail(ErrorCode::invalid_argument, "the initrd " + in_quotes(*options.initrd) +
+                                                 " is a path that does not begin with '/': name "
+                                                 "it from the root");
+  }
   if (options.initrd) return open_initrd(target.image, *options.initrd);
   if (target.image.initrd) return {};
   if (!target.initrds.empty()) {

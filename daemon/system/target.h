@@ -34,7 +34,7 @@ bool means_target(const std::string& wanted, const UpdateOptions& have, const st
 
 /// Opens the initrd that was asked for ("" is none), or else the one in the unified image, or that
 /// of the entry, or what lies beside the image. `options.initrd` becomes its path, if it is one
-/// file by itself. kernel_not_found, io.
+/// file by itself. kernel_not_found, invalid_argument, io.
 Result<void> open_its_initrd(FoundTarget& target, UpdateOptions& options,
                              const std::string& release, const std::string& root = "");
 

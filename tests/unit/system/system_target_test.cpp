@@ -72,6 +72,12 @@ TEST_F(TargetTest, HasTheInitrdThatIsAskedFor) {
   const auto missing = open_its_initrd(*found, options, "7.3.4-amd64", root.path());
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, ErrorCode::kernel_not_found);
+  // Which directory the daemon is in is nobody's business.
+  options.initrd = "initrd.img";
+  const auto relative = open_its_initrd(*found, options, "7.3.4-amd64", root.path());
+  ASSERT_FALSE(relative);
+  EXPECT_EQ(relative.error().code, ErrorCode::invalid_argument);
+  EXPECT_NE(relative.error().message.find("does not begin with '/'"), std::string::npos);
 }
 
 TEST_F(TargetTest, IsWhatAnEntrySays) {

@@ -181,6 +181,13 @@ std::string without_built_in(std::string_view text, const std::optional<BuiltInC
   return std::string(text);
 }
 
+std::string given_cmdline(std::string_view text, const std::optional<BuiltInCmdline>& running,
+                          const std::optional<BuiltInCmdline>& target) {
+  // Where the running one's is all there is, nobody knows what was given. And where its
+  // configuration is not known, it may be the target's: mostly they are two versions of one kernel.
+  return without_built_in(text, running && !running->overrides ? running : target);
+}
+
 std::optional<bool> switched(std::string_view cmdline, std::string_view name) {
   std::optional<bool> state;
   for (const CmdlineWord& word : parse_cmdline(cmdline).words) {

@@ -55,6 +55,11 @@ std::string booted_cmdline(std::string_view text, const std::optional<BuiltInCmd
 /// kexec.
 std::string without_built_in(std::string_view text, const std::optional<BuiltInCmdline>& built_in);
 
+/// What the boot loader gave the running kernel, of whose line `text` is all, for a target that
+/// puts its own in front again. Each one's configuration is known, or not.
+std::string given_cmdline(std::string_view text, const std::optional<BuiltInCmdline>& running,
+                          const std::optional<BuiltInCmdline>& target);
+
 /// Whether the line switches its boolean early parameter `name` on or off. The last mention that
 /// kstrtobool() understands counts (lib/kstrtox.c: the first letter, or two). Absent: there is
 /// none, so that the kernel's default counts. A bare word is no mention.

@@ -47,6 +47,8 @@ struct RunningKernel {
   std::string cmdline;
   bool has_initrd = false;       ///< it was booted with one
   std::string abi_problem = {};  ///< what kept `abi` from being read; "" if nothing went wrong
+  /// CONFIG_CMDLINE, of which `cmdline` has the text in front.
+  std::optional<BuiltInCmdline> built_in = {};
 };
 
 /// The companion module that a target kernel would load (system/kernel_module.h finds it).

@@ -210,7 +210,7 @@ Result<void> look_at_target(LookedAt& looked, UpdateOptions options, bool module
   target.built_in = built_in_cmdline(system::kernel_config(options.kernel, target.release));
   if (options.cmdline.empty()) options.cmdline = found->cmdline;
   if (options.cmdline.empty()) {
-    options.cmdline = without_built_in(running.cmdline, target.built_in);
+    options.cmdline = given_cmdline(running.cmdline, running.built_in, target.built_in);
   }
   if (auto checked = check_cmdline_text(options.cmdline); !checked) return fail(checked.error());
   options.cmdline = ensure_cmdline(options.cmdline);

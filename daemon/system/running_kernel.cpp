@@ -14,6 +14,7 @@
 #include "system/boot_listing.h"
 #include "system/files.h"
 #include "system/initrd.h"
+#include "system/kernel_config.h"
 #include "system/kernel_image.h"
 #include "system/kexec.h"
 #include "system/regular_file.h"
@@ -183,6 +184,8 @@ Result<RunningKernel> running_kernel(const std::string& root) {
   RunningKernel result;
   result.release = *release;
   result.cmdline = *cmdline;
+  result.built_in =
+      built_in_cmdline(kernel_config(root + "/boot/vmlinuz-" + *release, *release, root));
   result.luo_available = exists(root + "/dev/liveupdate");
   Problems problems;
   result.abi = abi_of_live_trees(root, problems);

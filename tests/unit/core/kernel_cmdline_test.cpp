@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <utility>
 
 namespace handover {
 namespace {
@@ -183,6 +184,25 @@ TEST(WithoutBuiltIn, TakesAwayWhatThePreviousKernelPutThere) {
   EXPECT_EQ(without_built_in("x yz a", front), "x yz a");
   EXPECT_EQ(without_built_in("x y", front), "");
   EXPECT_EQ(without_built_in("", front), "");
+}
+
+TEST(GivenCmdline, DoesNotGrowBetweenTwoKernels) {
+  const BuiltInCmdline one{"one"};
+  const BuiltInCmdline other{"two 2"};
+  auto line = booted_cmdline("root=/dev/vda", one);
+  for (int update = 0; update < 4; ++update) {
+    const auto& [running, target] = update % 2 == 0 ? std::pair(one, other) : std::pair(other, one);
+    const auto given = given_cmdline(line, running, target);
+    EXPECT_EQ(given, "root=/dev/vda");
+    line = booted_cmdline(given, target);
+  }
+  // Of one whose configuration is not there.
+  EXPECT_EQ(given_cmdline("one a", std::nullopt, one), "a");
+  EXPECT_EQ(given_cmdline("one a", std::nullopt, std::nullopt), "one a");
+  // All that is known of the root file system may be built in.
+  const BuiltInCmdline all{"root=/dev/vda", /*overrides=*/true};
+  EXPECT_EQ(given_cmdline("root=/dev/vda", all, std::nullopt), "root=/dev/vda");
+  EXPECT_EQ(given_cmdline("root=/dev/vda", all, all), "");
 }
 
 TEST(CheckCmdlineText, RefusesWhatNoKernelReads) {

@@ -181,6 +181,12 @@ TEST_F(RunningKernelTest, HasAnInitrdThatTheDeviceTreeNamesOrItsOwnFilesHave) {
   EXPECT_FALSE(has_initrd_with({{"efi/EFI/Linux/a.efi", pe_file({{".linux", own}})}}));
 }
 
+TEST_F(RunningKernelTest, KnowsWhatIsBuiltIn) {
+  EXPECT_EQ(running().built_in, std::nullopt);
+  root.write("boot/config-7.3.4-test", "CONFIG_CMDLINE_BOOL=y\nCONFIG_CMDLINE=\"quiet\"\n");
+  EXPECT_EQ(running().built_in, BuiltInCmdline{"quiet"});
+}
+
 TEST_F(RunningKernelTest, SaysWhatCannotBeRead) {
   const auto nothing = running_kernel(root.path("nowhere"));
   ASSERT_FALSE(nothing);

@@ -174,7 +174,7 @@ Result<void> Engine::terminate(std::function<void()> done) {
   }
   terminated_ = std::move(done);
   end_looks();
-  end_trial();
+  leave_trial();
   if (is_cancellable(state_)) {
     log::warning("handoverd is being stopped: the update is undone first.");
     cancel_update("handoverd was stopped.");

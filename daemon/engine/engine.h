@@ -356,6 +356,7 @@ class Engine final : private Model, private Sessions::Watch {
   void run_trial();
   void trial_over(const Result<void>& health);
   void end_trial();
+  void leave_trial();
   void await_trial();
   void run_health();
   void judge_kernel(KernelRecord record);

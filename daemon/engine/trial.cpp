@@ -38,7 +38,7 @@ void Engine::begin_trial(const UpdateRecord& update, HistoryEntry& entry) {
 /// Not in the blackout of anybody: the last Restore is answered. Nor before the boot is over: what
 /// the command asks for may not have been started yet.
 void Engine::run_trial() {
-  if (!trial_) return;
+  if (!trial_ || *trial_stop_) return;
   if (setup_.config.health.command.empty()) return trial_over({});
   trial_waited_usec_ = 0;
   await_trial();
@@ -46,7 +46,7 @@ void Engine::run_trial() {
 
 void Engine::await_trial() {
   outside_.boot_is_over([this, alive = alive_](bool over) {
-    if (!*alive || !trial_) return;
+    if (!*alive || !trial_ || *trial_stop_) return;
     if (over || trial_waited_usec_ >= longest_boot_wait_usec) return run_health();
     trial_waited_usec_ += boot_look_usec;
     trial_alarm_ = host_.after(boot_look_usec, [this] { await_trial(); });
@@ -66,11 +66,17 @@ void Engine::run_health() {
              update = trial_->update]() -> std::function<void()> {
               const auto ended = run_or_fail("the health command",
                                              [&] { return host_.run_program(program, *stop); });
-              return [this, alive, ended, update] {
-                if (!*alive || !trial_ || trial_->update != update) return;
+              return [this, alive, stop, ended, update] {
+                if (!*alive || *stop || !trial_ || trial_->update != update) return;
                 trial_over(ended);
               };
             });
+}
+
+/// This process ends. The next one goes on with it: its command is run again.
+void Engine::leave_trial() {
+  trial_alarm_.reset();
+  *trial_stop_ = true;
 }
 
 /// Without a verdict: what the command finds is not the kernel's doing any more.

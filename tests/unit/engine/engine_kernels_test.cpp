@@ -202,6 +202,28 @@ TEST_F(KernelsTest, ADaemonThatDiedMeanwhileAsksAgain) {
   EXPECT_EQ(newest().health, "passed");
 }
 
+/// `systemctl restart handoverd` while health waits.
+TEST_F(KernelsTest, ADaemonThatIsStoppedLeavesTheTrialToTheNext) {
+  boot_two();
+  with_health();
+  bool stopped = false;
+  world.machine.on_program = [&](const RunProgram&) {
+    if (world.machine.programs.size() > 1) return;
+    world.call([&](Engine& engine) { EXPECT_TRUE(engine.terminate([&] { stopped = true; })); });
+  };
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.run_until([&] { return stopped; }));
+  EXPECT_EQ(world.machine.programs.size(), 1U);
+  EXPECT_FALSE(state());
+  EXPECT_EQ(newest().health, "running");
+  world.kill_daemon();
+  ASSERT_TRUE(world.run_until([&] { return state().has_value(); }));
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_EQ(world.machine.programs.size(), 2U);
+  EXPECT_EQ(state(), KernelState::good);
+  EXPECT_EQ(newest().health, "passed");
+}
+
 TEST_F(KernelsTest, IsAskedOnceOnly) {
   boot_two();
   with_health();

@@ -9,7 +9,7 @@
 
 namespace handover::system {
 
-/// dpkg and apt (/var/lib/dpkg), rpm and dnf (.rpm.lock), pacman (db.lck).
+/// dpkg and apt (/var/lib/dpkg), rpm and dnf (.rpm.lock), apk, xbps, portage, pacman (db.lck).
 std::vector<PackageLock> package_locks(const std::string& root = "");
 
 }  // namespace handover::system

@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
 #include <string>
 
@@ -236,6 +238,41 @@ TEST(PackageLocks, AreThoseThatSomebodyHolds) {
   ASSERT_EQ(package_locks(root.path()).size(), 1U);
   EXPECT_EQ(package_locks(root.path())[0].process, "");
   EXPECT_TRUE(package_locks(root.path())[0].stays);
+}
+
+/// apk uses flock(2), xbps and portage what dpkg does.
+TEST(PackageLocks, AreOfEachPackageManager) {
+  const TemporaryDirectory root;
+  for (const std::string path : {"/var/db/xbps/pkgdb-0.38.plist", "/var/db/xbps/lock",
+                                 "/var/db/.pkg.portage_lockfile", "/lib/apk/db/lock"}) {
+    const auto file = root.write(path.substr(1), "");
+    EXPECT_TRUE(package_locks(root.path()).empty()) << path;
+    const LockHolder holder(file, F_WRLCK);
+    ASSERT_EQ(package_locks(root.path()).size(), 1U) << path;
+    EXPECT_EQ(package_locks(root.path())[0].path, path);
+  }
+  for (const std::string path : {"/lib/apk/db/lock", "/run/apk/db.lock"}) {
+    const auto file = root.write(path.substr(1), "");
+    struct stat status = {};
+    ASSERT_EQ(::stat(file.c_str(), &status), 0);
+    char place[64];
+    std::snprintf(place, sizeof(place), "%02x:%02x:%lu", major(status.st_dev), minor(status.st_dev),
+                  static_cast<unsigned long>(status.st_ino));
+    const std::string other = "1: POSIX  ADVISORY  WRITE 76 00:00:1 0 EOF\n";
+    const auto line = [&](const std::string& kind, const std::string& access) {
+      return "2: " + kind + "  ADVISORY  " + access + " 77 " + place + " 0 EOF\n";
+    };
+    root.write("proc/77/comm", "apk\n");
+    root.write("proc/locks", other + line("FLOCK", "WRITE"));
+    const auto found = package_locks(root.path());
+    ASSERT_EQ(found.size(), 1U) << path;
+    EXPECT_EQ(found[0].path, path);
+    EXPECT_EQ(found[0].process, "apk (process 77)");
+    for (const auto& text : {other, line("FLOCK", "READ"), line("-> FLOCK", "WRITE")}) {
+      root.write("proc/locks", text);
+      EXPECT_TRUE(package_locks(root.path()).empty()) << text;
+    }
+  }
 }
 
 void add_dm(const TemporaryDirectory& root, const std::string& device, const std::string& name,

@@ -54,8 +54,19 @@ void check_shutdown(const ManagerFacts& managers, FindingList& findings) {
 std::string_view why_not_started(const UnitFacts& unit) {
   if (unit.file_state == "masked") return "masked";
   if (unit.file_state == "transient") return "transient: it goes with this boot";
-  const bool disabled = unit.file_state == "disabled" || unit.file_state == "enabled-runtime";
-  return disabled && !unit.wanted ? "not enabled, and nothing else starts it" : "";
+  // Of "linked" and "static" units a boot starts what another wants, and no more.
+  constexpr std::array<std::string_view, 6> idle = {
+      "disabled", "enabled-runtime", "static", "indirect", "linked", "linked-runtime"};
+  const bool is_idle = std::find(idle.begin(), idle.end(), unit.file_state) != idle.end();
+  return is_idle && !unit.wanted ? "not enabled, and nothing else starts it" : "";
+}
+
+std::string_view how_to_start(const UnitFacts& unit) {
+  if (unit.file_state == "masked") return "unmask and enable it (systemctl)";
+  if (unit.file_state == "static") {
+    return "give it an [Install] section and enable it, or let a unit of the boot want it";
+  }
+  return "install and enable it (systemctl enable)";
 }
 
 }  // namespace
@@ -75,8 +86,7 @@ void check_managers(const ManagerFacts& managers, FindingList& findings) {
     findings.add(FindingId::unit_not_started,
                  printable(unit.name) + " is " + std::string(why) +
                      ", so that it would not restore its state after the update",
-                 unit.file_state == "masked" ? "unmask and enable it (systemctl)"
-                                             : "install and enable it (systemctl enable)");
+                 std::string(how_to_start(unit)));
   }
 }
 

@@ -374,14 +374,15 @@ TEST(ManagerFindings, UnitsMustBeThereAfterTheUpdate) {
   const auto with = [](const char* state, bool wanted) {
     return [=](PreflightInput& input) { input.managers.units = {{"vm.service", state, wanted}}; };
   };
-  for (const auto* state : {"disabled", "enabled-runtime"}) {
+  for (const auto* state :
+       {"disabled", "enabled-runtime", "static", "indirect", "linked", "linked-runtime"}) {
     expect(FindingId::unit_not_started, with(state, false), {"vm.service", "enable"});
     expect_nothing(with(state, true));
   }
   for (const auto* state : {"masked", "transient"}) {
     expect(FindingId::unit_not_started, with(state, true), {"vm.service", state});
   }
-  for (const auto* state : {"", "enabled", "static", "generated", "linked", "alias", "indirect"}) {
+  for (const auto* state : {"", "enabled", "generated", "alias"}) {
     expect_nothing(with(state, false));
   }
 }

@@ -44,13 +44,22 @@ bool secure_boot_is_on(const std::string& root) {
   return variable && variable->size() == 5 && variable->back() == 1;
 }
 
+/// As fstype_is_network() of systemd, and what it does not know.
+bool is_network_type(std::string_view type) {
+  constexpr std::array<std::string_view, 28> types = {
+      "afs",    "ceph", "cifs",      "smb3",    "smbfs", "sshfs",  "ncpfs",
+      "ncp",    "nfs",  "nfs4",      "gfs",     "gfs2",  "gpfs",   "glusterfs",
+      "pvfs2",  "9p",   "ocfs2",     "lustre",  "davfs", "davfs2", "orangefs",
+      "beegfs", "coda", "ceph-fuse", "juicefs", "s3fs",  "rclone", "curlftpfs"};
+  constexpr std::string_view fuse = "fuse.";
+  if (type.starts_with(fuse)) type.remove_prefix(fuse.size());
+  return std::find(types.begin(), types.end(), type) != types.end();
+}
+
 std::vector<NetworkMount> network_mounts_in(const std::string& mountinfo) {
-  constexpr std::array<std::string_view, 9> types = {
-      "nfs", "nfs4", "cifs", "smb3", "ceph", "afs", "glusterfs", "fuse.glusterfs", "fuse.sshfs"};
   std::vector<NetworkMount> found;
   for (const auto& mount : parse_mountinfo(mountinfo)) {
-    if (std::find(types.begin(), types.end(), mount.type) == types.end()) continue;
-    found.push_back({mount.point, std::string(mount.type)});
+    if (is_network_type(mount.type)) found.push_back({mount.point, std::string(mount.type)});
   }
   return found;
 }

@@ -55,7 +55,7 @@ TEST(HostFacts, AreReadFromTheirFiles) {
   root.write("proc/swaps", "Filename\tType\tSize\n/dev/zram0 partition 100 0 -2\n");
   root.write("proc/self/mountinfo",
              "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 22 0:40 / /home rw - nfs4 host:/home rw\n"
-             "31 22 0:41 / /x rw - 9p share rw\n");
+             "31 22 0:41 / /x rw - tmpfs tmpfs rw\n32 22 0:42 / /y rw - fuse.rofiles x rw\n");
   root.write("proc/77/comm", "luo-tool\n");
   root.link("proc/77/fd/5", "/dev/liveupdate");
   root.write("proc/78/comm", "other\n");
@@ -70,6 +70,17 @@ TEST(HostFacts, AreReadFromTheirFiles) {
   ASSERT_EQ(facts.network_mounts.size(), 1U);
   EXPECT_EQ(facts.network_mounts[0].path, "/home");
   EXPECT_EQ(facts.liveupdate_holders, std::vector<std::string>{"luo-tool (process 77)"});
+}
+
+TEST(HostFacts, NetworkFileSystemsAreKnownByTheirTypes) {
+  const TemporaryDirectory root;
+  for (const std::string type : {"nfs", "cifs", "9p", "lustre", "fuse.ceph", "fuse.ceph-fuse",
+                                 "fuse.sshfs", "ceph", "gpfs", "ocfs2", "fuse.glusterfs"}) {
+    root.write("proc/self/mountinfo", "30 22 0:40 / /home rw - " + type + " there rw\n");
+    const auto facts = host_facts("", root.path());
+    ASSERT_EQ(facts.network_mounts.size(), 1U) << type;
+    EXPECT_EQ(facts.network_mounts[0].type, type);
+  }
 }
 
 TEST(HostFacts, AProcessThatMayNotBeLookedAtHidesNoOther) {

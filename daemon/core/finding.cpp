@@ -54,6 +54,7 @@ Severity usual_severity(FindingId id) {
     case FindingId::target_same:
     case FindingId::microcode_missing:
     case FindingId::boot_keys:
+    case FindingId::config_unread:
       return Severity::fact;
     default:
       return Severity::error;
@@ -95,6 +96,7 @@ ErrorCode code_of(FindingId id) {
     case FindingId::crashkernel_missing:
     case FindingId::microcode_missing:
     case FindingId::kernel_bad:
+    case FindingId::config_unread:
       return ErrorCode::kernel_incompatible;
     case FindingId::module_missing:
     case FindingId::module_not_indexed:

@@ -93,6 +93,7 @@ enum class FindingId {
   fd_store_small,  ///< of the next boot
   runtime_full,    ///< no room for the manifest
   state_full,      ///< no room for the update's record
+  config_unread,   ///< what is built into the target is not known
 };
 constexpr auto words(FindingId) {
   return std::to_array<Word<FindingId>>({{FindingId::needs_unknown, "needs-unknown"},
@@ -160,7 +161,8 @@ constexpr auto words(FindingId) {
                                          {FindingId::boot_keys_many, "boot-keys-many"},
                                          {FindingId::fd_store_small, "fd-store-small"},
                                          {FindingId::runtime_full, "runtime-full"},
-                                         {FindingId::state_full, "state-full"}});
+                                         {FindingId::state_full, "state-full"},
+                                         {FindingId::config_unread, "config-unread"}});
 }
 
 /// How grave a finding is unless it is overruled.

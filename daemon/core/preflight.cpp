@@ -171,6 +171,13 @@ bool check_length(const std::string& given, const KernelImage& target, FindingLi
 }
 
 void check_cmdline(const PreflightInput& input, const KernelImage& target, FindingList& findings) {
+  if (target.no_config) {
+    findings.add(FindingId::config_unread,
+                 "the configuration of " + describe(target) +
+                     " does not lie beside it (config-RELEASE), so that a command line that is "
+                     "built into it (CONFIG_CMDLINE) is not seen",
+                 "");
+  }
   if (!check_length(input.target_cmdline, target, findings)) return;
   const auto line = booted_cmdline(input.target_cmdline, target.built_in);
   const bool overridden = target.built_in && target.built_in->overrides;

@@ -30,6 +30,7 @@ struct KernelImage {
   std::set<std::string> abi;  ///< "kho-v4", "luo-v5", "memfd-v2" … found in its read-only data
   /// CONFIG_CMDLINE, as far as its configuration lies beside it.
   std::optional<BuiltInCmdline> built_in = {};
+  bool no_config = false;  ///< it does not, so that `built_in` is not known
   /// What kexec takes, with the NUL.
   std::size_t cmdline_bytes = handover::cmdline_bytes;
   std::uint64_t bytes = 0;         ///< of the file; 0: not known

@@ -207,7 +207,9 @@ Result<void> look_at_target(LookedAt& looked, UpdateOptions options, bool module
   }
   looked.input.initrd_missing = found->no_initrd_found && running.has_initrd;
   looked.input.modules_missing = has_modules(running.release) && !has_modules(target.release);
-  target.built_in = built_in_cmdline(system::kernel_config(options.kernel, target.release));
+  const auto config = system::kernel_config(options.kernel, target.release);
+  target.no_config = config.empty();
+  target.built_in = built_in_cmdline(config);
   if (options.cmdline.empty()) options.cmdline = found->cmdline;
   if (options.cmdline.empty()) {
     options.cmdline = given_cmdline(running.cmdline, running.built_in, target.built_in);

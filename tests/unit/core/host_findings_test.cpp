@@ -287,6 +287,11 @@ TEST(TargetFindings, TheModuleMustBeLoadedThere) {
   });
 }
 
+TEST(TargetFindings, WhatMayBeBuiltInIsToldWhereItIsNotKnown) {
+  expect(FindingId::config_unread, [](PreflightInput& input) { input.target->no_config = true; },
+         {"7.3.4", "CONFIG_CMDLINE"});
+}
+
 TEST(TargetFindings, TheModuleMustBeSignedWhereOthersAre) {
   const auto enforced = [](PreflightInput& input) {
     need_module(input);

@@ -46,6 +46,7 @@ Severity usual_severity(FindingId id) {
     case FindingId::watchdog_unavailable:
     case FindingId::watchdog_stops:
     case FindingId::bless_impossible:
+    case FindingId::uki_addons:
       return Severity::warning;
     case FindingId::kernel_untried:
     case FindingId::kernel_chosen:
@@ -148,6 +149,7 @@ ErrorCode code_of(FindingId id) {
     case FindingId::watchdog_unavailable:
     case FindingId::watchdog_stops:
     case FindingId::bless_impossible:
+    case FindingId::uki_addons:
       return ErrorCode::not_supported;
   }
   return ErrorCode::internal;

@@ -94,6 +94,7 @@ enum class FindingId {
   runtime_full,    ///< no room for the manifest
   state_full,      ///< no room for the update's record
   config_unread,   ///< what is built into the target is not known
+  uki_addons,      ///< the firmware would add them to the target
 };
 constexpr auto words(FindingId) {
   return std::to_array<Word<FindingId>>({{FindingId::needs_unknown, "needs-unknown"},
@@ -162,7 +163,8 @@ constexpr auto words(FindingId) {
                                          {FindingId::fd_store_small, "fd-store-small"},
                                          {FindingId::runtime_full, "runtime-full"},
                                          {FindingId::state_full, "state-full"},
-                                         {FindingId::config_unread, "config-unread"}});
+                                         {FindingId::config_unread, "config-unread"},
+                                         {FindingId::uki_addons, "uki-addons"}});
 }
 
 /// How grave a finding is unless it is overruled.

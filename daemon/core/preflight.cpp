@@ -330,6 +330,14 @@ void check_what_may_go_wrong(const PreflightInput& input, FindingList& findings)
                      printable(input.bless_problem),
                  "set the default yourself, or leave bless out of the configuration");
   }
+  if (input.target && !input.uki_addons.empty()) {
+    std::vector<std::string> files;
+    for (const auto& file : input.uki_addons) files.push_back(printable(file));
+    findings.add(FindingId::uki_addons,
+                 "the firmware would add " + few_of(files) +
+                     " to a unified kernel image, and a kexec does not",
+                 "put what is needed of them on the command line (--cmdline)");
+  }
   if (input.kernel_loaded) {
     findings.add(FindingId::kernel_loaded,
                  "a kernel is loaded for kexec already, by somebody else, and this update's takes "
@@ -402,6 +410,7 @@ void take_what_was_seen(PreflightInput& input, const PreflightInput& seen) {
   input.target_problem = seen.target_problem;
   input.target_why = seen.target_why;
   input.target_entry = seen.target_entry;
+  input.uki_addons = seen.uki_addons;
   input.target_record = seen.target_record;
   input.watchdog = seen.watchdog;
   input.bless_problem = seen.bless_problem;

@@ -75,6 +75,7 @@ struct PreflightInput {
   std::optional<KernelImage> target;         ///< absent: emulated, nothing is booted
   std::optional<Error> target_problem = {};  ///< why `target` is absent though one is to be booted
   std::string target_why = {};               ///< half a sentence: why this one was chosen
+  std::vector<std::string> uki_addons = {};  ///< files that the firmware would add to the target
   std::string target_entry = {};             ///< id of the boot loader entry that it was found by
   /// What earlier updates say of the target; absent: that is not known.
   std::optional<KernelRecord> target_record = {};

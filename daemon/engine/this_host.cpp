@@ -191,6 +191,7 @@ Result<void> look_at_target(LookedAt& looked, UpdateOptions options, bool module
   if (!found) return fail(found.error());
   looked.input.target_why = found->why;
   looked.input.target_entry = found->entry;
+  looked.input.uki_addons = std::move(found->addons);
   auto inspected = system::inspect_kernel(found->image.kernel.get(), options.kernel);
   if (!inspected) return fail(inspected.error());
   if (!inspected->not_loadable.empty()) {

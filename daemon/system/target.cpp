@@ -49,7 +49,7 @@ Result<FoundTarget> find_target(UpdateOptions& options, const std::string& runni
   options.entry = entry_path(*choice);
   auto image = open_kernel(choice->path);
   if (!image) return fail(image.error());
-  FoundTarget target{std::move(*image), std::move(choice->why), {}, {}, {}, false};
+  FoundTarget target{std::move(*image), std::move(choice->why), {}, {}, {}, {}, false};
   if (choice->entry) {
     target.entry = choice->entry->id;
     target.cmdline = without_variables(choice->entry->options);
@@ -60,6 +60,7 @@ Result<FoundTarget> find_target(UpdateOptions& options, const std::string& runni
   auto unified = take_apart(target.image);
   if (!unified) return fail(unified.error());
   if (*unified && !(*unified)->empty()) target.cmdline = **unified;
+  if (*unified) target.addons = uki_addons(options.kernel);
   return target;
 }
 

@@ -18,6 +18,7 @@ struct FoundTarget {
   std::string cmdline;               ///< of its boot loader entry, or in it; "" if there is none
   std::vector<std::string> initrds;  ///< of its boot loader entry
   std::string entry;                 ///< id of the entry with that image; "" if there is none
+  std::vector<std::string> addons;   ///< of a unified image: what the firmware would add to it
   bool no_initrd_found = false;      ///< nothing was asked for, and nothing lies beside it
 };
 

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <filesystem>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "core/boot_entry.h"
 #include "core/pe_image.h"
 #include "system/files.h"
+#include "system/small_files.h"
 
 namespace handover::system {
 namespace {
@@ -38,6 +41,24 @@ std::optional<UkiHead> read_uki_head(int fd) {
     if (section.name == ".uname") found.uname = section_text(fd, section);
     if (section.name == ".cmdline") found.cmdline = section_text(fd, section);
     if (section.name == ".initrd" && section.size > 0) found.has_initrd = true;
+  }
+  return found;
+}
+
+std::vector<std::string> uki_addons(const std::string& uki) {
+  // UKI: "ESP/EFI/Linux/NAME.efi".
+  const std::filesystem::path esp =
+      std::filesystem::path(uki).parent_path().parent_path().parent_path();
+  constexpr std::array<std::string_view, 3> endings = {".addon.efi", ".cred", ".raw"};
+  std::vector<std::string> found;
+  for (const auto& directory : {std::filesystem::path(uki + ".extra.d"), esp / "loader/addons",
+                                esp / "loader/credentials", esp / "loader/extensions"}) {
+    for (const auto& name : names_in_directory(directory.string())) {
+      const auto is = [&name](std::string_view ending) { return name.ends_with(ending); };
+      if (std::any_of(endings.begin(), endings.end(), is)) {
+        found.push_back((directory / name).string());
+      }
+    }
   }
   return found;
 }

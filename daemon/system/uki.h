@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/error.h"
 #include "core/unique_fd.h"
@@ -19,6 +20,10 @@ struct UkiHead {
 
 /// nullopt: it is none, or cannot be read. Only its small sections are read.
 std::optional<UkiHead> read_uki_head(int fd);
+
+/// Files beside a unified kernel image that its stub would take with it when the firmware starts it
+/// (systemd-stub(7)): add-ons with more of a command line, credentials, extensions. Paths, sorted.
+std::vector<std::string> uki_addons(const std::string& uki);
 
 /// Puts kernel and initrd of a unified kernel image into memory, in place of the file in `image`,
 /// and returns its command line. nullopt: it is none, and `image` is as it was. not_a_kernel, io.

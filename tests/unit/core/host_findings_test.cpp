@@ -287,6 +287,12 @@ TEST(TargetFindings, TheModuleMustBeLoadedThere) {
   });
 }
 
+TEST(TargetFindings, AddOnsOfAUnifiedImageAreLeftOut) {
+  expect(FindingId::uki_addons,
+         [](PreflightInput& input) { input.uki_addons = {"/efi/EFI/Linux/a.efi.extra.d/x.cred"}; },
+         {"a.efi.extra.d/x.cred", "--cmdline"});
+}
+
 TEST(TargetFindings, WhatMayBeBuiltInIsToldWhereItIsNotKnown) {
   expect(FindingId::config_unread, [](PreflightInput& input) { input.target->no_config = true; },
          {"7.3.4", "CONFIG_CMDLINE"});

@@ -191,6 +191,22 @@ TEST_F(TargetTest, MayBeAUnifiedImage) {
   EXPECT_FALSE(found->image.initrd) << "none is asked for";
 }
 
+TEST_F(TargetTest, HasAddOnsThatTheFirmwareWouldTake) {
+  const auto path =
+      root.write("efi/EFI/Linux/a.efi", pe_file({{".linux", "kernel"}, {".uname", "7.3.4-amd64"}}));
+  EXPECT_TRUE(find(path)->addons.empty());
+  const std::vector<std::string> addons = {
+      root.write("efi/EFI/Linux/a.efi.extra.d/debug.addon.efi", ""),
+      root.write("efi/EFI/Linux/a.efi.extra.d/key.cred", ""),
+      root.write("efi/loader/addons/all.addon.efi", "")};
+  root.write("efi/EFI/Linux/a.efi.extra.d/README", "");
+  root.write("efi/EFI/Linux/b.efi.extra.d/other.addon.efi", "");
+  EXPECT_EQ(find(path)->addons, addons);
+  // A kernel that is none has none.
+  root.write("boot/vmlinuz-7.3.5-amd64", "kernel");
+  EXPECT_TRUE(find("7.3.5-amd64")->addons.empty());
+}
+
 TEST_F(TargetTest, MayBeADamagedUnifiedImage) {
   auto bytes = pe_file({{".linux", "kernel"}, {".initrd", std::string(2000, 'i')}});
   bytes.resize(bytes.size() - 1000);

@@ -161,6 +161,17 @@ Result<void> FdStore::forget_all(const std::string& prefix) {
   return {};
 }
 
+Result<void> FdStore::let_go(const std::string& prefix, Part part) {
+  auto forgotten = forget(prefix, part);
+  return forgotten ? barrier() : forgotten;
+}
+
+Result<void> FdStore::let_go_all(const std::string& prefix) {
+  auto forgotten = forget_all(prefix);
+  return forgotten ? barrier() : forgotten;
+}
+
+/// PID 1 has closed all that was forgotten.
 Result<void> FdStore::barrier() {
   return run_or_fail("a barrier", [this] { return host_.barrier(barrier_usec); });
 }

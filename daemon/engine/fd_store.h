@@ -47,17 +47,20 @@ class FdStore {
   /// back is kept, even if the limit has become lower.
   Result<void> keep_exactly(const std::string& prefix,
                             const std::vector<backend::Session::StoredFd>& fds);
-  /// (waits) Forgets it. PID 1 closes it a moment later: barrier() tells when.
+  /// (waits) Forgets it. PID 1 closes it a moment later.
   Result<void> forget(const std::string& prefix, Part part);
   Result<void> forget_all(const std::string& prefix);
-  /// (waits) PID 1 has closed all that was forgotten.
-  Result<void> barrier();
+  /// (waits) The same, and until PID 1 has closed it: the kernel's session goes with its last
+  /// descriptor.
+  Result<void> let_go(const std::string& prefix, Part part);
+  Result<void> let_go_all(const std::string& prefix);
 
   [[nodiscard]] std::size_t count() const;
   [[nodiscard]] std::optional<std::size_t> limit() const { return limit_; }
 
  private:
   [[nodiscard]] Result<void> check_room(std::size_t name_bytes) const;
+  Result<void> barrier();
   /// Takes it off the list; false if it was not there.
   bool take_off(const std::string& prefix, Part part);
 

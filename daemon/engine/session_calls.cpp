@@ -194,8 +194,7 @@ void Sessions::preserve(Held& held, std::uint64_t token, UniqueFd fd, bool blob,
         if (!preserved && preserved.error().code == ErrorCode::token_taken && !opened) {
           // An earlier process died between the kernel's work and its record: what the kernel holds
           // under this token was never promised to anybody, and goes.
-          (void)fd_store_.forget(prefix, session_part);
-          (void)fd_store_.barrier();
+          (void)fd_store_.let_go(prefix, session_part);
           auto made = kernel->unpreserve(token);
           // LUO does not tell which tokens it has.
           if (!made) made = kernel->preserve_again(nullptr);
@@ -214,8 +213,7 @@ void Sessions::preserve(Held& held, std::uint64_t token, UniqueFd fd, bool blob,
           }
           Done undone{fail(kept.error()), {}, true};
           // The kernel's session may have to be made anew under its name.
-          (void)fd_store_.forget(prefix, session_part);
-          (void)fd_store_.barrier();
+          (void)fd_store_.let_go(prefix, session_part);
           if (auto gone = kernel->unpreserve(token); !gone) {
             undone.losses = kernel->take_losses();
           }
@@ -271,12 +269,9 @@ void Sessions::unpreserve(Held& held, std::uint64_t token, Reply<void> done) {
   work<Done>(
       held,
       [this, kernel = held.kernel, token, prefix = prefix_of(held)]() -> Done {
-        Result<void> gone;
-        if (!kernel->is_luo_opened()) {
-          // The backend may have to make the kernel session anew under its name.
-          gone = fd_store_.forget(prefix, session_part);
-          if (gone) gone = fd_store_.barrier();
-        }
+        // The backend may have to make the kernel session anew under its name.
+        const auto gone =
+            kernel->is_luo_opened() ? Result<void>() : fd_store_.let_go(prefix, session_part);
         if (!gone) {
           keep_anyway(prefix, *kernel);
           return {gone, {}, kernel->whole()};
@@ -481,9 +476,7 @@ void Sessions::discard(Held& held, Reply<void> done) {
       [this, kernel = held.kernel, prefix = prefix_of(held)]() -> Result<void> {
         if (auto gone = kernel->discard(); !gone) return gone;
         // The kernel's session goes with its last descriptor, and with it the name.
-        Result<void> forgotten = fd_store_.forget_all(prefix);
-        if (forgotten) forgotten = fd_store_.barrier();
-        if (!forgotten) log::warning(forgotten.error().message);
+        if (auto gone = fd_store_.let_go_all(prefix); !gone) log::warning(gone.error().message);
         return {};
       },
       [this, done = std::move(done)](Held* there, const Result<void>& result) {

@@ -68,8 +68,7 @@ void Sessions::collapse(Held& held, std::function<void(std::uint64_t)> progress,
           }
           return {};
         };
-        Result<void> gone = fd_store_.forget(prefix, session_part);
-        if (gone) gone = fd_store_.barrier();
+        const auto gone = fd_store_.let_go(prefix, session_part);
         Done result;
         Result<void> again = gone ? kernel->preserve_again(collapse_all) : gone;
         result.losses = kernel->take_losses();

@@ -99,6 +99,9 @@ class ThisHost final : public Host {
   UniqueFd manifest_;                         ///< open for lines behind the text
   std::optional<system::Watchdog> watchdog_;  ///< armed; of the target's queue
   std::unique_ptr<system::Pool> pool_;
+  std::uint64_t frequency_ = 0;
+  Ticks first_asked_ = 0;      ///< for the frequency
+  Ticks frequency_until_ = 0;  ///< then it is measured anew
 };
 
 }  // namespace handover::engine

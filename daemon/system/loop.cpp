@@ -25,8 +25,12 @@ constexpr milliseconds late_turn(20);
 /// A turn under a flood of events does not end: this long, at_turn_end() and late timers wait.
 constexpr milliseconds turn_end_patience(10);
 constexpr std::chrono::seconds late_timer_patience(1);
-/// What was posted takes the loop this long at once; then other events have their chance.
-constexpr milliseconds posted_slice(5);
+/// What was posted, or timers that are due, take the loop this long at once; then other events have
+/// their chance.
+constexpr milliseconds slice(5);
+constexpr std::uint64_t timer_accuracy_usec = 1000;
+/// Beyond it a time would go round.
+constexpr std::uint64_t longest_timer_usec = UINT64_C(100) * 365 * 86'400 * 1'000'000;
 constexpr std::chrono::seconds late_told_every(10);
 /// How soon the service manager is told again what it had no room for.
 constexpr std::uint64_t notify_again_usec = 50'000;
@@ -45,9 +49,20 @@ std::uint64_t usec(Duration duration) {
 }  // namespace
 
 struct Timer::State : std::enable_shared_from_this<State> {
-  Loop* loop = nullptr;
-  Priority priority = Priority::normal;
+  State(Loop& of, Priority when, std::function<void()> then)
+      : loop(of), priority(when), callback(std::move(then)) {}
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() { take_out(); }
+  void take_out() {
+    if (std::exchange(waits, false)) loop.timers_.erase(at);
+  }
+
+  Loop& loop;
+  Priority priority;
   std::function<void()> callback;
+  bool waits = false;  ///< it is not due yet: `at` is its place
+  std::multimap<Loop::Clock::time_point, State*>::iterator at;
 };
 
 Loop::Loop() {
@@ -56,6 +71,11 @@ Loop::Loop() {
   check(wake_ ? 0 : -errno, "eventfd");
   check(sd_event_add_io(event_, nullptr, wake_.get(), EPOLLIN, trampoline<&Loop::on_posted>, this),
         "sd_event_add_io");
+  sd_event_source* time = nullptr;
+  check(sd_event_add_time(event_, &time, CLOCK_MONOTONIC, UINT64_MAX, timer_accuracy_usec,
+                          trampoline<&Loop::on_time>, this),
+        "sd_event_add_time");
+  time_.reset(time);
 }
 
 Result<void> Loop::feed_watchdog() {
@@ -75,6 +95,9 @@ Result<void> Loop::feed_watchdog() {
 
 Loop::~Loop() {
   watchdog_.cancel();
+  // Whoever holds one still may let it go later.
+  for (const auto& [due, state] : timers_) state->waits = false;
+  time_.reset();
   sd_event_unref(event_);
 }
 
@@ -97,7 +120,9 @@ int Loop::step() {
   if (result == 0) result = sd_event_wait(event_, 0);
   if (result < 0) return result;
   if (result > 0) return dispatch();
-  if (run_late_timer() || end_turn_callbacks()) return 0;
+  if (run_late_timer()) return 0;
+  // Nothing else has come: what the end of this turn leads to is the next one's.
+  if (end_turn_callbacks() && (!turn_end_.empty() || !late_.empty())) return 0;
   return sleep();
 }
 
@@ -136,30 +161,47 @@ void Loop::count_turn(Clock::time_point now) {
 
 Timer Loop::after(std::uint64_t usec, std::function<void()> callback, Priority priority) {
   Timer timer;
-  timer.state_ = std::make_shared<Timer::State>();
-  timer.state_->loop = this;
-  timer.state_->priority = priority;
-  timer.state_->callback = std::move(callback);
-  sd_event_source* source = nullptr;
-  check(sd_event_add_time_relative(event_, &source, CLOCK_MONOTONIC, usec, 1000,
-                                   trampoline<&Loop::on_timer>, timer.state_.get()),
-        "sd_event_add_time_relative");
-  timer.source_.reset(source);
+  timer.state_ = std::make_shared<Timer::State>(*this, priority, std::move(callback));
+  const auto due = Clock::now() + microseconds(std::min(usec, longest_timer_usec));
+  timer.state_->at = timers_.emplace(due, timer.state_.get());
+  timer.state_->waits = true;
+  if (due < armed_for_) arm();
   return timer;
 }
 
-int Loop::on_timer(sd_event_source*, std::uint64_t, void* userdata) {
-  auto& state = *static_cast<Timer::State*>(userdata);
-  if (state.priority == Priority::late) {
-    Loop& loop = *state.loop;
-    if (loop.late_.empty()) loop.late_since_ = Clock::now();
-    loop.late_.push_back(state.weak_from_this());
-    return 0;
-  }
-  // Moved out first: the callback may destroy the timer that holds it.
-  const auto callback = std::move(state.callback);
-  call_guarded(callback);
+/// For the first timer. One that is cancelled leaves it as it is: then the loop wakes up in vain.
+void Loop::arm() {
+  if (timers_.empty()) return;
+  armed_for_ = timers_.begin()->first;
+  check(sd_event_source_set_time(time_.get(), usec(armed_for_.time_since_epoch()) + 1),
+        "sd_event_source_set_time");
+  check(sd_event_source_set_enabled(time_.get(), SD_EVENT_ONESHOT), "sd_event_source_set_enabled");
+}
+
+int Loop::on_time(sd_event_source*, std::uint64_t, void* userdata) {
+  auto& loop = *static_cast<Loop*>(userdata);
+  loop.armed_for_ = Clock::time_point::max();
+  loop.run_due_timers();
+  loop.arm();
   return 0;
+}
+
+void Loop::run_due_timers() {
+  const auto began = Clock::now();
+  // No more than are due now: one that sets itself again would never end.
+  while (!timers_.empty() && timers_.begin()->first <= began) {
+    const auto state = timers_.begin()->second->shared_from_this();
+    state->take_out();
+    if (state->priority == Priority::late) {
+      if (late_.empty()) late_since_ = began;
+      late_.push_back(state);
+      continue;
+    }
+    // Moved out first: the callback may destroy the timer that holds it.
+    const auto callback = std::move(state->callback);
+    call_guarded(callback);
+    if (Clock::now() - began > slice) return;
+  }
 }
 
 bool Loop::run_late_timer() {
@@ -189,18 +231,21 @@ void Loop::wake() {
 }
 
 void Loop::post(std::function<void()> callback) {
+  bool first = false;
   {
     const std::lock_guard lock(mutex_);
+    first = posted_.empty();
     posted_.push_back(std::move(callback));
   }
-  wake();
+  // Otherwise the loop has been woken already, or is at work on them and wakes itself up.
+  if (first) wake();
 }
 
 int Loop::on_posted(sd_event_source*, int fd, std::uint32_t, void* userdata) {
   auto& loop = *static_cast<Loop*>(userdata);
   std::uint64_t count = 0;
   [[maybe_unused]] const auto got = read(fd, &count, sizeof count);
-  const auto end = Clock::now() + posted_slice;
+  const auto end = Clock::now() + slice;
   std::unique_lock lock(loop.mutex_);
   // No more than there are now: a callback that posts itself again would never end.
   for (std::size_t left = loop.posted_.size(); left > 0; --left) {

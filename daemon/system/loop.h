@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -31,20 +32,13 @@ enum class Priority {
 class Timer {
  public:
   Timer() = default;
-  explicit operator bool() const { return source_ != nullptr; }
-  void cancel() {
-    source_.reset();
-    state_.reset();
-  }
+  explicit operator bool() const { return state_ != nullptr; }
+  void cancel() { state_.reset(); }
 
  private:
   friend class Loop;
   struct State;
-  struct Unref {
-    void operator()(sd_event_source* source) const { sd_event_source_disable_unref(source); }
-  };
   std::shared_ptr<State> state_;
-  std::unique_ptr<sd_event_source, Unref> source_;
 };
 
 /// A turn of the loop lasts from its waking up until it sleeps again. Everything but post() belongs
@@ -89,14 +83,20 @@ class Loop {
  private:
   using Clock = std::chrono::steady_clock;
   using Callbacks = std::deque<std::function<void()>>;
+  friend struct Timer::State;
+  struct Unref {
+    void operator()(sd_event_source* source) const { sd_event_source_disable_unref(source); }
+  };
 
-  static int on_timer(sd_event_source*, std::uint64_t, void* userdata);
+  static int on_time(sd_event_source*, std::uint64_t, void* userdata);
   static int on_posted(sd_event_source*, int fd, std::uint32_t, void* userdata);
   static int on_signal(sd_event_source*, const struct signalfd_siginfo*, void* userdata);
 
   int step();
   int dispatch();
   int sleep();
+  void arm();
+  void run_due_timers();
   bool run_late_timer();
   bool end_turn_callbacks();
   void count_turn(Clock::time_point now);
@@ -104,7 +104,12 @@ class Loop {
 
   sd_event* event_ = nullptr;
   UniqueFd wake_;
-  std::deque<std::weak_ptr<Timer::State>> late_;  ///< due, and waiting for quiet
+  /// All timers have this source: a call to a client sets one and lets it go, and sd-event would
+  /// make and end a source for each.
+  std::unique_ptr<sd_event_source, Unref> time_;
+  std::multimap<Clock::time_point, Timer::State*> timers_;  ///< not due yet
+  Clock::time_point armed_for_ = Clock::time_point::max();  ///< what `time_` is set to; max: off
+  std::deque<std::weak_ptr<Timer::State>> late_;            ///< due, and waiting for quiet
   Clock::time_point late_since_;
   Callbacks turn_end_;
   Clock::time_point turn_end_ran_;

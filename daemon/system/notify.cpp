@@ -19,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "core/text.h"
 #include "system/log.h"
@@ -92,24 +93,67 @@ int send_datagram(int socket, std::string_view text, int fd) {
   return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? errno : 0;
 }
 
+/// A socket that is connected to the service manager: only then does poll() know whether the
+/// manager has room.
+class ManagerSocket {
+ public:
+  struct Connected {
+    std::string text;  ///< NOTIFY_SOCKET as it was
+    UniqueFd fd;
+  };
+  /// nullptr: nobody listens, or `sys_errno` says why not.
+  std::shared_ptr<const Connected> get(int& sys_errno) {
+    sys_errno = 0;
+    const auto address = manager_address();
+    if (!address) return nullptr;
+    const std::string_view text = ::getenv("NOTIFY_SOCKET");
+    const std::lock_guard lock(mutex_);
+    if (now_ && now_->text == text) return now_;
+    UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!fd ||
+        ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address->name), address->size) < 0) {
+      sys_errno = errno;
+      return nullptr;
+    }
+    now_ = std::make_shared<Connected>(Connected{std::string(text), std::move(fd)});
+    return now_;
+  }
+  /// It leads to a manager that has gone.
+  void drop(const std::shared_ptr<const Connected>& socket) {
+    const std::lock_guard lock(mutex_);
+    if (now_ == socket) now_.reset();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<const Connected> now_;
+};
+
+ManagerSocket& manager_socket() {
+  static ManagerSocket& one = *new ManagerSocket;  // never destroyed: threads may use it at the end
+  return one;
+}
+
 /// Sends to the service manager, waiting for room at most `patience_usec`; 0 (also if nobody
 /// listens) or an errno: EAGAIN without patience, ETIMEDOUT at its end.
 int send(std::string_view text, int fd, std::uint64_t patience_usec) {
-  const auto address = manager_address();
-  if (!address) return 0;
-  const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  // Connected: only then does poll() know whether the receiver has room.
-  if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address->name),
-                           address->size) < 0) {
-    return errno;
-  }
+  int sys_errno = 0;
+  auto socket = manager_socket().get(sys_errno);
+  if (!socket) return sys_errno;
   const auto end = Clock::now() + std::chrono::microseconds(patience_usec);
-  for (;;) {
-    const int sys_errno = send_datagram(socket.get(), text, fd);
+  for (bool anew = false;;) {
+    sys_errno = send_datagram(socket->fd.get(), text, fd);
+    const bool gone = sys_errno == ECONNREFUSED || sys_errno == ENOTCONN || sys_errno == EPIPE;
+    if (gone && !std::exchange(anew, true)) {
+      manager_socket().drop(socket);
+      socket = manager_socket().get(sys_errno);
+      if (!socket) return sys_errno;
+      continue;
+    }
     if (sys_errno != EAGAIN || patience_usec == 0) return sys_errno;
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
     if (left.count() <= 0) return ETIMEDOUT;
-    pollfd room = {socket.get(), POLLOUT, 0};
+    pollfd room = {socket->fd.get(), POLLOUT, 0};
     ::poll(&room, 1, static_cast<int>(std::min<std::int64_t>(left.count(), 1000)));
   }
 }

@@ -94,8 +94,7 @@ void Pool::end(std::uint64_t key, Queue& queue) {
     queues_.erase(key);
     if (owner != nullptr) --owner->queues;
   } else {
-    make_ready(key, queue);
-    changed_.notify_one();
+    make_ready(key, queue);  // this thread looks there next
   }
   if (owner == nullptr) return;
   --owner->running;
@@ -130,7 +129,9 @@ void Pool::run(std::uint64_t queue, Job job, const std::string& owner) {
   }
   in.jobs.push_back(std::move(job));
   ++waiting_;
-  if (!in.running && in.jobs.size() == 1) make_ready(queue, in);
+  // Whoever works on the queue, or takes it, takes this job, too.
+  if (in.running || in.jobs.size() > 1) return;
+  make_ready(queue, in);
   start_thread_if_useful();
   changed_.notify_one();
 }

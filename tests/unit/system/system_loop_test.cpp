@@ -86,6 +86,23 @@ TEST_F(LoopTest, CancelledTimersDoNotRun) {
   EXPECT_EQ(order, "");
 }
 
+TEST_F(LoopTest, TimersRunInTheOrderOfTheirTimes) {
+  std::vector<Timer> timers;
+  timers.push_back(loop.after(30 * millisecond, [&] { order += "c"; }));
+  timers.push_back(loop.after(10 * millisecond, [&] { order += "a"; }));
+  timers.push_back(loop.after(20 * millisecond, [&] {
+    order += "b";
+    timers.push_back(loop.after(0, [&] { order += "!"; }));
+  }));
+  timers.push_back(loop.after(5 * millisecond, [&] { order += "never"; }));
+  timers.back().cancel();
+  EXPECT_FALSE(timers.back());
+  const Timer far = loop.after(UINT64_MAX, [&] { order += "never"; });
+  timers.push_back(loop.after(60 * millisecond, [this] { loop.exit(0); }));
+  EXPECT_EQ(loop.run(), 0);
+  EXPECT_EQ(order, "ab!c");
+}
+
 TEST_F(LoopTest, ATimerMayReplaceItselfFromItsCallback) {
   Timer timer;
   int runs = 0;

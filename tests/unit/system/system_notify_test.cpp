@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstddef>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -44,11 +45,17 @@ class Notify : public testing::Test {
 
   using Notification = handover::test::NotifySocket::Notification;
   /// The next one that was sent; an empty one if there is none.
-  Notification receive() { return socket_.receive().value_or(Notification{}); }
+  Notification receive() { return socket_->receive().value_or(Notification{}); }
+  /// As a manager does that is started anew.
+  void open_again() {
+    socket_.reset();
+    ::unlink(directory_.path("notify").c_str());
+    socket_.emplace(directory_.path("notify"));
+  }
 
  private:
   TemporaryDirectory directory_;
-  handover::test::NotifySocket socket_{directory_.path("notify")};
+  std::optional<handover::test::NotifySocket> socket_{std::in_place, directory_.path("notify")};
 };
 
 TEST_F(Notify, TellsStateAndStatusInOneLineEach) {
@@ -75,6 +82,15 @@ TEST_F(Notify, KeepsDescriptors) {
   EXPECT_EQ(lines(forgotten.text),
             (std::set<std::string>{"FDSTOREREMOVE=1", "FDNAME=session-12-t5"}));
   EXPECT_TRUE(forgotten.fds.empty());
+}
+
+/// The socket is kept open, and leads to a manager that has gone.
+TEST_F(Notify, FindsAManagerThatHasMadeItsSocketAnew) {
+  notify_status("first");
+  EXPECT_EQ(receive().text, "STATUS=first");
+  open_again();
+  notify_status("second");
+  EXPECT_EQ(receive().text, "STATUS=second");
 }
 
 TEST_F(Notify, RefusesNamesThatTheStoreWouldMisread) {

@@ -17,6 +17,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds first_delay(5);
 constexpr milliseconds longest_delay(500);
 constexpr milliseconds delay_in_flush(1);
+constexpr milliseconds gathering_time(2);
 
 /// What a line and each of its fields cost beside their characters.
 constexpr std::size_t overhead = sizeof(Line);
@@ -75,6 +76,7 @@ void Ring::tell_of_dropped() {
 
 void Ring::push(Line line) noexcept {
   const std::lock_guard lock(mutex_);
+  const bool urgent = line.level >= Level::error;
   if (!has_room(line)) {
     ++dropped_;
     ++untold_;
@@ -89,7 +91,8 @@ void Ring::push(Line line) noexcept {
     ++untold_;
   }
   start_thread();
-  changed_.notify_one();
+  urgent_ = urgent_ || urgent;
+  if (!gathering_ || urgent || is_filling()) changed_.notify_one();
 }
 
 void Ring::start_thread() noexcept {
@@ -143,6 +146,16 @@ std::size_t Ring::waiting() const {
   return lines_.size();
 }
 
+/// After a line there are often more. To be woken for each would cost those who log more than the
+/// lines themselves.
+void Ring::gather(std::unique_lock<std::mutex>& lock) {
+  urgent_ = false;
+  gathering_ = true;
+  changed_.wait_for(lock, gathering_time,
+                    [this] { return stop_ || flushing_ > 0 || urgent_ || is_filling(); });
+  gathering_ = false;
+}
+
 void Ring::write_all() {
   auto delay = first_delay;
   std::unique_lock lock(mutex_);
@@ -170,6 +183,7 @@ void Ring::write_all() {
     ++done_;
     if (lines_.empty() && untold_ > 0) tell_of_dropped();
     written_.notify_all();
+    if (lines_.empty()) gather(lock);
   }
 }
 

@@ -65,7 +65,9 @@ class Ring {
 
  private:
   void write_all();
+  void gather(std::unique_lock<std::mutex>& lock);
   void start_thread() noexcept;
+  [[nodiscard]] bool is_filling() const { return lines_.size() >= limits_.lines / 4; }
   [[nodiscard]] bool has_room(const Line& line) const;
   void enqueue(Line line);
   void tell_of_dropped();
@@ -82,6 +84,8 @@ class Ring {
   std::uint64_t dropped_ = 0;
   std::uint64_t untold_ = 0;  ///< dropped, and no line says so yet
   unsigned flushing_ = 0;
+  bool gathering_ = false;  ///< the thread wants to be woken for what is urgent alone
+  bool urgent_ = false;
   bool stop_ = false;
   std::thread thread_;
 };

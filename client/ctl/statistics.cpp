@@ -34,6 +34,7 @@ constexpr std::pair<std::string_view, std::string_view> known[] = {
     {"charged-descriptors", "descriptors preserved"},
     {"charged-bytes", "memory preserved"},
     {"accounts", "users and services that hold some of these"},
+    {"owners-not-charged", "descriptors whose memory is charged to handoverd"},
     {"sessions-unreached", "sessions that cannot be reached yet"},
     {"sessions-degraded", "sessions that the kernel does not hold as a whole"},
     {"events", "events that the state machine took"},

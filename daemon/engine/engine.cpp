@@ -368,6 +368,8 @@ Engine::Statistics Engine::statistics() const {
   all["sessions-unreached"] = sessions_.in(Standing::unreached).size();
   all["sessions-degraded"] = sessions_.in(Standing::degraded).size();
   for (const auto& [name, value] : host_.statistics()) all[name] = value;
+  auto& not_charged = all["owners-not-charged"];
+  not_charged = std::get<std::uint64_t>(not_charged) + sessions_.charged_here();
   return all;
 }
 

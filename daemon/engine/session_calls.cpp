@@ -178,6 +178,7 @@ void Sessions::preserve(Held& held, std::uint64_t token, UniqueFd fd, bool blob,
     Result<backend::Descriptor> descriptor;
     std::vector<backend::Loss> losses = {};
     bool whole = false;  // unless it is looked at
+    std::string warning = {};
   };
   auto shared_charges = std::make_shared<Held::TokenCharges>(std::move(charges));
   auto shared_fd = std::make_shared<UniqueFd>(std::move(fd));
@@ -221,7 +222,7 @@ void Sessions::preserve(Held& held, std::uint64_t token, UniqueFd fd, bool blob,
           undone.whole = kernel->whole();
           return undone;
         }
-        return {preserved->descriptor, losses, kernel->whole()};
+        return {preserved->descriptor, losses, kernel->whole(), std::move(preserved->warning)};
       },
       [this, token, blob, shared_charges, done = std::move(done)](Held* there, Done result) {
         if (there == nullptr) {
@@ -229,12 +230,20 @@ void Sessions::preserve(Held& held, std::uint64_t token, UniqueFd fd, bool blob,
         }
         there->preserving.erase(token);
         look_after(*there, result.losses, result.whole, "");
+        tell_charged_here(result.warning);
         if (!result.descriptor) return done(fail(result.descriptor.error()));
         if (blob) result.descriptor->kind = Kind::blob;
         there->token_charges.insert_or_assign(token, std::move(*shared_charges));
         add_token(*there, record_of(there->record, *result.descriptor));
         done({});
       });
+}
+
+/// Its owner does not pay for it: the daemon's own limits are at stake.
+void Sessions::tell_charged_here(const std::string& warning) {
+  if (warning.empty()) return;
+  ++charged_here_;
+  log::warning(warning);
 }
 
 void Sessions::unpreserve(Held& held, std::uint64_t token, Reply<void> done) {
@@ -327,7 +336,7 @@ void Sessions::retrieve(Held& held, std::uint64_t token, const std::string& cgro
           for (const auto& reply : replies) reply(fail(retrieved.error()));
           return;
         }
-        if (!retrieved->warning.empty()) log::warning(retrieved->warning);
+        tell_charged_here(retrieved->warning);
         if (auto* const known = find_token(there->record, token)) {
           known->retrieved = true;
           watch_.token_noted(*there, token);

@@ -121,6 +121,8 @@ class Sessions {
   [[nodiscard]] bool idle() const { return working_ == 0; }
   /// What the earlier kernel left is being freed somewhere, and may be told as lost.
   [[nodiscard]] bool finishing() const { return finishing_ != 0; }
+  /// Large descriptors whose memory is charged to the daemon, in place of their owners.
+  [[nodiscard]] std::uint64_t charged_here() const { return charged_here_; }
   [[nodiscard]] Keeper main_keeper() const { return keepers_.main; }
   [[nodiscard]] bool has(Keeper keeper) const { return keepers_.by.contains(keeper); }
   [[nodiscard]] std::vector<std::string> keeper_names() const;
@@ -212,6 +214,8 @@ class Sessions {
   void begin_put_off(std::uint64_t waited_usec);
   void watch_put_off();
   void make(Held& held, const std::shared_ptr<backend::Backend>& backend, Reply<void> done);
+  void tell_charged_here(const std::string& warning);
+  void have_finished(Held& held, Reply<std::vector<std::uint64_t>> done);
   struct Found {
     backend::Adoption adoption;
     std::vector<backend::Descriptor> there;
@@ -256,6 +260,7 @@ class Sessions {
   std::size_t unsettled_ = 0;
   std::size_t working_ = 0;
   std::size_t finishing_ = 0;
+  std::uint64_t charged_here_ = 0;
   Host::Alarm again_;
   std::uint64_t again_usec_ = 0;
   std::shared_ptr<void> device_;  ///< stays open while sessions are being adopted

@@ -14,6 +14,7 @@
 #include "core/preflight.h"
 #include "core/text.h"
 #include "system/boot.h"
+#include "system/child.h"
 #include "system/collapse.h"
 #include "system/command_run.h"
 #include "system/default_boot.h"
@@ -394,6 +395,7 @@ std::map<std::string, std::uint64_t> ThisHost::statistics() {
           {"loop-longest-turn-usec", loop_.longest_turn_usec()},
           {"log-dropped", log::dropped()},
           {"log-waiting", log::waiting()},
+          {"owners-not-charged", system::calls_moved_here()},
           {"pool-busy", pool_ ? pool_->busy() : 0}};
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <string_view>
@@ -22,6 +23,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t look_every_usec = 50'000;
+std::atomic<std::uint64_t> moved_here = 0;
 /// What a killed process may take to end.
 constexpr std::uint64_t end_patience_usec = 1'000'000;
 
@@ -97,6 +99,15 @@ int end(Process& process, const std::string& own) {
   return *result == -ENOMEM ? -ETIMEDOUT : *result;
 }
 
+/// A call that has the processor for a part of the time is not held up by its owner: there is much
+/// to do, or the host is busy.
+bool is_late(Clock::duration took, std::uint64_t worked_usec, std::chrono::microseconds limit) {
+  constexpr int share = 20;
+  constexpr int longest = 10;
+  if (took < limit) return false;
+  return took >= longest * limit || std::chrono::microseconds(worked_usec) < took / share;
+}
+
 /// It is in our own cgroup now.
 int wait_here(Process& process, const Stay& stay) {
   for (;;) {
@@ -121,13 +132,20 @@ int run_in_cgroup(const std::string& cgroup, const std::function<int()>& call, c
   if (!process) return -process.error().sys_errno;
   const std::chrono::microseconds limit(stay.limit_usec);
   auto since = Clock::now();
+  auto worked_before = process->processor_usec();
   for (;;) {
     if (const auto result = process->wait(look_every_usec)) return *result;
-    if (stay.look && stay.look()) since = Clock::now();
-    const bool late = Clock::now() - since >= limit;
+    if (stay.look && stay.look()) {
+      since = Clock::now();
+      worked_before = process->processor_usec();
+    }
+    const auto worked = process->processor_usec();
+    const bool late =
+        is_late(Clock::now() - since, worked - std::min(worked, worked_before), limit);
     if (!late && !is_to_freeze(root, cgroup)) continue;
     if (!stay.ends_here) return end(*process, own);
     if (move_to(own, process->pid())) {
+      ++moved_here;
       log::warning("What is done for cgroup ", cgroup, " is ", late ? "too slow" : "frozen",
                    " there (cgroup.freeze, cpu.max, memory.high): handoverd's own cgroup is "
                    "charged for the rest.");
@@ -137,6 +155,8 @@ int run_in_cgroup(const std::string& cgroup, const std::function<int()>& call, c
     if (is_frozen(root + cgroup)) return end(*process, own);
   }
 }
+
+std::uint64_t calls_moved_here() { return moved_here; }
 
 std::optional<std::uint64_t> cgroup_room(const std::string& cgroup, const std::string& root) {
   if (!is_cgroup_path(cgroup)) return std::nullopt;

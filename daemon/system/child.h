@@ -12,6 +12,7 @@ namespace handover::system {
 /// How long a call may stay in another cgroup. Its owner can freeze it, or slow it down without end
 /// (cpu.max, memory.high).
 struct Stay {
+  /// Ten times as long for a call that has the processor for a twentieth of the time, or more.
   std::uint64_t limit_usec = 60'000'000;
   /// When it is frozen, or the limit is over: the process goes on in the daemon's own cgroup, and
   /// is waited for, since the call must not be ended half-way. False: it is killed.
@@ -38,6 +39,9 @@ struct Stay {
 /// same, but it has not ended yet.
 int run_in_cgroup(const std::string& cgroup, const std::function<int()>& call,
                   const Stay& stay = {});
+
+/// Calls that went on in the daemon's own cgroup (Stay::ends_here) since the start.
+std::uint64_t calls_moved_here();
 
 /// How many bytes may still be charged to the cgroup: the least of memory.max - memory.current of
 /// it and of those above it. Page cache counts as used, though the kernel could drop it. nullopt:

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <ctime>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -200,6 +201,16 @@ std::optional<int> Process::wait(std::uint64_t usec) {
     pidfd_.reset();
   }
   return page_->ended ? page_->result.load() : -ENOMEM;
+}
+
+std::uint64_t Process::processor_usec() const {
+  clockid_t clock = 0;
+  timespec had = {};
+  if (!pidfd_ || ::clock_getcpuclockid(pid_, &clock) != 0 || ::clock_gettime(clock, &had) != 0) {
+    return 0;
+  }
+  return static_cast<std::uint64_t>(had.tv_sec) * 1'000'000 +
+         static_cast<std::uint64_t>(had.tv_nsec) / 1000;
 }
 
 void Process::signal(int number) {

@@ -46,6 +46,8 @@ class Process {
   std::optional<int> wait(std::uint64_t usec);
   void kill() { signal(SIGKILL); }
   void signal(int number);
+  /// The processor time that it has had; 0 if that is not known (any more).
+  [[nodiscard]] std::uint64_t processor_usec() const;
   /// Its own as long as it was not waited for.
   [[nodiscard]] pid_t pid() const { return pid_; }
 

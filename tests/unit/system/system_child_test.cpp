@@ -18,6 +18,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -249,6 +250,23 @@ TEST_F(Cgroup, OneThatHasNoProcessorIsLeftAfterTheLimit) {
   };
   EXPECT_EQ(run_in_cgroup(path, spin, {.limit_usec = 300'000, .ends_here = true}), 4);
   EXPECT_EQ(run_in_cgroup(path, sleep_for_ever, {.limit_usec = 300'000}), -ETIMEDOUT);
+}
+
+/// What takes so long is not its owner.
+TEST_F(Cgroup, OneThatHasTheProcessorHasLonger) {
+  const auto spin = [] {
+    timespec began = {};
+    timespec now = {};
+    ::clock_gettime(CLOCK_MONOTONIC, &began);
+    do {
+      ::clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (now.tv_sec - began.tv_sec < 2);
+    return 5;
+  };
+  const auto moved = calls_moved_here();
+  EXPECT_EQ(run_in_cgroup(path, spin, {.limit_usec = 300'000}), 5);
+  EXPECT_EQ(run_in_cgroup(path, spin, {.limit_usec = 300'000, .ends_here = true}), 5);
+  EXPECT_EQ(calls_moved_here(), moved);
 }
 
 /// Makes clone3() answer what systemd's RestrictNamespaces= makes it answer.

@@ -14,6 +14,7 @@ void Server::manager_changed(const char* property) {
 
 void Server::session_changed(const std::string& session, const char* property) {
   const auto kind = std::string_view(property) == "Tokens" ? Kind::often : Kind::rare;
+  if (!signals_.heard(kind)) return;
   signals_.properties_changed(session_path(session), session_interface, kind, {property});
 }
 
@@ -56,6 +57,7 @@ void Server::job_added(std::uint64_t id) {
 }
 
 void Server::job_changed(std::uint64_t id) {
+  if (!signals_.heard(Kind::often)) return;
   signals_.properties_changed(job_path(id), job_interface, Kind::often,
                               {"Phase", "Progress", "Detail"});
 }

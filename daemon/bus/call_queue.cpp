@@ -87,7 +87,8 @@ void CallQueue::send(Call call) {
   if (pending.call.undoes) end_undone(pending.object);
   auto& waiting = pending.call.undoes ? undoing_ : others_;
   look_by(later(pending.since_usec, pending.call.limit_usec));
-  waiting.push_back(std::move(pending));
+  const auto place = waiting.insert(waiting.end(), std::move(pending));
+  place->place = place;
   send_waiting();
 }
 
@@ -141,9 +142,8 @@ void CallQueue::send_now(List& waiting, List::iterator pending, Quota::Share sha
 }
 
 int CallQueue::on_reply(sd_bus_message* reply, void* userdata, sd_bus_error*) {
-  auto& queue = *static_cast<Pending*>(userdata)->queue;
-  const auto call = std::find_if(queue.sent_.begin(), queue.sent_.end(),
-                                 [&](const Pending& pending) { return &pending == userdata; });
+  const auto call = static_cast<Pending*>(userdata)->place;
+  auto& queue = *call->queue;
   const auto owed = queue.owed_.find(call->object);
   if (--owed->second == 0) queue.owed_.erase(owed);
   Result<void> result;

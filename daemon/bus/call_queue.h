@@ -87,6 +87,7 @@ class CallQueue {
  private:
   struct Pending {
     CallQueue* queue = nullptr;
+    std::list<Pending>::iterator place;  ///< its own, in whichever list
     Call call;
     std::string object;            ///< connection and path
     std::uint64_t since_usec = 0;  ///< from when `left_usec` runs; put into the queue

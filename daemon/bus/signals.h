@@ -36,15 +36,20 @@ class Signals {
   /// Before the link of a direct peer goes.
   void left(Link& peer) { direct_.erase(&peer); }
   [[nodiscard]] std::size_t subscribers() const;
+  /// Whether somebody gets it: where nobody does, it is not worth making.
+  [[nodiscard]] bool heard(Kind kind) const {
+    return !direct_.empty() || (links_.bus && (kind == Kind::rare || !on_bus_.empty()));
+  }
 
   /// A signal of the Manager, or of another object. The rest is as sd_bus_message_append(3).
   template <typename... Arguments>
   void emit(Kind kind, const char* member, const char* types, Arguments... arguments) const {
-    emit_from(manager_path, manager_interface, kind, member, types, arguments...);
+    if (heard(kind)) emit_from(manager_path, manager_interface, kind, member, types, arguments...);
   }
   template <typename... Arguments>
   void emit_from(const std::string& path, const Interface& interface, Kind kind, const char* member,
                  const char* types, Arguments... arguments) const {
+    if (!heard(kind)) return;
     send(path.c_str(), interface.name, member, kind, [&](Link&, sd_bus_message* signal) {
       return sd_bus_message_append(signal, types, arguments...);
     });

@@ -487,10 +487,12 @@ void Engine::restored(ClientRecord& client) {
   mark(Mark::clients_restored);
   update_.runs_again(client.name);
   set_job(JobPhase::restore, update_.restore_progress(), update_.restore_detail());
-  // Those that run make their sessions anew, which takes the CPU of those that stand still.
+  // What is done for those that run, ending their sessions and making them anew, takes the CPU of
+  // those that stand still.
   sessions_.put_off(true);
   pause_alarm_ = host_.after(longest_pause_usec, [this] { sessions_.put_off(false); });
-  finish_sessions_of(client.name, "was not retrieved by client '" + client.name + "'");
+  finish_sessions_of(client.name, "was not retrieved by client '" + client.name + "'",
+                     /*can_wait=*/true);
 }
 
 void Engine::give_up(ClientRecord& client, const std::string& reason) {

@@ -70,9 +70,13 @@ void Engine::end_turn() {
       break;
     }
   }
-  const auto written = journal_.flush();
-  if (!written) log::error("The manifest could not be written: ", written.error().message);
-  for (const auto& then : std::exchange(when_written_, {})) then(written);
+  if (journal_.presses() || !when_written_.empty() || terminated_) {
+    const auto written = journal_.flush();
+    if (!written) log::error("The manifest could not be written: ", written.error().message);
+    for (const auto& then : std::exchange(when_written_, {})) then(written);
+  } else {
+    journal_.flush_soon();
+  }
   if (terminated_ && may_end()) {
     if (auto over = std::exchange(terminated_, nullptr)) over();
   }

@@ -182,6 +182,7 @@ class Engine final : private Model, private Sessions::Watch {
   void session_noted(std::uint64_t id) override;
   void write_down() override;
   void token_noted(const Sessions::Held& held, std::uint64_t token) override;
+  void token_retrieved(const Sessions::Held& held, std::uint64_t token) override;
   void session_whole(const Sessions::Held& held) override;
   void session_degraded(const Sessions::Held& held, const std::string& why) override;
   void session_unreached(const Sessions::Held& held) override;
@@ -363,8 +364,8 @@ class Engine final : private Model, private Sessions::Watch {
   void bless(const KernelTrial& trial);
 
   // losses.cpp
-  void finish_sessions_of(const std::string& client, const std::string& why);
-  void finish_session(const std::string& session, const std::string& why);
+  void finish_sessions_of(const std::string& client, const std::string& why, bool can_wait = false);
+  void finish_session(const std::string& session, const std::string& why, bool can_wait = false);
   void not_finished(const SessionRecord& record, const std::string& why, const Error& error);
   void end_when_here(Sessions::Held& held);
   [[nodiscard]] bool owes_thaw(const std::string& client) const;

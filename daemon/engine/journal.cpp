@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t least_to_compact = std::size_t{64} * 1024;
 constexpr std::uint64_t compaction_pause_usec = 1'000'000;
 constexpr std::uint64_t retry_usec = 500'000;
+constexpr std::uint64_t soon_usec = 10'000;
 
 }  // namespace
 
@@ -48,6 +49,8 @@ Manifest Journal::snapshot() const {
 
 /// The order matters: a token comes after its session, and a loss after its update.
 std::vector<Change> Journal::take_changes() {
+  presses_ = false;
+  soon_.reset();
   std::vector<Change> changes;
   if (std::exchange(head_, false)) changes.emplace_back(model_.head());
   const auto& update = model_.update();
@@ -114,6 +117,15 @@ Result<void> Journal::flush() {
     });
   }
   return written;
+}
+
+void Journal::flush_soon() {
+  if (soon_ || !dirty()) return;
+  soon_ = host_.after(soon_usec, [this] {
+    if (auto written = flush(); !written) {
+      log::error("The manifest could not be written: ", written.error().message);
+    }
+  });
 }
 
 /// Into /run.

@@ -50,21 +50,46 @@ class Journal {
   /// Runs once, when preserved memory has a text of this process.
   void on_first_text(std::function<void()> then) { on_first_ = std::move(then); }
 
-  void note_head() { head_ = true; }
-  void note_session(std::uint64_t id) { sessions_.insert(id); }
-  void note_token(std::uint64_t session, std::uint64_t token) { tokens_.insert({session, token}); }
-  void note_client(const std::string& name) { clients_.insert(name); }
+  void note_head() { head_ = presses_ = true; }
+  void note_session(std::uint64_t id) {
+    sessions_.insert(id);
+    presses_ = true;
+  }
+  void note_token(std::uint64_t session, std::uint64_t token) {
+    tokens_.insert({session, token});
+    presses_ = true;
+  }
+  void note_client(const std::string& name) {
+    clients_.insert(name);
+    presses_ = true;
+  }
   /// The update as a whole has begun, ended or got other properties.
-  void note_update() { update_ = true; }
+  void note_update() { update_ = presses_ = true; }
+  void note_loss(const std::string& sentence) {
+    losses_.push_back(sentence);
+    presses_ = true;
+  }
+  void note_left_out(const LeftOut& left_out) {
+    left_out_.push_back(left_out);
+    presses_ = true;
+  }
+  /// These come with what is written next, or a moment later. Where a thousand clients answer one
+  /// after the other, each would cost all others the time of a write; and a daemon that dies before
+  /// it asks them again, or does not know how long they took.
   void note_times(const std::string& client) { times_.insert(client); }
-  void note_loss(const std::string& sentence) { losses_.push_back(sentence); }
-  void note_left_out(const LeftOut& left_out) { left_out_.push_back(left_out); }
+  void note_retrieved(std::uint64_t session, std::uint64_t token) {
+    tokens_.insert({session, token});
+  }
   [[nodiscard]] bool dirty() const;
+  /// What was noted is to be written at the end of this turn.
+  [[nodiscard]] bool presses() const { return presses_ || cut_; }
 
   /// Writes what was noted. Where preserved memory is just being written by the pool, it follows
   /// when that is done; idle() tells. After an error nothing is forgotten: it is tried again, at
   /// the next flush() at the latest.
   Result<void> flush();
+  /// In some milliseconds.
+  void flush_soon();
   /// Preserved memory has all that was flushed.
   [[nodiscard]] bool idle() const { return !busy_ && !stale_; }
   /// Runs in the loop when idle(), or with what keeps preserved memory from having it all.
@@ -100,6 +125,7 @@ class Journal {
   std::shared_ptr<backend::ManifestStore> store_;
   const Model& model_;
 
+  bool presses_ = false;
   bool head_ = false;
   bool update_ = false;
   std::set<std::uint64_t> sessions_;
@@ -122,6 +148,7 @@ class Journal {
   std::function<void()> on_first_;
   Host::Alarm compaction_;
   Host::Alarm again_;
+  Host::Alarm soon_;
   Figures figures_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

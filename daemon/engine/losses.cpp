@@ -31,6 +31,11 @@ void Engine::token_noted(const Sessions::Held& held, std::uint64_t token) {
   wake();
 }
 
+void Engine::token_retrieved(const Sessions::Held& held, std::uint64_t token) {
+  journal_.note_retrieved(held.record.id, token);
+  wake();
+}
+
 void Engine::session_whole(const Sessions::Held& held) {
   log::event(log::Id::session_whole, log::Level::info,
              {{log::Field::session, held.record.name},
@@ -120,17 +125,17 @@ void Engine::finishes_over() {
   wake();
 }
 
-void Engine::finish_sessions_of(const std::string& client, const std::string& why) {
+void Engine::finish_sessions_of(const std::string& client, const std::string& why, bool can_wait) {
   const auto names = sessions_.of_client(client);
   for (const auto& name : names) {
     const auto* held = sessions_.find(name);
-    if (held->record.incoming && !held->record.ending) finish_session(name, why);
+    if (held->record.incoming && !held->record.ending) finish_session(name, why, can_wait);
   }
 }
 
 /// Ends an incoming session; what was not retrieved is told: it `why` and is freed. Where the
 /// configuration keeps what nobody claims, it stays.
-void Engine::finish_session(const std::string& session, const std::string& why) {
+void Engine::finish_session(const std::string& session, const std::string& why, bool can_wait) {
   auto held = sessions_.find(session, Owner{});
   if (!held || (*held)->record.ending) return;
   const auto record = (*held)->record;
@@ -138,20 +143,21 @@ void Engine::finish_session(const std::string& session, const std::string& why) 
     if (!(*held)->to_end) (*held)->to_end = why;
     return;
   }
-  sessions_.finish(**held, [this, record,
-                            why](const Result<std::vector<std::uint64_t>>& unclaimed) {
-    if (!unclaimed) return not_finished(record, why, unclaimed.error());
-    if (why.empty()) return;
-    if (record.luo_claimed) return report_unknown(record, why);
-    const bool asked_for = std::any_of(record.tokens.begin(), record.tokens.end(),
-                                       [](const TokenRecord& token) { return token.retrieved; });
-    if (record.luo_opened && !asked_for) {
-      report_loss(record.name, record.client,
-                  "Session '" + record.name + "': what its owner preserved in it by OpenLUO " +
-                      why + " and is freed.");
-    }
-    for (const auto token : *unclaimed) report_unclaimed(record, token, why);
-  });
+  sessions_.finish(
+      **held, can_wait, [this, record, why](const Result<std::vector<std::uint64_t>>& unclaimed) {
+        if (!unclaimed) return not_finished(record, why, unclaimed.error());
+        if (why.empty()) return;
+        if (record.luo_claimed) return report_unknown(record, why);
+        const bool asked_for =
+            std::any_of(record.tokens.begin(), record.tokens.end(),
+                        [](const TokenRecord& token) { return token.retrieved; });
+        if (record.luo_opened && !asked_for) {
+          report_loss(record.name, record.client,
+                      "Session '" + record.name + "': what its owner preserved in it by OpenLUO " +
+                          why + " and is freed.");
+        }
+        for (const auto token : *unclaimed) report_unclaimed(record, token, why);
+      });
 }
 
 void Engine::not_finished(const SessionRecord& record, const std::string& why, const Error& error) {

@@ -451,7 +451,7 @@ void Engine::finish(const std::string& session, const Caller& caller, const Repl
   with_session(
       session, caller,
       [this, finished](Sessions::Held& held) {
-        sessions_.finish(held, [record = held.record, finished](const auto& unclaimed) {
+        sessions_.finish(held, false, [record = held.record, finished](const auto& unclaimed) {
           finished(record, unclaimed);
         });
       },

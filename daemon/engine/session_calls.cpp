@@ -78,10 +78,14 @@ void Sessions::create(Spec spec, Reply<void> done) {
   held.record.client = spec.client;
   held.record.owner = spec.owner;
   held.record.cgroup = spec.cgroup;
-  auto begin = [this, id = spec.id, backend = made_by->second, done = std::move(done)] {
-    if (auto* const there = find_by_id(id)) make(*there, backend, done);
-  };
-  if (!putting_off_ || !spec.can_wait) return begin();
+  begin_or_put_off(spec.can_wait,
+                   [this, id = spec.id, backend = made_by->second, done = std::move(done)] {
+                     if (auto* const there = find_by_id(id)) make(*there, backend, done);
+                   });
+}
+
+void Sessions::begin_or_put_off(bool can_wait, std::function<void()> begin) {
+  if (!putting_off_ || !can_wait) return begin();
   put_off_.push_back({host_.now(), std::move(begin)});
   if (!put_off_alarm_) watch_put_off();
 }
@@ -339,7 +343,7 @@ void Sessions::retrieve(Held& held, std::uint64_t token, const std::string& cgro
         tell_charged_here(retrieved->warning);
         if (auto* const known = find_token(there->record, token)) {
           known->retrieved = true;
-          watch_.token_noted(*there, token);
+          watch_.token_retrieved(*there, token);
         } else if (there->record.luo_opened) {
           there->record.luo_claimed = true;
           watch_.session_noted(there->record.id);
@@ -410,7 +414,7 @@ void Sessions::open_luo(Held& held, Reply<UniqueFd> done) {
       });
 }
 
-void Sessions::finish(Held& held, Reply<std::vector<std::uint64_t>> done) {
+void Sessions::finish(Held& held, bool can_wait, Reply<std::vector<std::uint64_t>> done) {
   auto& record = held.record;
   if (!record.incoming) {
     return done(fail(ErrorCode::not_incoming,
@@ -422,18 +426,27 @@ void Sessions::finish(Held& held, Reply<std::vector<std::uint64_t>> done) {
     return done(fail(ErrorCode::busy, "Session '" + record.name + "' is being finished."));
   }
   if (!held.kernel) return done(fail(not_here(held)));
-  // Written down before it is done: a daemon that dies half-way must not call the rest lost.
+  // Written down before it is done: a daemon that dies half-way must not call the rest lost. And
+  // before anybody else is called, so that the next process does not ask this owner again.
   record.ending = true;
   watch_.session_noted(record.id);
   watch_.write_down();
   ++finishing_;
+  begin_or_put_off(can_wait, [this, id = record.id, done = std::move(done)] {
+    if (auto* const there = find_by_id(id)) return have_finished(*there, done);
+    if (--finishing_ == 0) watch_.finishes_over();
+  });
+}
+
+void Sessions::have_finished(Held& held, Reply<std::vector<std::uint64_t>> done) {
   struct Done {
     Result<void> result;
     std::optional<std::vector<backend::Descriptor>> there = {};
   };
   work<Done>(
       held,
-      [this, kernel = held.kernel, opened = record.opened, prefix = prefix_of(held)]() -> Done {
+      [this, kernel = held.kernel, opened = held.record.opened,
+       prefix = prefix_of(held)]() -> Done {
         Done result;
         if (opened) result.there = kernel->describe();
         result.result = kernel->finish();

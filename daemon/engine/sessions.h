@@ -79,6 +79,8 @@ class Sessions {
     /// What was noted must be on record before the kernel is told.
     virtual void write_down() = 0;
     virtual void token_noted(const Held& held, std::uint64_t token) = 0;
+    /// Its owner has it: to be written down some time.
+    virtual void token_retrieved(const Held& held, std::uint64_t token) = 0;
     /// A session that was unreached or degraded is whole.
     virtual void session_whole(const Held& held) = 0;
     virtual void session_degraded(const Held& held, const std::string& why) = 0;
@@ -149,8 +151,8 @@ class Sessions {
     bool can_wait = false;  ///< its owner runs: while put_off(true), it is not made
   };
   void create(Spec spec, Reply<void> done);
-  /// Whether new sessions that can wait do so, each for two seconds at most. They are on record
-  /// from the start, as `coming`.
+  /// Whether those that can wait to be made or finished do so, each for two seconds at most. They
+  /// are on record from the start, new ones as `coming`.
   void put_off(bool wait);
   void preserve(Held& held, std::uint64_t token, UniqueFd fd, bool blob,
                 std::optional<Keeper> keeper, const std::string& cgroup, Reply<void> done);
@@ -162,8 +164,9 @@ class Sessions {
   /// A descriptor of LUO's session for its owner. From now on the session is never made anew, so
   /// that nothing can be unpreserved; and it can have tokens that no record names.
   void open_luo(Held& held, Reply<UniqueFd> done);
-  /// Ends an incoming session: the tokens that nobody retrieved are freed, and named.
-  void finish(Held& held, Reply<std::vector<std::uint64_t>> done);
+  /// Ends an incoming session: the tokens that nobody retrieved are freed, and named. `can_wait`:
+  /// its owner runs, so that while put_off(true) the kernel is not asked.
+  void finish(Held& held, bool can_wait, Reply<std::vector<std::uint64_t>> done);
   /// Ends an outgoing session.
   void discard(Held& held, Reply<void> done);
 
@@ -211,6 +214,7 @@ class Sessions {
   template <typename T>
   void work(Held& held, std::function<T()> job, std::function<void(Held*, T)> then);
   [[nodiscard]] static bool will_be_gone(const Held& held);
+  void begin_or_put_off(bool can_wait, std::function<void()> begin);
   void begin_put_off(std::uint64_t waited_usec);
   void watch_put_off();
   void make(Held& held, const std::shared_ptr<backend::Backend>& backend, Reply<void> done);
@@ -253,7 +257,7 @@ class Sessions {
   bool putting_off_ = false;
   struct PutOff {
     Ticks since = 0;
-    std::function<void()> begin;  ///< has one new session made
+    std::function<void()> begin;  ///< has a session made, or finished
   };
   std::deque<PutOff> put_off_;
   Host::Alarm put_off_alarm_;

@@ -112,6 +112,36 @@ TEST_F(JournalTest, BeginsWithAWholeText) {
   EXPECT_EQ(serialize(in_memory()), serialize(facts.all));
 }
 
+/// A thousand clients that answer one after the other are not a thousand writes.
+TEST_F(JournalTest, WritesTimesWithWhatComesNextOrAMomentLater) {
+  facts.all.sessions[0].tokens.push_back({7, Kind::memfd, 4096, false});
+  begin_update();
+  ASSERT_TRUE(journal.begin());
+  run();
+  EXPECT_FALSE(journal.presses());
+  facts.all.update->timeline.clients["disk"].freeze_usec = 5;
+  journal.note_times("disk");
+  facts.all.sessions[0].tokens[0].retrieved = true;
+  journal.note_retrieved(1, 7);
+  EXPECT_FALSE(journal.presses());
+  const auto before = text_in_run();
+  journal.flush_soon();
+  EXPECT_EQ(text_in_run(), before);
+  run();
+  expect_both_texts_tell_all();
+
+  facts.all.update->timeline.clients["disk"].freeze_usec = 6;
+  journal.note_times("disk");
+  journal.flush_soon();
+  change();
+  EXPECT_TRUE(journal.presses());
+  ASSERT_TRUE(journal.flush());
+  const auto writes = journal.figures().flushes;
+  expect_both_texts_tell_all();
+  run();
+  EXPECT_EQ(journal.figures().flushes, writes) << "there was nothing left";
+}
+
 TEST_F(JournalTest, WritesNothingWhereNothingChanged) {
   ASSERT_TRUE(journal.begin());
   run();

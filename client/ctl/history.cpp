@@ -149,7 +149,8 @@ std::string history_entry(const json& entry, std::size_t width) {
   out += "  " + or_dash(json_text(entry, "from_release")) + " → " +
          or_dash(json_text(entry, "to_release")) + ", " + json_text(entry, "mode") +
          ", generation " + std::to_string(json_number(entry, "generation")) + "\n";
-  out += "  finished " + readable_time(json_text(entry, "finished_at")) + "\n";
+  out += "  finished " + readable_time(json_text(entry, "finished_at")) +
+         (member(entry, "written_late") == true ? ", recorded on disk later\n" : "\n");
   if (const auto reason = json_text(entry, "reason"); !reason.empty()) {
     out += paragraph("reason: " + reason, width);
   }

@@ -35,6 +35,7 @@ void fields(Io& io, Record& entry) {
   io.optional("rehearsal", entry.rehearsal);
   io.optional("health", entry.health);
   io.optional("health_reason", entry.health_reason);
+  io.optional("written_late", entry.written_late);
   io.required("timeline", entry.timeline);
   io.computed("phases", [&] { return std::optional(phases(entry.timeline)); });
   io.computed("blackout_usec", [&] { return blackout_usec(entry.timeline); });

@@ -42,6 +42,8 @@ struct HistoryEntry {  // NOLINT(bugprone-exception-escape): of json, which does
   /// none, or the update did not come so far.
   std::string health;
   std::string health_reason;  ///< why it failed; "" otherwise
+  /// The disk did not take it when the update ended, or the daemon died before: it was tried again.
+  bool written_late = false;
   nlohmann::json extra = no_extra;
   bool operator==(const HistoryEntry&) const = default;
 };

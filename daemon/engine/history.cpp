@@ -48,11 +48,14 @@ void History::add(HistoryEntry entry) {
     }
   }
   if (!entries_.empty() && same_update(entries_.front(), entry)) {
+    entry.written_late = entry.written_late || entries_.front().written_late;
     entries_.front() = std::move(entry);
+    unwritten_ = std::max<std::size_t>(unwritten_, 1);
     return;
   }
   entries_.insert(entries_.begin(), std::move(entry));
   if (entries_.size() > most_) entries_.resize(most_);
+  ++unwritten_;
 }
 
 /// Of those that have left a kernel: what this one has to claim came with it.
@@ -88,6 +91,18 @@ void History::add_loss(std::uint64_t generation, std::string sentence) {
 }
 
 Result<void> History::write(Host& host) {
+  auto written = write_all(host);
+  if (written) {
+    unwritten_ = 0;
+  } else {
+    for (std::size_t i = 0; i < std::min(unwritten_, entries_.size()); ++i) {
+      entries_[i].written_late = true;
+    }
+  }
+  return written;
+}
+
+Result<void> History::write_all(Host& host) {
   if (auto loaded = load(host); !loaded) {
     // Unread and still in its place: not to be overwritten.
     if (!loaded_) return loaded;

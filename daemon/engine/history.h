@@ -37,7 +37,7 @@ class History {
   /// In the same entry.
   void set_health(Health health);
   /// With what load() has not read yet, if that is there by now. io while the file system is still
-  /// read-only (early boot): try again later.
+  /// read-only (early boot): try again later. Then the entries that were not written say so.
   Result<void> write(Host& host);
 
   [[nodiscard]] const std::vector<HistoryEntry>& entries() const { return entries_; }
@@ -46,11 +46,13 @@ class History {
   [[nodiscard]] std::string to_json_text(std::size_t most) const;
 
  private:
+  Result<void> write_all(Host& host);
   /// nullptr: the newest that was done has led to another generation, or is not read.
   [[nodiscard]] HistoryEntry* done_to(std::uint64_t generation);
 
   std::uint64_t most_;
   std::vector<HistoryEntry> entries_;
+  std::size_t unwritten_ = 0;  ///< so many, the newest, are not on disk
   struct Loss {
     std::uint64_t generation = 0;
     std::string sentence;

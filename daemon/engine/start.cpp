@@ -224,6 +224,7 @@ void Engine::take_over_unwritten(const std::string& text) {
     return;
   }
   for (auto& entry : *entries) {
+    entry.written_late = true;
     unwritten_.push_back(entry);
     records_.add(std::move(entry), [this, alive = alive_] {
       if (*alive) wake();

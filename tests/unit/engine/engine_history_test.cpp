@@ -48,9 +48,28 @@ TEST_F(HistoryTest, KeepsWhatWasNotThereYetWhenItWasFirstRead) {
   ASSERT_FALSE(history.write(host));  // not mounted yet: the caller tries again
   mount({update(2, 200), update(1, 100)});
   ASSERT_TRUE(history.write(host));
-  const std::vector expected{update(3, 300), update(2, 200), update(1, 100)};
+  auto late = update(3, 300);
+  late.written_late = true;
+  const std::vector expected{late, update(2, 200), update(1, 100)};
   EXPECT_EQ(history.entries(), expected);
   EXPECT_EQ(on_disk(), expected);
+}
+
+TEST_F(HistoryTest, SaysWhatWasWrittenLate) {
+  mount({update(1, 100)});
+  history.add(update(2, 200));
+  ASSERT_TRUE(history.write(host));
+  machine.state.mounted = false;
+  history.add(update(3, 300));
+  ASSERT_FALSE(history.write(host));
+  history.add(update(3, 300, Outcome::done_with_losses));  // it was not over
+  machine.state.mounted = true;
+  ASSERT_TRUE(history.write(host));
+  const auto entries = on_disk();
+  ASSERT_EQ(entries.size(), 3U);
+  EXPECT_TRUE(entries[0].written_late);
+  EXPECT_FALSE(entries[1].written_late) << "it was on disk in time";
+  EXPECT_FALSE(entries[2].written_late);
 }
 
 TEST_F(HistoryTest, IsReadOnceItIsThere) {

@@ -2,6 +2,7 @@
 #include "system/boot_listing.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "core/efi_variable.h"
 #include "core/pe_image.h"
 #include "core/unique_fd.h"
+#include "system/disk.h"
 #include "system/files.h"
 #include "system/kernel_image.h"
 #include "system/kexec.h"
@@ -122,6 +124,15 @@ void add_entries(const std::string& root, BootListing& listing) {
 }
 
 }  // namespace
+
+Result<void> boot_answers(const std::string& root) {
+  for (const char* place : {"/boot", "/efi"}) {
+    auto answers = disk_answers(root + place);
+    // What else is in the way shows when it is looked into.
+    if (!answers && answers.error().sys_errno == ETIMEDOUT) return answers;
+  }
+  return {};
+}
 
 BootListing boot_listing(const std::string& root) {
   BootListing listing;

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "core/error.h"
 #include "core/kernel_choice.h"
 
 namespace handover::system {
@@ -12,5 +13,8 @@ namespace handover::system {
 /// text files (loader/entries) and unified kernel images (EFI/Linux). What cannot be read is left
 /// out.
 BootListing boot_listing(const std::string& root = "");
+
+/// Before that: a file system with kernels that does not answer is waited for 10 s. io.
+Result<void> boot_answers(const std::string& root = "");
 
 }  // namespace handover::system

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "core/boot_default.h"
-#include "system/files.h"
+#include "system/small_files.h"
 
 namespace handover::system {
 namespace {
@@ -24,8 +24,8 @@ std::string program_named(const std::string& root, std::initializer_list<const c
 
 std::string first_text(const std::string& root, std::initializer_list<const char*> paths) {
   for (const std::string path : paths) {
-    const auto text = read_file(root + path);
-    if (text && !text->empty()) return *text;
+    auto text = text_in(root + path);
+    if (!text.empty()) return text;
   }
   return {};
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -207,6 +208,15 @@ Result<void> rename_on_disk(const std::string& from, const std::string& to,
 Result<void> make_directory_on_disk(const std::string& path, std::uint64_t limit_usec) {
   return run_simple(path, limit_usec, "cannot make " + path, [&] {
     return ::mkdir(path.c_str(), 0755) < 0 && errno != EEXIST ? -errno : 0;
+  });
+}
+
+Result<void> disk_answers(const std::string& directory, std::uint64_t limit_usec) {
+  return run_simple(directory + "/", limit_usec, "cannot read " + directory, [&] {
+    const File file(directory.c_str(), O_RDONLY | O_DIRECTORY);
+    if (file.fd < 0) return errno == ENOENT ? 0 : -errno;
+    char entries[4096];
+    return ::syscall(SYS_getdents64, file.fd, entries, sizeof(entries)) < 0 ? -errno : 0;
   });
 }
 

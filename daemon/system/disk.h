@@ -36,4 +36,8 @@ Result<void> make_directory_on_disk(const std::string& path,
 /// False: it is none, or there is no answer.
 bool is_directory_on_disk(const std::string& path, std::uint64_t limit_usec = disk_limit_usec);
 
+/// Whether a directory can be read, or is not there. What the kernel has of it in memory it says
+/// without the disk.
+Result<void> disk_answers(const std::string& directory, std::uint64_t limit_usec = disk_limit_usec);
+
 }  // namespace handover::system

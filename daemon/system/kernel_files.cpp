@@ -8,6 +8,7 @@
 #include "system/boot_listing.h"
 #include "system/files.h"
 #include "system/kexec.h"
+#include "system/log.h"
 #include "system/uki.h"
 
 namespace handover::system {
@@ -29,6 +30,10 @@ std::string identity_of(const std::string& path) {
 std::vector<KernelFile> kernel_files(const std::set<std::string>& identify,
                                      const std::string& root) {
   std::vector<KernelFile> files;
+  if (auto answers = boot_answers(root); !answers) {
+    log::warning("Kernels cannot be listed: ", answers.error().message, ".");
+    return files;
+  }
   for (auto& installed : installed_kernels(boot_listing(root))) {
     KernelFile file{std::move(installed.path), {std::move(installed.release), {}}};
     if (identify.contains(file.kernel.release)) file.kernel.image = identity_of(file.path);

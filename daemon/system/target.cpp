@@ -42,6 +42,7 @@ const BootEntry* entry_with(const std::string& kernel, const BootListing& listin
 
 Result<FoundTarget> find_target(UpdateOptions& options, const std::string& running,
                                 const std::string& root) {
+  if (auto answers = boot_answers(root); !answers) return fail(answers.error());
   const auto listing = boot_listing(root);
   auto choice = choose_kernel(options.kernel, listing, running);
   if (!choice) return fail(choice.error());

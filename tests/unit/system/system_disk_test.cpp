@@ -76,6 +76,13 @@ TEST_F(Disk, IsNotWaitedForWithoutEnd) {
   EXPECT_LT(Clock::now() - began, std::chrono::seconds(30));
 }
 
+TEST_F(Disk, SaysWhetherADirectoryAnswers) {
+  EXPECT_TRUE(disk_answers(directory.path("")));
+  EXPECT_TRUE(disk_answers(directory.path("missing"))) << "nobody waits for it";
+  directory.write("file", "");
+  EXPECT_EQ(disk_answers(directory.path("file")).error().sys_errno, ENOTDIR);
+}
+
 TEST_F(Disk, ReadingIsNotWaitedForEither) {
   const auto read = read_from_disk(make_hang("file"), short_limit_usec);
   ASSERT_FALSE(read);

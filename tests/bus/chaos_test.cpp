@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <set>
 
 #include "chaos_plan.h"
@@ -54,6 +55,7 @@ struct Footprint {
   std::size_t descriptors = 0;
   std::size_t resident = 0;
   std::size_t stored = 0;
+  std::map<std::string, std::uint64_t> charged;  ///< statistics "charged-…"
 };
 
 class Chaos : public testing::Test {
@@ -345,7 +347,10 @@ class Chaos : public testing::Test {
 
   [[nodiscard]] Footprint footprint() {
     const auto daemon = host.manager().pid();
-    return {open_descriptors(daemon), resident_bytes(daemon), host.manager().stored_names().size()};
+    auto charged = host.statistics();
+    std::erase_if(charged, [](const auto& one) { return !one.first.starts_with("charged-"); });
+    return {open_descriptors(daemon), resident_bytes(daemon), host.manager().stored_names().size(),
+            std::move(charged)};
   }
   void expect_nothing_left(const Footprint& before) {
     constexpr std::size_t few = 4;  // a descriptor may be on its way
@@ -353,12 +358,15 @@ class Chaos : public testing::Test {
     EXPECT_TRUE(host.loop().run_until(
         [&] {
           const auto now = footprint();
-          return now.descriptors <= before.descriptors + few && now.stored == before.stored;
+          return now.descriptors <= before.descriptors + few && now.stored == before.stored &&
+                 now.charged == before.charged;
         },
         std::chrono::seconds(60)));
     const auto after = footprint();
     EXPECT_LE(after.descriptors, before.descriptors + few);
     EXPECT_EQ(after.stored, before.stored);
+    EXPECT_EQ(after.charged, before.charged);
+    EXPECT_FALSE(after.charged.empty());
     if (!sanitized) {
       EXPECT_LE(after.resident, before.resident + before.resident / 2 + much);
     }

@@ -217,11 +217,13 @@ class Engine final : private Model, private Sessions::Watch {
   void start_booted(const Manifest& manifest);
   void take_over_unwritten(const std::string& text);
   void start_afresh(std::optional<Error> lost);
+  void begin_afresh(const std::optional<Error>& lost);
+  void go_on_restarted(bool any_incoming);
   void expect(std::vector<SessionRecord> records);
   void start_adoption(bool open_tables);
   void borrow_config(const Manifest& manifest, bool may_be_missing);
   void doors_open();
-  void forget_unknown();
+  void forget_unknown(std::function<void()> then);
   void await_claims();
   void claim_time_over();
   void report_lost_update(const PendingUpdate& pending, const std::optional<Error>& why);
@@ -444,6 +446,7 @@ class Engine final : private Model, private Sessions::Watch {
   std::uint64_t unseal_pause_usec_ = 0;
   std::uint64_t unseal_waited_usec_ = 0;
   Host::Alarm unseal_alarm_;
+  Host::Alarm forget_alarm_;
   std::shared_ptr<void> device_;  ///< the kernel's, kept open while the manifest is asked for
 
   bool asked_all_ = false;  ///< the first round of Prepare has begun

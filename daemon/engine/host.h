@@ -204,6 +204,7 @@ class Host {
   [[nodiscard]] virtual std::optional<std::size_t> fd_store_limit() = 0;
   /// (waits)
   virtual Result<void> store_fd(const std::string& name, int fd) = 0;
+  /// (waits) ETIMEDOUT in sys_errno: PID 1 does not read.
   virtual Result<void> forget_fd(const std::string& name) = 0;
   /// (waits) Until PID 1 has handled what was sent.
   virtual Result<void> barrier(std::uint64_t timeout_usec) = 0;

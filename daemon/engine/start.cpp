@@ -2,6 +2,7 @@
 // What a new process of the daemon finds: an earlier one's work in this boot, an earlier kernel's,
 // or nothing. And what is done while its sessions are claimed.
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <set>
 #include <thread>
@@ -25,6 +26,9 @@ constexpr std::uint64_t boot_poll_usec = 5'000'000;
 /// claims is not to be held for ever.
 constexpr std::uint64_t longest_boot_usec = std::uint64_t{30} * 60 * 1'000'000;
 
+/// Of a PID 1 that does not read, no more than this is waited for before the clients' turn comes.
+constexpr std::uint64_t forget_usec = 5'000'000;
+
 /// Sessions in the order in which their clients are restored: first those of the clients that need
 /// nobody, last those that belong to none.
 std::vector<SessionRecord> in_wave_order(std::vector<SessionRecord> records, const Graph& graph) {
@@ -43,6 +47,29 @@ std::vector<SessionRecord> in_wave_order(std::vector<SessionRecord> records, con
   std::stable_sort(records.begin(), records.end(),
                    [&](const auto& a, const auto& b) { return rank_of(a) < rank_of(b); });
   return records;
+}
+
+/// (waits) PID 1's copies first, ours behind them: with the last descriptor of an earlier kernel's
+/// session the kernel frees what it holds.
+void forget_all(Host& host, std::map<std::string, NamedDescriptor> stored,
+                const std::atomic<bool>& enough) {
+  std::size_t left = stored.size();
+  std::optional<Error> why;
+  for (const auto& [name, fd] : stored) {
+    if (enough) break;
+    auto forgotten = run_or_fail("forgetting a descriptor", [&] { return host.forget_fd(name); });
+    if (forgotten) {
+      --left;
+      continue;
+    }
+    why = std::move(forgotten.error());
+    // It does not read: nor will it the next ones.
+    if (why->sys_errno == ETIMEDOUT) break;
+  }
+  if (left == 0) return;
+  log::warning(left,
+               " descriptors that belong to no session stay in PID 1's fd store until handoverd ",
+               "starts again: ", why ? why->message : "PID 1 does not answer");
 }
 
 /// (waits) What is reached and read is with PID 1 at once: with this process the kernel's session
@@ -195,7 +222,11 @@ void Engine::start_afresh(std::optional<Error> lost) {
   }
   const bool damaged = lost && lost->nature != Nature::passing;
   // What the kernel may give yet is left where it is: a later process may get it.
-  if (!lost || damaged) forget_unknown();
+  if (lost && !damaged) return begin_afresh(lost);
+  forget_unknown([this, lost = std::move(lost)] { begin_afresh(lost); });
+}
+
+void Engine::begin_afresh(const std::optional<Error>& lost) {
   if (auto begun = journal_.begin(); !begun) {
     log::error("The manifest could not be written: ", begun.error().message);
   }
@@ -360,12 +391,14 @@ void Engine::start_booted(const Manifest& manifest) {
   // undo what has led here.
   set_state(State::restoring, Event::booted);
   if (auto begun = journal_.begin(); !begun) log::error(begun.error().message);
-  doors_open();
-  await_claims();
   stop_watchdog();
-  post(Event::booted);
-  end_turn();  // before anybody can ask
-  start_adoption(/*open_tables=*/false);
+  forget_unknown([this] {
+    doors_open();
+    await_claims();
+    post(Event::booted);
+    end_turn();  // before anybody can ask
+    start_adoption(/*open_tables=*/false);
+  });
 }
 
 /// Memory that somebody wrote into until the kexec is no state to go on from, unless its owner says
@@ -475,6 +508,11 @@ void Engine::start_restarted(Manifest manifest) {
     }
   }
   if (auto begun = journal_.begin(); !begun) log::error(begun.error().message);
+  if (manifest.state == State::rebooting) stop_watchdog();
+  forget_unknown([this, any_incoming] { go_on_restarted(any_incoming); });
+}
+
+void Engine::go_on_restarted(bool any_incoming) {
   doors_open();
   if (state_ == State::restoring || any_incoming) await_claims();
   // The earlier process may not have come to it, while /var was not mounted.
@@ -509,7 +547,6 @@ void Engine::expect(std::vector<SessionRecord> records) {
     parts[*parsed->session].push_back({parsed->part, std::move(it->second.fd)});
     it = stored_.erase(it);
   }
-  forget_unknown();
   sessions_.expect(in_wave_order(std::move(records), clients_.graph()), std::move(parts));
 }
 
@@ -536,12 +573,22 @@ void Engine::start_adoption(bool open_tables) {
 
 /// Not before a manifest was read: what it names must not go. And not beside what comes next: PID 1
 /// keeps a file once, and its owner may preserve it again as soon as the doors are open.
-void Engine::forget_unknown() {
-  for (const auto& [name, stored] : std::exchange(stored_, {})) {
-    if (auto forgotten = host_.forget_fd(name); !forgotten) {
-      log::warning(forgotten.error().message);
-    }
-  }
+void Engine::forget_unknown(std::function<void()> then) {
+  if (stored_.empty()) return then();
+  auto stored =
+      std::make_shared<std::map<std::string, NamedDescriptor>>(std::exchange(stored_, {}));
+  auto enough = std::make_shared<std::atomic<bool>>(false);
+  forget_alarm_ = host_.after(forget_usec, [enough] { *enough = true; });
+  host_.run(
+      manifest_queue,
+      [this, alive = alive_, stored, enough, then = std::move(then)]() -> std::function<void()> {
+        forget_all(host_, std::move(*stored), *enough);
+        return [this, alive, then] {
+          if (!*alive) return;
+          forget_alarm_.reset();
+          then();
+        };
+      });
 }
 
 void Engine::doors_open() {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The start in the next kernel, where not everything can be reached at once (D2).
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <algorithm>
+#include <string>
 
 #include "world_test.h"
 
@@ -112,6 +114,61 @@ TEST_F(StartTest, TokenThatNobodyRetrievesIsTold) {
   EXPECT_NE(newest().losses.front().find("token 2"), std::string::npos);
   EXPECT_EQ(newest().outcome, Outcome::done_with_losses);
   expect_all_is_well(world);
+}
+
+class FullPidOneTest : public StartTest {
+ protected:
+  /// Descriptors that belong to no session on record, and nobody who reads what is said of them.
+  void leave_unknown_descriptors() {
+    const UniqueFd file(memfd_create("unknown", MFD_CLOEXEC));
+    for (int i = 0; i < 20; ++i) {
+      ASSERT_TRUE(world.machine.fd_store.store("session-9" + std::to_string(i) + "-s", file.get()));
+    }
+    world.machine.fd_store.full_usec = 5 * World::second;
+  }
+  /// Nobody's turn waits for each of them.
+  void expect_ready_soon() {
+    const auto began = world.machine.clock.now_usec();
+    ASSERT_TRUE(world.run_until([&] { return world.ready(); }));
+    EXPECT_LE(world.machine.clock.now_usec() - began, 30 * World::second);
+    world.machine.fd_store.full_usec = 0;
+  }
+};
+
+TEST_F(FullPidOneTest, HoldsUpNoRestart) {
+  boot_two();
+  leave_unknown_descriptors();
+  world.kill_daemon();
+  ASSERT_NO_FATAL_FAILURE(expect_ready_soon());
+  EXPECT_FALSE(world.lost_anything());
+  // The next process finds them again.
+  world.kill_daemon();
+  ASSERT_TRUE(world.run_until([&] { return world.ready(); }));
+  expect_all_is_well(world);
+  EXPECT_EQ(world.update(), "done");
+  expect_all_is_well(world);
+}
+
+TEST_F(FullPidOneTest, HoldsUpNoRestore) {
+  boot_two();
+  update_into_next_kernel();
+  leave_unknown_descriptors();
+  ASSERT_NO_FATAL_FAILURE(expect_ready_soon());
+  EXPECT_EQ(world.outcome(), "done");
+  EXPECT_FALSE(world.lost_anything());
+  world.kill_daemon();
+  ASSERT_TRUE(world.run_until([&] { return world.ready(); }));
+  expect_all_is_well(world);
+}
+
+TEST_F(FullPidOneTest, HoldsUpNoStartAfterADamagedManifest) {
+  boot_two();
+  ASSERT_TRUE(world.machine.runtime.replace("manifest.json", "garbled"));
+  leave_unknown_descriptors();
+  world.kill_daemon();
+  ASSERT_NO_FATAL_FAILURE(expect_ready_soon());
+  EXPECT_TRUE(world.announced.told_loss("", ""));
+  EXPECT_TRUE(world.machine.waited_in_loop.empty());
 }
 
 /// D2c: a second copy that PID 1 refuses must not cost the first.

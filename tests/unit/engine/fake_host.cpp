@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <exception>
 #include <utility>
 
@@ -126,16 +127,19 @@ Result<void> FakeHost::append_manifest(std::string_view lines) {
 }
 
 Result<void> FakeHost::replace_state(std::string_view file, std::string_view text) {
+  waits("replace_state");
   machine_.effect("replace_state");
   return machine_.state.replace(file, text);
 }
 
 Result<void> FakeHost::remove_state(std::string_view file) {
+  waits("remove_state");
   machine_.effect("remove_state");
   return machine_.state.remove(file);
 }
 
 Result<std::string> FakeHost::move_aside(std::string_view file) {
+  waits("move_aside");
   machine_.effect("move_aside");
   auto text = machine_.state.read(file);
   if (!text) return text;
@@ -148,6 +152,7 @@ Result<std::string> FakeHost::move_aside(std::string_view file) {
 // ---- the next kernel
 
 Result<LookedAt> FakeHost::look_at(UpdateOptions options, bool module) {
+  waits("look_at");
   LookedAt looked;
   looked.input.running.release = machine_.release;
   looked.input.running.kho_enabled = !machine_.kho_off;
@@ -175,6 +180,7 @@ Result<LookedAt> FakeHost::look_at(UpdateOptions options, bool module) {
 }
 
 Result<LookedAt> FakeHost::look_at_emulated(UpdateOptions options) {
+  waits("look_at_emulated");
   LookedAt looked;
   if (machine_.look_error) return with_problem(std::move(looked), *machine_.look_error);
   looked.options = std::move(options);
@@ -182,10 +188,12 @@ Result<LookedAt> FakeHost::look_at_emulated(UpdateOptions options) {
 }
 
 bool FakeHost::means_prepared(const std::string& wanted, const UpdateOptions& prepared) {
+  waits("means_prepared");
   return prepared.kernel == "/boot/vmlinuz-7.3.1-new" && machine_.names_of_target.contains(wanted);
 }
 
 std::vector<KernelFile> FakeHost::kernel_files(const std::set<std::string>& identify) {
+  waits("kernel_files");
   auto files = machine_.kernel_files;
   for (auto& file : files) {
     if (!identify.contains(file.kernel.release)) file.kernel.image.clear();
@@ -197,6 +205,7 @@ Result<void> FakeHost::load(const LookedAt& target) {
   if (dynamic_cast<const LookedAtTarget*>(target.target.get()) == nullptr) {
     return fail(ErrorCode::internal, "No target was looked at.");
   }
+  waits("load");
   machine_.effect("load");
   if (machine_.load_error) return fail(*machine_.load_error);
   machine_.target_loaded = true;
@@ -205,12 +214,14 @@ Result<void> FakeHost::load(const LookedAt& target) {
 }
 
 Result<void> FakeHost::unload() {
+  waits("unload");
   machine_.effect("unload");
   machine_.target_loaded = false;
   return {};
 }
 
 std::vector<std::string> FakeHost::sync(std::uint64_t timeout_usec) {
+  waits("sync");
   machine_.effect("sync");
   ++machine_.syncs;
   machine_.clock.pass(std::min(timeout_usec, machine_.sync_takes_usec));
@@ -221,6 +232,7 @@ std::vector<std::string> FakeHost::sync(std::uint64_t timeout_usec) {
 Result<Collapse> FakeHost::collapse(int fd, const std::string& /*cgroup*/,
                                     const std::function<void(std::uint64_t)>& progress,
                                     const std::atomic<bool>& cancel) {
+  waits("collapse");
   machine_.effect("collapse");
   if (cancel) return fail(ErrorCode::cancelled, "The collapse was cancelled.");
   struct stat status {};
@@ -255,6 +267,7 @@ HookReport FakeHost::run_hooks(HookStage stage, const HookContext& context,
   HookReport report;
   const auto found = machine_.hooks.find(stage);
   if (found == machine_.hooks.end() || stop) return report;
+  waits("run_hooks");
   machine_.effect("run_hooks");
   std::string told(to_string(stage));
   for (const auto& word :
@@ -275,12 +288,14 @@ HookReport FakeHost::run_hooks(HookStage stage, const HookContext& context,
 // ---- the watchdog
 
 WatchdogFacts FakeHost::watchdog_facts(const std::string& device) {
+  waits("watchdog_facts");
   auto facts = machine_.watchdog.facts;
   facts.device = device;
   return facts;
 }
 
 Result<unsigned> FakeHost::arm_watchdog(const std::string& /*device*/, std::uint64_t timeout_usec) {
+  waits("arm_watchdog");
   machine_.effect("arm_watchdog");
   auto& watchdog = machine_.watchdog;
   if (watchdog.arm_error) return fail(*watchdog.arm_error);
@@ -291,12 +306,14 @@ Result<unsigned> FakeHost::arm_watchdog(const std::string& /*device*/, std::uint
 }
 
 Result<void> FakeHost::feed_watchdog() {
+  waits("feed_watchdog");
   machine_.effect("feed_watchdog");
   if (watchdog_open_) ++machine_.watchdog.feeds;
   return {};
 }
 
 Result<void> FakeHost::stop_watchdog(const std::string& /*device*/) {
+  waits("stop_watchdog");
   machine_.effect("stop_watchdog");
   auto& watchdog = machine_.watchdog;
   if (!watchdog_open_) {
@@ -316,6 +333,7 @@ Result<void> FakeHost::stop_watchdog(const std::string& /*device*/) {
 
 Result<std::vector<std::string>> FakeHost::default_boot_command(const std::string& entry,
                                                                 const std::string& release) {
+  waits("default_boot_command");
   if (machine_.no_boot_default) return fail(*machine_.no_boot_default);
   return std::vector<std::string>{"/usr/bin/bootctl", "set-default", entry, release};
 }
@@ -323,6 +341,7 @@ Result<std::vector<std::string>> FakeHost::default_boot_command(const std::strin
 // ---- programs
 
 Result<void> FakeHost::run_program(const RunProgram& program, const std::atomic<bool>& stop) {
+  waits("run_program");
   machine_.effect("run_program");
   machine_.programs.push_back(program);
   if (machine_.on_program) machine_.on_program(program);
@@ -334,18 +353,29 @@ Result<void> FakeHost::run_program(const RunProgram& program, const std::atomic<
 // ---- PID 1
 
 Result<void> FakeHost::store_fd(const std::string& name, int fd) {
+  waits("store_fd");
   machine_.effect("store_fd");
+  if (const auto usec = machine_.fd_store.full_usec; usec != 0) {
+    machine_.clock.pass(usec);
+    return fail_errno("Storing '" + name + "'", ETIMEDOUT);
+  }
   return machine_.fd_store.store(name, fd);
 }
 
 Result<void> FakeHost::forget_fd(const std::string& name) {
+  waits("forget_fd");
   machine_.effect("forget_fd");
+  if (const auto usec = machine_.fd_store.full_usec; usec != 0) {
+    machine_.clock.pass(usec);
+    return fail_errno("Forgetting '" + name + "'", ETIMEDOUT);
+  }
   machine_.fd_store.forget(name);
   machine_.clock.later(1'000, [&store = machine_.fd_store] { store.close_forgotten(); });
   return {};
 }
 
 Result<void> FakeHost::barrier(std::uint64_t /*timeout_usec*/) {
+  waits("barrier");
   machine_.effect("barrier");
   machine_.fd_store.close_forgotten();
   return {};

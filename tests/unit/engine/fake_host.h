@@ -63,21 +63,31 @@ class FakeHost final : public Host {
   Result<void> replace_manifest(std::string_view text) override;
   Result<void> append_manifest(std::string_view lines) override;
   Result<std::string> read_state(std::string_view file) override {
+    waits("read_state");
     return machine_.state.read(file);
   }
   Result<void> replace_state(std::string_view file, std::string_view text) override;
   Result<void> remove_state(std::string_view file) override;
   Result<std::string> move_aside(std::string_view file) override;
-  bool state_is_mounted() override { return machine_.state.mounted; }
+  bool state_is_mounted() override {
+    waits("state_is_mounted");
+    return machine_.state.mounted;
+  }
 
   Result<LookedAt> look_at(UpdateOptions options, bool module) override;
   Result<LookedAt> look_at_emulated(UpdateOptions options) override;
   bool means_prepared(const std::string& wanted, const UpdateOptions& prepared) override;
   std::vector<KernelFile> kernel_files(const std::set<std::string>& identify) override;
-  std::vector<PackageLock> package_locks() override { return machine_.package_locks; }
+  std::vector<PackageLock> package_locks() override {
+    waits("package_locks");
+    return machine_.package_locks;
+  }
   Result<void> load(const LookedAt& target) override;
   Result<void> unload() override;
-  Result<bool> kernel_loaded() override { return machine_.target_loaded; }
+  Result<bool> kernel_loaded() override {
+    waits("kernel_loaded");
+    return machine_.target_loaded;
+  }
   std::vector<std::string> sync(std::uint64_t timeout_usec) override;
   Result<Collapse> collapse(int fd, const std::string& cgroup,
                             const std::function<void(std::uint64_t)>& progress,
@@ -87,7 +97,10 @@ class FakeHost final : public Host {
 
   HookReport run_hooks(HookStage stage, const HookContext& context, std::uint64_t limit_usec,
                        const std::atomic<bool>& stop) override;
-  std::vector<UnsafeHook> unsafe_hooks() override { return machine_.unsafe_hooks; }
+  std::vector<UnsafeHook> unsafe_hooks() override {
+    waits("unsafe_hooks");
+    return machine_.unsafe_hooks;
+  }
 
   WatchdogFacts watchdog_facts(const std::string& device) override;
   Result<unsigned> arm_watchdog(const std::string& device, std::uint64_t timeout_usec) override;
@@ -113,6 +126,10 @@ class FakeHost final : public Host {
   };
   using Jobs = std::deque<Waiting>;
 
+  /// What does so in the real host is not for the loop.
+  void waits(const char* what) {
+    if (in_turn_) machine_.waited_in_loop.insert(what);
+  }
   void end_turn();
   bool run_posted();
   bool run_job();

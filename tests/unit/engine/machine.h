@@ -46,6 +46,8 @@ class FdStoreOfPidOne {
   std::optional<std::size_t> limit;
   /// 0, or the errno with which storing under a name that contains `refused_part` fails.
   int refuse_errno = 0;
+  /// 0, or how long a sender waits in vain for room in PID 1's socket.
+  std::uint64_t full_usec = 0;
   std::string refused_part;
 
  private:
@@ -151,6 +153,8 @@ class Machine {
   void end_process() { dead_ = true; }
   [[nodiscard]] std::uint64_t effects() const { return effects_; }
   [[nodiscard]] const std::string& last_effect() const { return last_effect_; }
+  /// What waits, and was called from the loop.
+  std::set<std::string> waited_in_loop;
 
  private:
   std::uint64_t effects_ = 0;

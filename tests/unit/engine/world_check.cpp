@@ -163,6 +163,7 @@ std::vector<std::string> World::wrong() {
   check_charges(*this, wrong);
   check_manifest(*this, wrong);
   if (outside_->stopped_clocks() != 0) wrong.emplace_back("a client's clock stands still");
+  for (const auto& what : machine.waited_in_loop) wrong.push_back("the loop waited in " + what);
   if (outside_->started_too_often()) wrong.emplace_back("a clock was started that ran");
   if (machine.target_loaded) wrong.emplace_back("a kernel is still loaded");
   if (machine.state.mounted && machine.state.has(StateFile::pending)) {

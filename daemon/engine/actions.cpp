@@ -219,37 +219,68 @@ void Engine::await_freeze() {
     return run_hooks(HookStage::freeze, [this] { await_freeze(); });
   }
   // Clients that came while others were prepared have not been asked.
-  if (!update_.any_newcomers()) return look_once_more([this] { freeze_unless_newcomers(); });
+  if (!update_.any_newcomers()) return look_once_more([this] { post(Event::update_requested); });
   if (update_.next_round()) return post(Event::newcomers);
   const auto again = update_.take_newcomers();
   for (const auto& name : again) {
     auto* const client = clients_.find(name);
     if (client == nullptr) continue;
-    const std::string why = "it registered again each time it was prepared";
+    const bool asked = update_.record()->timeline.clients.contains(name);
+    const std::string why = asked ? "it registered again each time it was prepared"
+                                  : "it came when the others were prepared already";
     if (client->required) {
-      return fail_update(Error{ErrorCode::client_gone,
-                               std::string("Client '")
-                                   .append(name)
-                                   .append("' cannot be prepared: ")
-                                   .append(why)
-                                   .append("; see 'systemctl status' of its service."),
-                               0},
-                         Culprit{name, ClientCall::prepare});
+      return fail_update(
+          Error{ErrorCode::client_gone,
+                std::string("Client '")
+                    .append(name)
+                    .append("' cannot be prepared: ")
+                    .append(why)
+                    .append(asked ? "; see 'systemctl status' of its service." : "; update again."),
+                0},
+          Culprit{name, ClientCall::prepare});
     }
     leave_out(*client, why + ".", ClientCall::prepare, ClientCall::cancel);
   }
   look_once_more([this] { post(Event::update_requested); });
 }
 
-/// Clients may have come during the look.
-void Engine::freeze_unless_newcomers() {
-  if (update_.any_newcomers()) return await_freeze();
-  post(Event::update_requested);
+/// Once there are no more rounds, one that is optional holds nobody up, however often it comes.
+bool Engine::must_ask_newcomers() const {
+  const auto& newcomers = update_.newcomers();
+  if (newcomers.empty()) return false;
+  return update_.any_round_left() ||
+         std::any_of(newcomers.begin(), newcomers.end(), [this](const std::string& name) {
+           const auto* const client = clients_.find(name);
+           return client != nullptr && client->required;
+         });
 }
 
 // ---- frozen
 
+/// One that is required, in another phase, and not left out knowingly; nullptr: there is none.
+const ClientRecord* Engine::required_but(ClientPhase phase) const {
+  const auto& all = clients_.all();
+  const auto it = std::find_if(all.begin(), all.end(), [&](const auto& one) {
+    return one.second.required && one.second.phase != phase && !is_left_out(one.first);
+  });
+  return it == all.end() ? nullptr : &it->second;
+}
+
+bool Engine::is_left_out(const std::string& client) const {
+  const auto& left_out = update_.record()->left_out;
+  return std::any_of(left_out.begin(), left_out.end(),
+                     [&](const LeftOut& left) { return left.client == client; });
+}
+
 void Engine::begin_freeze() {
+  // Before anybody stands still.
+  if (const auto* const client = required_but(ClientPhase::prepared)) {
+    return fail_update(passing({ErrorCode::busy,
+                                "Client '" + client->name +
+                                    "' came when the others were prepared already; update again.",
+                                0}),
+                       Culprit{client->name, ClientCall::prepare});
+  }
   set_job(JobPhase::freeze, 85, "Freezing clients.");
   // It leaves no kernel, so that no later one could miss anything by it.
   if (update_.rehearsing()) return freeze_when_idle();
@@ -397,12 +428,19 @@ void Engine::seal_frozen() {
     record->timeline.ticks_per_second = host_.ticks_per_second();
   }
   // Whoever is not frozen may write into its memory until the kexec.
+  if (const auto* const client = required_but(ClientPhase::frozen)) {
+    return fail_update(
+        Error{ErrorCode::internal, "Client '" + client->name + "' is required, and runs on.", 0},
+        Culprit{client->name, ClientCall::freeze});
+  }
   std::set<std::string> told;
   for (const auto& left : update_.record()->left_out) told.insert(left.client);
   for (const auto& [name, client] : clients_.all()) {
-    if (client.phase != ClientPhase::frozen && !told.contains(name)) {
-      note_left_out(name, "it was not here.", std::nullopt);
-    }
+    if (client.phase == ClientPhase::frozen || told.contains(name)) continue;
+    note_left_out(name,
+                  clients_.connected(client) ? "it came when the others were prepared already."
+                                             : "it was not here.",
+                  std::nullopt);
   }
   sealing_ = true;
   seal_now();

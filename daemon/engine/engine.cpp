@@ -149,6 +149,10 @@ void Engine::take(Event event) {
   ++counters_.events;
   // It was posted before the update failed, or was cancelled: the word of that is behind it.
   if (update_.failure() && is_step_forward(event)) return;
+  // Clients may have come since it was posted.
+  if (event == Event::update_requested && state_ == State::prepared && must_ask_newcomers()) {
+    return await_freeze();
+  }
   const auto transition = step(state_, event);
   if (!transition) {
     log::debug(to_string(event), " means nothing in state ", to_string(state_), ".");

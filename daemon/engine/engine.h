@@ -241,7 +241,9 @@ class Engine final : private Model, private Sessions::Watch {
                        Reply<std::uint64_t> started);
   void new_update(JobType type, const UpdateOptions& options, const Caller& caller);
   void await_freeze();
-  void freeze_unless_newcomers();
+  [[nodiscard]] bool must_ask_newcomers() const;
+  [[nodiscard]] const ClientRecord* required_but(ClientPhase phase) const;
+  [[nodiscard]] bool is_left_out(const std::string& client) const;
   void begin_freeze();
   void freeze_when_idle();
   void seal();

@@ -92,6 +92,7 @@ class Update {
   [[nodiscard]] std::set<std::string> take_newcomers() { return std::exchange(newcomers_, {}); }
   /// False: there have been enough.
   bool next_round() { return ++rounds_ <= most_rounds; }
+  [[nodiscard]] bool any_round_left() const { return rounds_ < most_rounds; }
   void first_round() { rounds_ = 1; }
 
   // ---- sessions that changed since their memory was collapsed; all at first

@@ -74,6 +74,79 @@ TEST_F(NewcomerTest, AnOptionalOneIsLeftOut) {
   expect_all_is_well(world);
 }
 
+/// The last look at the host waits; another client has used up the rounds.
+class LastLookTest : public NewcomerTest {
+ protected:
+  void hold_last_look() {
+    boot_two();
+    world.client("cache").optional().preserves("cache", {1});
+    world.client("cache").start();
+    world.settle();
+    world.client("cache").always(ClientCall::prepare, Does::register_again);
+    ASSERT_TRUE(world.request(JobType::update));
+    ASSERT_TRUE(world.run_until([&] {
+      return world.announced.count("Prepare cache") == 3 &&
+             world.engine().state() == State::prepared;
+    }));
+    world.host().hold(target_queue);
+    world.settle();
+    world.client("cache").always(ClientCall::prepare, Does::answer);
+  }
+};
+
+TEST_F(LastLookTest, ARequiredOneThatComesMeanwhileIsNotLeftRunning) {
+  ASSERT_NO_FATAL_FAILURE(hold_last_look());
+  world.client("late").preserves("late", {1});
+  world.client("late").start();
+  world.settle();
+  world.host().release(target_queue);
+  EXPECT_EQ(world.outcome(), "failed");
+  EXPECT_NE(world.reason().find("'late' cannot be prepared: it came when"), std::string::npos)
+      << world.reason();
+  EXPECT_EQ(world.announced.count("Freeze guest"), 0U);
+  EXPECT_EQ(world.kernels, 1U);
+  expect_all_is_well(world);
+  EXPECT_EQ(world.update(), "done");
+  EXPECT_EQ(world.announced.count("Freeze late"), 1U);
+  expect_all_is_well(world);
+}
+
+TEST_F(LastLookTest, AnOptionalOneIsLeftOutAndTold) {
+  ASSERT_NO_FATAL_FAILURE(hold_last_look());
+  world.client("late").optional();
+  world.client("late").start();
+  world.settle();
+  world.host().release(target_queue);
+  EXPECT_EQ(world.outcome(), "done-with-losses");
+  ASSERT_EQ(newest().left_out.size(), 2U);
+  EXPECT_EQ(newest().left_out.back().client, "late");
+  EXPECT_NE(newest().left_out.back().reason.find("it came when"), std::string::npos);
+  expect_all_is_well(world);
+}
+
+/// The word to freeze is on its way, and not taken yet.
+TEST_F(NewcomerTest, WhoComesInTheLastTurnIsPreparedFirst) {
+  boot_two();
+  ASSERT_TRUE(world.request(JobType::update));
+  ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::prepared; }));
+  world.host().hold(target_queue);
+  world.settle();
+  world.host().release(target_queue);
+  ASSERT_TRUE(world.host().step());  // the look; what follows it is posted
+  world.host().post([&] {
+    ClientRecord late;
+    late.name = "late";
+    world.engine().register_client(late, {Owner{0, ""}, ":1.99", ""},
+                                   [](const Result<std::string>&) {});
+  });
+  EXPECT_EQ(world.outcome(), "failed");  // it does not answer
+  EXPECT_EQ(world.announced.count("Prepare late"), 1U);
+  EXPECT_EQ(world.announced.count("Freeze guest"), 0U);
+  EXPECT_EQ(world.kernels, 1U);
+  world.call([](Engine& engine) { engine.connection_gone(":1.99"); });
+  expect_all_is_well(world);
+}
+
 TEST_F(NewcomerTest, WhoComesDuringTheCollapseIsNotForgotten) {
   boot_two();
   world.client("late").preserves("late", {1});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "bus/kexec_withdrawal.h"
 
+#include <cerrno>
 #include <string>
 #include <string_view>
 
@@ -18,7 +19,9 @@ Error failed(const std::string& why) { return {ErrorCode::kexec_failed, why}; }
 void KexecWithdrawal::start(Done done) {
   done_.push_back(std::move(done));
   patience_ = loop_.after(limits_.answer_usec, [this] {
-    tell(fail(passing(failed("PID 1 does not say whether it still starts kexec.target."))));
+    auto silent = failed("PID 1 does not say whether it still starts kexec.target.");
+    silent.sys_errno = ETIMEDOUT;
+    tell(fail(passing(std::move(silent))));
   });
   list();
 }

@@ -15,7 +15,8 @@ namespace handover::bus {
 
 class KexecWithdrawal {
  public:
-  /// Runs once, at once or later. kexec_failed: the kexec may come still.
+  /// Runs once, at once or later. kexec_failed: the kexec may come still; ETIMEDOUT in sys_errno:
+  /// PID 1 has not answered.
   using Done = std::function<void(Result<void>)>;
 
   struct Limits {

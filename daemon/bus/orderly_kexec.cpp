@@ -97,7 +97,11 @@ void OrderlyKexec::withdraw(std::string why) {
   why_ = std::move(why);
   withdrawal_.emplace(loop_, bus_, limits_.withdrawal);
   withdrawal_->start([this](const Result<void>& withdrawn) {
-    if (!withdrawn) *why_ += " " + withdrawn.error().message;
+    if (!withdrawn) {
+      *why_ += " " + withdrawn.error().message;
+      // Nor has it said what became of StartUnit.
+      if (job_.empty()) sys_errno_ = withdrawn.error().sys_errno;
+    }
     tell();
   });
 }
@@ -108,8 +112,8 @@ void OrderlyKexec::tell() {
   // Nobody else here wants PID 1's signals, of which there are many.
   sd_bus_call_method_async(bus_, nullptr, systemd::name, systemd::path, systemd::manager,
                            "Unsubscribe", nullptr, nullptr, nullptr);
-  loop_.post([failed = std::move(failed), why = *why_] {
-    failed(Error{ErrorCode::kexec_failed, why});
+  loop_.post([failed = std::move(failed), why = *why_, sys_errno = sys_errno_] {
+    failed(Error{ErrorCode::kexec_failed, why, sys_errno});
   });
 }
 

@@ -37,7 +37,8 @@ class OrderlyKexec {
   OrderlyKexec& operator=(const OrderlyKexec&) = delete;
 
   /// Once. kexec_failed: PID 1 refuses; or the job ended other than `done`, or PID 1 did not
-  /// answer, and whatever of the job is left has been taken back.
+  /// answer, and whatever of the job is left has been taken back. ETIMEDOUT in sys_errno: PID 1 is
+  /// silent, and is asked to take it back as long as this object lives.
   void start();
 
  private:
@@ -58,6 +59,7 @@ class OrderlyKexec {
   std::string job_;                           ///< known from StartUnit's reply
   std::map<std::string, std::string> ended_;  ///< results by job, of those that ended before that
   std::optional<std::string> why_;            ///< it has failed
+  int sys_errno_ = 0;                         ///< ETIMEDOUT: PID 1 has not answered at all
   std::optional<KexecWithdrawal> withdrawal_;
   SlotPtr match_;
   SlotPtr subscribe_;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "core/text.h"
@@ -20,6 +21,8 @@ constexpr std::uint64_t blackout_sync_usec = 1'000'000;
 /// How often PID 1 is asked to take its kexec back while it cannot be reached, and for how long.
 constexpr std::uint64_t withdrawal_pause_usec = 500'000;
 constexpr std::uint64_t longest_withdrawal_usec = 180'000'000;
+/// The same for a PID 1 that is there and does not answer: what it was asked is in its queue.
+constexpr std::uint64_t longest_silence_usec = 120'000'000;
 
 std::string describe(const Caller& caller) {
   return "uid " + std::to_string(caller.owner.uid) +
@@ -565,6 +568,7 @@ void Engine::leave_now() {
       return;
     }
     tell_kexec_failed(error);
+    if (error.sys_errno == ETIMEDOUT) return fail_update(std::move(error));
     take_kexec_back([this, id, error = std::move(error)](const Result<void>& back) {
       if (state_ != State::rebooting || !update_.record() || update_.record()->id != id) return;
       auto whole = error;
@@ -576,22 +580,23 @@ void Engine::leave_now() {
 
 /// Nobody is thawed while PID 1 may still execute the kernel: the bus may be back in a moment.
 void Engine::take_kexec_back(std::function<void(const Result<void>&)> then) {
-  outside_.withdraw_orderly_kexec(
-      [this, alive = alive_, then = std::move(then)](const Result<void>& done) mutable {
-        if (!*alive) return;
-        const auto now = host_.now();
-        if (!withdrawing_since_) withdrawing_since_ = now;
-        const auto waited = ticks_to_usec(now - *withdrawing_since_, host_.ticks_per_second());
-        if (!done && done.error().nature == Nature::passing && waited < longest_withdrawal_usec) {
-          withdrawal_alarm_ = host_.after(
-              withdrawal_pause_usec,
-              [this, then = std::move(then)]() mutable { take_kexec_back(std::move(then)); });
-          return;
-        }
-        withdrawing_since_.reset();
-        if (!done) log::error("kexec.target's job could not be taken back: ", done.error().message);
-        then(done);
-      });
+  if (!withdrawing_since_) withdrawing_since_ = host_.now();
+  outside_.withdraw_orderly_kexec([this, alive = alive_,
+                                   then = std::move(then)](const Result<void>& done) mutable {
+    if (!*alive) return;
+    const auto waited = ticks_to_usec(host_.now() - *withdrawing_since_, host_.ticks_per_second());
+    const bool silent = !done && done.error().sys_errno == ETIMEDOUT;
+    const auto longest = silent ? longest_silence_usec : longest_withdrawal_usec;
+    if (!done && done.error().nature == Nature::passing && waited < longest) {
+      withdrawal_alarm_ = host_.after(
+          withdrawal_pause_usec,
+          [this, then = std::move(then)]() mutable { take_kexec_back(std::move(then)); });
+      return;
+    }
+    withdrawing_since_.reset();
+    if (!done) log::error("kexec.target's job could not be taken back: ", done.error().message);
+    then(done);
+  });
 }
 
 /// An earlier process of ours had asked PID 1 for the kexec, and PID 1 goes on with it.

@@ -50,10 +50,12 @@ class Outside {
 
   /// Starts kexec.target through PID 1 and watches its job. `failed` runs at most once:
   /// kexec_failed, when PID 1 refused or the job ended with no kexec, be it minutes later; the job
-  /// is withdrawn by then. There is no word of success: the machine goes.
+  /// is withdrawn by then. ETIMEDOUT in sys_errno: PID 1 has not answered for two minutes, neither
+  /// to that nor to the withdrawal, which is waiting for it. There is no word of success: the
+  /// machine goes.
   virtual void start_orderly_kexec(std::function<void(Error)> failed) = 0;
   /// Takes kexec.target's job back, also one that an earlier process of the daemon started.
-  /// kexec_failed: the kexec may come still.
+  /// kexec_failed: the kexec may come still. ETIMEDOUT in sys_errno: PID 1 does not answer.
   virtual void withdraw_orderly_kexec(std::function<void(Result<void>)> done) = 0;
   /// Asks PID 1 whether the boot is over (SystemState). False while that cannot be found out; true
   /// where PID 1 is not systemd.

@@ -136,6 +136,7 @@ TEST_F(OrderlyKexecTest, ASilentPidOneIsNotWaitedForButStillCorrected) {
   start({soon_usec, {soon_usec, 5}});
   ASSERT_TRUE(fails());
   EXPECT_NE(failures[0].message.find("still"), std::string::npos) << failures[0].message;
+  EXPECT_EQ(failures[0].sys_errno, ETIMEDOUT);  // nobody has to try again
   pid_one.wake();
   EXPECT_TRUE(side.run_until(
       [&] { return pid_one.called(start_unit) && pid_one.job_of("kexec.target") == 0; }));

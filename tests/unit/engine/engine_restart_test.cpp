@@ -128,6 +128,51 @@ TEST_F(RestartTest, AnOrderlyKexecIsWithdrawnBeforeAnybodyIsThawedForThreeMinute
   expect_all_is_well(world);
 }
 
+/// How long each try takes is part of the three minutes.
+TEST_F(RestartTest, TriesThatTakeTheirTimeMakeItNoLonger) {
+  boot_two();
+  ASSERT_NO_FATAL_FAILURE(begin_orderly_kexec());
+  world.pid_one.withdraw_error = passing({ErrorCode::kexec_failed, "The bus is not there."});
+  world.pid_one.withdraw_takes_usec = 30 * World::second;
+  restart();
+  world.run_for(175 * World::second);
+  EXPECT_EQ(world.announced.count("Thaw disk"), 0U);
+  world.run_for(10 * World::second);
+  EXPECT_EQ(world.announced.count("Thaw disk"), 1U);
+  EXPECT_EQ(world.outcome(), "failed");
+  expect_all_is_well(world);
+}
+
+TEST_F(RestartTest, APidOneThatIsSilentIsWaitedForForTwoMinutes) {
+  boot_two();
+  ASSERT_NO_FATAL_FAILURE(begin_orderly_kexec());
+  world.pid_one.withdraw_error =
+      passing({ErrorCode::kexec_failed, "PID 1 does not answer.", ETIMEDOUT});
+  world.pid_one.withdraw_takes_usec = 30 * World::second;
+  restart();
+  world.run_for(115 * World::second);
+  EXPECT_EQ(world.announced.count("Thaw disk"), 0U);
+  world.run_for(10 * World::second);
+  EXPECT_EQ(world.announced.count("Thaw disk"), 1U);
+  EXPECT_EQ(world.outcome(), "failed");
+  EXPECT_NE(world.reason().find("PID 1 does not answer."), std::string::npos) << world.reason();
+  expect_all_is_well(world);
+}
+
+/// It was asked for the kexec, and to take it back: that were the two minutes.
+TEST_F(RestartTest, APidOneThatWasSilentIsNotWaitedForAgain) {
+  boot_two();
+  ASSERT_NO_FATAL_FAILURE(begin_orderly_kexec());
+  world.pid_one.withdraw_error =
+      passing({ErrorCode::kexec_failed, "PID 1 does not answer.", ETIMEDOUT});
+  world.pid_one.withdraw_takes_usec = 30 * World::second;
+  world.pid_one.kexec_failed(Error{ErrorCode::kexec_failed, "PID 1 does not answer.", ETIMEDOUT});
+  world.run_for(World::second);
+  EXPECT_EQ(world.announced.count("Thaw disk"), 1U);
+  EXPECT_EQ(world.outcome(), "failed");
+  expect_all_is_well(world);
+}
+
 TEST_F(RestartTest, BeforeAnImmediateKexecNothingIsWithdrawn) {
   boot_two();
   ASSERT_TRUE(world.update_until(State::rebooting));

@@ -148,7 +148,10 @@ void FakeOutside::withdraw_orderly_kexec(std::function<void(Result<void>)> done)
     ++pid_one_.withdrawals;
     pid_one_.kexec_job = false;
   }
-  soon([done = std::move(done), result] { done(result); });
+  machine_.clock.later(pid_one_.withdraw_takes_usec,
+                       [this, alive = alive_, done = std::move(done), result] {
+                         if (*alive) host_.turn([&] { done(result); });
+                       });
 }
 
 void FakeOutside::boot_is_over(std::function<void(bool)> answer) {

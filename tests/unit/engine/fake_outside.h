@@ -49,6 +49,7 @@ struct PidOne {
   bool kexec_job = false;
   unsigned withdrawals = 0;
   std::optional<Error> withdraw_error;
+  std::uint64_t withdraw_takes_usec = 0;
   std::function<void(Error)> kexec_failed;
   ManagerFacts managers;  ///< what it and logind say
   std::vector<std::string> units_asked_for;

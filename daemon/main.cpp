@@ -94,15 +94,41 @@ constexpr std::uint64_t start_patience_usec = 1'000'000;
 /// How often a configuration that could not be used is looked at again.
 constexpr std::uint64_t config_retry_usec = 10'000'000;
 
+/// How often, and by how much, PID 1 is asked for more time than TimeoutStopSec=.
+constexpr std::uint64_t extend_pause_usec = 2'000'000;
+constexpr std::uint64_t extend_usec = 30'000'000;
+
 /// SIGTERM: undoes what is under way, then ends. A second one ends at once.
-void end_on_signals(system::Loop& loop, engine::Engine& engine) {
-  loop.on_terminate([&loop, &engine](unsigned nth) {
-    if (nth > 1) return loop.exit(0);
-    system::notify_stopping("Undoing what is under way.");
-    const auto ending = engine.terminate([&loop] { loop.exit(0); });
-    if (!ending) log::warning("The daemon is not stopped: ", ending.error().message);
-  });
-}
+class EndOnSignals {
+ public:
+  EndOnSignals(system::Loop& loop, engine::Engine& engine) : loop_(loop), engine_(engine) {
+    loop.on_terminate([this](unsigned nth) { asked(nth); });
+  }
+
+ private:
+  void asked(unsigned nth) {
+    if (nth > 1) return loop_.exit(0);
+    const auto ending = engine_.terminate([this] { loop_.exit(0); });
+    if (ending) {
+      system::notify_stopping("Undoing what is under way.");
+    } else {
+      log::warning("The daemon is not stopped: ", ending.error().message);
+    }
+    extend();
+  }
+  /// PID 1 must not kill what has clients to thaw, however many of them are slow. For anything else
+  /// TimeoutStopSec= is enough.
+  void extend() {
+    const auto state = engine_.state();
+    const bool undoing = state == State::cancelling || is_blackout(state);
+    if (undoing && state != State::restoring) system::notify_extend_timeout(extend_usec);
+    timer_ = loop_.after(extend_pause_usec, [this] { extend(); });
+  }
+
+  system::Loop& loop_;
+  engine::Engine& engine_;
+  system::Timer timer_;
+};
 
 /// While the file is bad, the engine uses a configuration that a manifest carried.
 class ConfigWatch {
@@ -198,7 +224,7 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
   engine::Engine engine(host, server, *keepers, std::move(setup));
   server.serve(engine);
   server.connect();
-  end_on_signals(loop, engine);
+  const EndOnSignals end_on_signals(loop, engine);
   std::vector<engine::NamedDescriptor> came_back;
   came_back.reserve(fds.size());
   for (auto& fd : fds) came_back.push_back({std::move(fd.name), std::move(fd.fd)});

@@ -141,6 +141,7 @@ void ServiceManager::handle(NotifySocket::Notification notification) {
   }
   if (fields.contains("READY")) ++ready_;
   if (fields.contains("WATCHDOG")) ++watchdog_fed_;
+  if (fields.contains("EXTEND_TIMEOUT_USEC")) ++extended_;
 }
 
 std::vector<std::string> ServiceManager::stored_names() {

@@ -66,6 +66,8 @@ class ServiceManager {
   [[nodiscard]] unsigned ready() const { return ready_; }
   /// How often WATCHDOG=1 came.
   [[nodiscard]] unsigned watchdog_fed() const { return watchdog_fed_; }
+  /// How often EXTEND_TIMEOUT_USEC= came.
+  [[nodiscard]] unsigned extended() const { return extended_; }
   /// How many processes ended without being asked to.
   [[nodiscard]] unsigned deaths() const { return deaths_; }
   /// Statuses of those that ended by themselves other than by SIGKILL: crashes of their own.
@@ -100,6 +102,7 @@ class ServiceManager {
   bool stopping_ = false;
   unsigned ready_ = 0;
   unsigned watchdog_fed_ = 0;
+  unsigned extended_ = 0;
   unsigned deaths_ = 0;
   int last_status_ = 0;
 };

@@ -95,6 +95,17 @@ TEST_F(Stop, WhilePreparingCancelsFirst) {
   expect_update_works_after_start();
 }
 
+/// TimeoutStopSec= is for a daemon that hangs, not for clients that are slow.
+TEST_F(Stop, AsksForTimeAsLongAsAnybodyStandsStill) {
+  base->on(Call::thaw, Behaviour::hold);
+  ASSERT_TRUE(host.update_held_by(*base, Call::freeze));
+  EXPECT_EQ(host.manager().extended(), 0U);
+  host.manager().terminate();
+  ASSERT_TRUE(host.run_until([&] { return host.manager().extended() >= 2; }));
+  base->let_go();
+  expect_cancelled_and_ended();
+}
+
 TEST_F(Stop, ASecondTimeWaitsForNobody) {
   base->on(Call::thaw, Behaviour::hold);
   ASSERT_TRUE(host.update_held_by(*base, Call::freeze));

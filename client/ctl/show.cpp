@@ -70,12 +70,13 @@ void print_json(const json& document) {
 
 Outcome show_status(Context context, bool verbose) {
   Manager manager(context.connection);
+  // First: the daemon looks at the companion module for it.
+  auto sessions = manager.sessions();
+  if (!sessions) return sessions.error();
   auto status = manager.status();
   if (!status) return status.error();
   auto clients = manager.clients();
   if (!clients) return clients.error();
-  auto sessions = manager.sessions();
-  if (!sessions) return sessions.error();
   auto history = manager.history(1);
   if (!history) return history.error();
   auto statistics = manager.statistics();

@@ -84,7 +84,8 @@ class Engine final : private Model, private Sessions::Watch {
   [[nodiscard]] bool emulated() const { return sessions_.main_keeper() == Keeper::emulated; }
   [[nodiscard]] const Sessions& sessions() const { return sessions_; }
   /// Before somebody reads what they hold: owners of a tracker's descriptor do not tell us.
-  /// Takes in what owners preserved in the tracker by themselves; `then` runs when that is done.
+  /// Takes in what owners preserved in the tracker by themselves, and whether there is a module;
+  /// `then` runs when that is done.
   /// Not from freezing to the kexec, which would wait for it: what was known last is told then.
   void refresh_sessions(std::function<void()> then);
   [[nodiscard]] const Clients::Records& clients() const { return clients_.all(); }
@@ -94,8 +95,9 @@ class Engine final : private Model, private Sessions::Watch {
   /// The open connections of clients, by name.
   [[nodiscard]] std::vector<std::string> connections() const { return clients_.connections(); }
   [[nodiscard]] const std::optional<Job>& job() const { return update_.job; }
-  /// After a look: it comes and goes with modprobe and rmmod.
-  [[nodiscard]] std::optional<backend::Module> module() const { return sessions_.look_at_module(); }
+  /// The companion module as it was seen last. It comes and goes with modprobe and rmmod: this has
+  /// it looked at anew, for whoever asks next.
+  [[nodiscard]] std::optional<backend::Module> module();
   using Statistics = std::map<std::string, std::variant<std::uint64_t, std::string>>;
   [[nodiscard]] Statistics statistics() const;
   void history(std::uint32_t most, Reply<std::string> reply);
@@ -194,6 +196,8 @@ class Engine final : private Model, private Sessions::Watch {
   void finishes_over() override;
 
   // registry.cpp: clients and sessions, as their owners ask for them
+  void look_at_module(std::function<void()> then);
+  [[nodiscard]] bool leaves_kernel() const;
   void open_kernel_session(const std::string& session, const Caller& caller,
                            void (Sessions::*open)(Sessions::Held&, Reply<UniqueFd>),
                            const Reply<UniqueFd>& reply);
@@ -424,6 +428,7 @@ class Engine final : private Model, private Sessions::Watch {
   bool told_settled_ = false;  ///< before the end of its pass
   Host::Alarm pause_alarm_;    ///< new sessions of those that run wait for Restore of others
   Host::Alarm budget_alarm_;
+  bool looks_at_module_ = false;  ///< for whoever asks next
   Host::Alarm claim_alarm_;
   Host::Alarm boot_alarm_;
   std::map<std::string, std::string> restore_failures_;  ///< what a client said of its last one

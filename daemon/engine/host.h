@@ -37,6 +37,7 @@ inline constexpr Queue target_queue = 2;  ///< the target kernel, the module's t
 inline constexpr Queue health_queue = 3;  ///< the health command, which may take minutes
 inline constexpr Queue hook_queue = 4;    ///< hooks that are only told
 inline constexpr Queue kernel_queue = 5;  ///< the images of this host, which may be many
+inline constexpr Queue module_queue = 6;  ///< a look at the companion module
 inline constexpr Queue session_queues = 16;
 
 /// A file under the state directory, which early in a boot may not be mounted yet.

@@ -5,6 +5,7 @@
 
 #include "core/names.h"
 #include "engine/engine.h"
+#include "engine/run_or_fail.h"
 #include "system/log.h"
 
 namespace handover::engine {
@@ -156,14 +157,38 @@ void Engine::drop_client(const std::string& name) {
   outside_.client_removed(name);
 }
 
-/// Whom an update waited for in vain, and who has nothing left: the next one goes without it.
-void Engine::refresh_sessions(std::function<void()> then) {
-  if (state_ == State::freezing || state_ == State::frozen || state_ == State::rebooting) {
-    return then();
-  }
-  sessions_.refresh_all(std::move(then));
+/// Nobody stands still for who only wants to know.
+bool Engine::leaves_kernel() const {
+  return state_ == State::freezing || state_ == State::frozen || state_ == State::rebooting;
 }
 
+void Engine::refresh_sessions(std::function<void()> then) {
+  if (leaves_kernel()) return then();
+  look_at_module([this, then = std::move(then)] { sessions_.refresh_all(then); });
+}
+
+std::optional<backend::Module> Engine::module() {
+  if (!looks_at_module_ && !leaves_kernel()) {
+    looks_at_module_ = true;
+    look_at_module([this] { looks_at_module_ = false; });
+  }
+  return sessions_.module();
+}
+
+/// On the pool: the module has one lock, which sealing and other callers hold for their time.
+void Engine::look_at_module(std::function<void()> then) {
+  const auto& look = sessions_.keepers().refresh_module;
+  if (emulated() || !look) return then();
+  host_.run(module_queue,
+            [alive = alive_, look, then = std::move(then)]() -> std::function<void()> {
+              (void)run_or_fail("looking at the module", look);
+              return [alive, then] {
+                if (*alive) then();
+              };
+            });
+}
+
+/// Whom an update waited for in vain, and who has nothing left: the next one goes without it.
 void Engine::drop_absent_clients() {
   std::vector<std::string> absent;
   for (const auto& [name, client] : clients_.all()) {

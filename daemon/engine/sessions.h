@@ -128,9 +128,6 @@ class Sessions {
   [[nodiscard]] Keeper main_keeper() const { return keepers_.main; }
   [[nodiscard]] bool has(Keeper keeper) const { return keepers_.by.contains(keeper); }
   [[nodiscard]] std::vector<std::string> keeper_names() const;
-  [[nodiscard]] std::optional<backend::Module> look_at_module() const {
-    return keepers_.refresh_module ? keepers_.refresh_module() : std::nullopt;
-  }
   /// As it was seen last, without a call to the kernel.
   [[nodiscard]] std::optional<backend::Module> module() const {
     return keepers_.module ? keepers_.module() : std::nullopt;

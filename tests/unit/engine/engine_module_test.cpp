@@ -151,6 +151,34 @@ TEST_F(ModuleTest, RefreshAsksTheModuleOutsideTheLoop) {
   EXPECT_EQ(world.engine().sessions().find("disk")->record.tokens.size(), 3U);
 }
 
+/// Nor does who reads a property.
+TEST_F(ModuleTest, IsLookedAtOutsideTheLoop) {
+  boot_two();
+  const auto calls_before = world.tracker->faults().calls();
+  world.host().hold(module_queue);
+  world.tracker->unload();
+  const auto there = [&] {
+    bool answer = false;
+    world.call([&](Engine& engine) { answer = engine.module().has_value(); });
+    return answer;
+  };
+  EXPECT_TRUE(there());
+  EXPECT_TRUE(there());
+  EXPECT_EQ(world.tracker->faults().calls(), calls_before);
+  EXPECT_EQ(world.host().jobs_waiting(), 1U);
+  world.host().release(module_queue);
+  world.settle();
+  EXPECT_FALSE(there());
+  world.settle();
+  world.tracker->load();
+  // Who lists the sessions waits for a look.
+  bool listed = false;
+  world.call([&](Engine& engine) { engine.refresh_sessions([&] { listed = true; }); });
+  ASSERT_TRUE(world.run_until([&] { return listed; }));
+  EXPECT_TRUE(there());
+  world.settle();
+}
+
 /// Everybody may list the sessions, and nobody is to stand still for that.
 TEST_F(ModuleTest, NoUpdateWaitsForWhoListsSessions) {
   boot_two();

@@ -134,15 +134,14 @@ class EndOnSignals {
 class ConfigWatch {
  public:
   ConfigWatch(system::Loop& loop, engine::Engine& engine, const Arguments& arguments)
-      : loop_(loop), engine_(engine), arguments_(arguments) {
-    look_later();
-  }
-
- private:
+      : loop_(loop), engine_(engine), arguments_(arguments) {}
+  /// The engine has begun to do so.
   void look_later() {
     if (!engine_.config_is_borrowed()) return;
     timer_ = loop_.after(config_retry_usec, [this] { look(); });
   }
+
+ private:
   /// The loop does not wait for the disk.
   void look() {
     if (!worker_) worker_.emplace(loop_);
@@ -221,7 +220,10 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
     failed = std::move(error);
     loop.exit(1);
   };
+  std::optional<ConfigWatch> watch;
+  setup.config_borrowed = [&watch] { watch->look_later(); };
   engine::Engine engine(host, server, *keepers, std::move(setup));
+  watch.emplace(loop, engine, arguments);
   server.serve(engine);
   server.connect();
   const EndOnSignals end_on_signals(loop, engine);
@@ -229,7 +231,6 @@ Result<int> run(const Arguments& arguments, bool config_asked_for, engine::Setup
   came_back.reserve(fds.size());
   for (auto& fd : fds) came_back.push_back({std::move(fd.name), std::move(fd.fd)});
   engine.start(std::move(came_back));
-  const ConfigWatch watch(loop, engine, arguments);
   const int code = failed ? 1 : loop.run();
   if (failed) return fail(*failed);
   return code;

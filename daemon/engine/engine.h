@@ -63,6 +63,8 @@ struct Setup {
   std::function<void()> settled;  ///< called once, when nothing is left to restore
   /// Called once, when the engine knows what there is: from then on it takes calls.
   std::function<void()> ready;
+  /// Called when a manifest's configuration, or the default one, is used in place of the file's.
+  std::function<void()> config_borrowed;
   /// Called at most once: this process has no way to go on.
   std::function<void(Error)> failed;
 };

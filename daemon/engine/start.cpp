@@ -211,6 +211,7 @@ void Engine::borrow_config(const Manifest& manifest, bool may_be_missing) {
              {{log::Field::code, std::string(to_string(setup_.config_problem->code))}},
              "The configuration cannot be used (", setup_.config_problem->message, "). ", used,
              " until the file is right.");
+  if (setup_.config_borrowed) setup_.config_borrowed();
 }
 
 void Engine::start_afresh(std::optional<Error> lost) {
@@ -231,6 +232,7 @@ void Engine::begin_afresh(const std::optional<Error>& lost) {
     log::error("The manifest could not be written: ", begun.error().message);
   }
   doors_open();
+  if (setup_.config_problem && setup_.config_borrowed) setup_.config_borrowed();
   if (lost) {
     ++counters_.losses;
     log::event(log::Id::session_lost, log::Level::error, {}, lost->message);

@@ -74,6 +74,24 @@ INSTANTIATE_TEST_SUITE_P(Files, LostConfig,
                                          Loss{"Gone", nullptr}),
                          [](const auto& loss) { return loss.param.name; });
 
+/// It was gone at the start only: /etc came late, or somebody has put it back.
+TEST(LateConfig, IsUsedWhenItIsThere) {
+  Host host{{{"max_sessions_per_user", 1}}};
+  host.boot();
+  auto& client = host.add({.name = "client"});
+  client.keep("memory", 1, 1, 5000);
+  ASSERT_TRUE(host.start_clients());
+  ASSERT_TRUE(host.update_held_by(client, Call::freeze));
+  const auto path = host.directory().path("handoverd.json");
+  const auto aside = host.directory().path("aside.json");
+  std::filesystem::rename(path, aside);
+  client.let_go();
+  EXPECT_EQ(host.finished().outcome, "done");
+  ASSERT_TRUE(host.log_says("cannot open " + path));
+  std::filesystem::rename(aside, path);
+  EXPECT_TRUE(host.run_until([&] { return host.log_says("is used (again)"); }));
+}
+
 /// There is nobody to go on for: better to be told.
 TEST(BadConfig, WithoutAManifestIsAnError) {
   Host host;

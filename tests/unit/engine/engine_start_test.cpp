@@ -405,6 +405,7 @@ TEST_F(StartTest, MissingConfigurationIsBorrowedFromTheManifest) {
   world.config_missing = "/etc/handover/handoverd.json";
   EXPECT_EQ(world.update(), "done");
   EXPECT_TRUE(world.engine().config_is_borrowed());
+  EXPECT_TRUE(world.config_borrowed);
   expect_all_is_well(world);
 }
 
@@ -415,7 +416,18 @@ TEST_F(StartTest, MissingConfigurationInPeaceMeansTheDefaults) {
   world.kill_daemon();
   ASSERT_TRUE(world.run_until([&] { return world.ready(); }));
   EXPECT_FALSE(world.engine().config_is_borrowed());
+  EXPECT_FALSE(world.config_borrowed);
   expect_all_is_well(world);
+}
+
+/// With state to tell of as lost the daemon goes on with the defaults.
+TEST_F(StartTest, BadConfigurationBesideADamagedManifestIsLookedForAgain) {
+  boot_two();
+  ASSERT_TRUE(world.machine.runtime.replace("manifest.json", "garbled"));
+  world.config_problem = Error{ErrorCode::invalid_argument, "line 3: a comma is missing", 0};
+  world.kill_daemon();
+  ASSERT_TRUE(world.run_until([&] { return world.ready(); }));
+  EXPECT_TRUE(world.config_borrowed);
 }
 
 // ---- the disk

@@ -103,6 +103,7 @@ void World::start_daemon() {
   setup.emulated_kexec = std::exchange(emulated_kexec_, false);
   setup.started_at = machine.clock.now_usec();
   setup.settled = [this] { settled = true; };
+  setup.config_borrowed = [this] { config_borrowed = true; };
   setup.failed = [this](Error error) { failed = std::move(error); };
   setup.ready = [this] {
     ready_ = true;

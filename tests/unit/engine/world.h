@@ -89,6 +89,8 @@ class World final : public Daemon {
   [[nodiscard]] std::optional<std::set<std::uint64_t>> incoming(const std::string& session);
   /// Why the daemon ended by itself, if it did.
   std::optional<Error> failed;
+  /// The daemon said that it uses another configuration than the file's.
+  bool config_borrowed = false;
   bool settled = false;  ///< the daemon said that nothing is left to restore
   unsigned processes = 0;
   unsigned kernels = 1;

@@ -159,8 +159,8 @@ void Records::tell_tried() {
 }
 
 void Records::pending_is_over() {
-  // What was not looked at yet is another update's.
-  if (!look_) pending_over_ = true;
+  // What was not looked at yet is another update's, and so is what was written since the look.
+  if (!look_ && !place_taken_) pending_over_ = true;
 }
 
 void Records::write_pending(const PendingUpdate& pending, std::function<void()> then) {
@@ -168,6 +168,8 @@ void Records::write_pending(const PendingUpdate& pending, std::function<void()> 
   look_for_lost_now();
   pending_alarm_.reset();
   pending_over_ = false;
+  pending_tries_ = 0;
+  ++pending_writes_;
   host_.run(disk_queue,
             [this, text = serialize(pending), then = std::move(then)]() -> std::function<void()> {
               const auto written = run_or_fail("writing pending.json", [&] {
@@ -183,13 +185,15 @@ void Records::write_pending(const PendingUpdate& pending, std::function<void()> 
 
 void Records::remove_pending() {
   pending_tries_ = pending_tries_ == 0 ? most_tries : pending_tries_;
-  host_.run(disk_queue, [this, alive = alive_]() -> std::function<void()> {
+  const auto writes = pending_writes_;
+  host_.run(disk_queue, [this, alive = alive_, writes]() -> std::function<void()> {
     const auto removed = run_or_fail("removing pending.json",
                                      [&] { return host_.remove_state(StateFile::pending); });
     const bool gone = removed || (removed.error().sys_errno == ENOENT && host_.state_is_mounted());
-    return [this, alive, gone, removed] {
+    return [this, alive, writes, gone, removed] {
       if (!*alive) return;
       tell_tried();
+      if (writes != pending_writes_) return;
       if (gone || --pending_tries_ == 0) {
         pending_tries_ = 0;
         if (!gone) log::warning(removed.error().message);
@@ -212,13 +216,14 @@ void Records::look_for_lost_now() {
 }
 
 void Records::look() {
+  const auto writes = pending_writes_;
   host_.run(disk_queue,
             [this, alive = alive_, history = history_, boot_id = look_->boot_id,
-             emulated = look_->emulated_kexec]() -> std::function<void()> {
+             emulated = look_->emulated_kexec, writes]() -> std::function<void()> {
               auto result = std::make_shared<Result<Seen>>(run_or_fail(
                   "looking for pending.json",
                   [&]() -> Result<Seen> { return see(host_, *history, boot_id, emulated); }));
-              return [this, alive, result] {
+              return [this, alive, writes, result] {
                 if (!*alive || !look_) return;
                 const auto seen = *result ? std::move(**result) : not_seen(result->error());
                 if (seen.later && !look_->now && look_->tries > 0) {
@@ -231,8 +236,10 @@ void Records::look() {
                 if (seen.unreadable) log::warning(seen.unreadable->message);
                 auto look = std::move(*look_);
                 look_.reset();
-                if (seen.mine) remove_pending();
+                place_taken_ = writes != pending_writes_;
+                if (seen.mine && !place_taken_) remove_pending();
                 look.then(seen.lost);
+                place_taken_ = false;
               };
             });
 }

@@ -74,6 +74,8 @@ class Records {
   unsigned history_tries_ = 0;
   unsigned pending_tries_ = 0;
   bool pending_over_ = false;
+  std::uint64_t pending_writes_ = 0;  ///< what was to remove an earlier record has nothing to do
+  bool place_taken_ = false;          ///< while a look is told: by another record than it has seen
   std::vector<std::function<void()>> when_tried_;
   std::function<void()> on_written_;
   Host::Alarm history_alarm_;

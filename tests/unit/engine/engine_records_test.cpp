@@ -231,6 +231,49 @@ TEST_F(RecordsTest, TellsWhatAnEarlierUpdateLostBeforeItsPlaceIsTaken) {
   EXPECT_EQ(*parse_pending(*machine.state.read(StateFile::pending)), pending(5, machine.boot_id));
 }
 
+/// A removal that the disk refuses, of a record whose place is taken meanwhile.
+TEST_F(RecordsTest, ARemovalThatFailsIsNotTriedOnTheNextRecord) {
+  leave_pending(pending(1, machine.boot_id));
+  records.remove_pending();
+  machine.state.mounted = false;
+  (void)host.step();
+  machine.state.mounted = true;
+  records.write_pending(pending(2, machine.boot_id), [] {});
+  run_for(minute);
+  ASSERT_TRUE(pending_is_there());
+  EXPECT_EQ(parse_pending(*machine.state.read(StateFile::pending))->id, 2U);
+}
+
+/// It was found to be nobody's when the next one had been written already.
+TEST_F(RecordsTest, ARecordThatIsFoundLateTakesNoOtherWithIt) {
+  leave_pending(pending(4, machine.boot_id));
+  const auto found = look();
+  records.write_pending(pending(5, machine.boot_id), [] {});
+  run_for(minute);
+  EXPECT_TRUE(found->over);
+  ASSERT_TRUE(pending_is_there());
+  EXPECT_EQ(parse_pending(*machine.state.read(StateFile::pending))->id, 5U);
+}
+
+/// Nor when it is told as lost.
+TEST_F(RecordsTest, ALossThatIsFoundLateTakesNoOtherRecordWithIt) {
+  leave_pending(pending(4));
+  records.look_for_lost(machine.boot_id, false, [&](const std::optional<PendingUpdate>& lost) {
+    ASSERT_TRUE(lost);
+    records.pending_is_over();
+    records.add(update(4), [] {});
+  });
+  records.write_pending(pending(5, machine.boot_id), [] {});
+  run_for(minute);
+  EXPECT_EQ(on_disk(), Ids{4});
+  ASSERT_TRUE(pending_is_there());
+  EXPECT_EQ(parse_pending(*machine.state.read(StateFile::pending))->id, 5U);
+  records.pending_is_over();
+  records.add(update(5), [] {});
+  run_for(minute);
+  EXPECT_FALSE(pending_is_there());
+}
+
 /// The disk was slow: the record of the update before goes when the next one's is there.
 TEST_F(RecordsTest, DoesNotRemoveTheNextUpdatesRecord) {
   records.write_pending(pending(1, machine.boot_id), [] {});

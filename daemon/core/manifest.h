@@ -162,6 +162,9 @@ struct Manifest {  // NOLINT(bugprone-exception-escape): of json, which does not
   std::vector<std::string> resting;
   std::string config;     ///< the configuration that the update was prepared with: JSON
   std::string unwritten;  ///< entries of the history that are not on disk yet: JSON, or ""
+  /// Of the update that led to this generation, told after its end, and not in the history on disk
+  /// yet; one sentence each.
+  std::vector<std::string> late_losses;
   std::optional<KernelTrial> trial;  ///< of this kernel, until it is over
   std::optional<ArmedWatchdog> watchdog;
   std::uint64_t sequence = 0;  ///< number of the last change line that is included

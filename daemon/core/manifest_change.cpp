@@ -98,12 +98,20 @@ void fields(Io& io, Record& change) {
   fields(io, change.left_out);
 }
 
+template <typename Io, Of<LateLossChange> Record>
+void fields(Io& io, Record& change) {
+  io.required("sentence", change.sentence);
+}
+
+template <typename Io, Of<LateLossesWritten> Record>
+void fields(Io& /*io*/, Record& /*change*/) {}
+
 namespace {
 
 /// The JSON of a change is an object with one field, named for its kind. In the order of Change.
 constexpr auto kinds = std::to_array<std::string_view>(
     {"head", "resting", "session", "session_gone", "token", "token_gone", "client", "client_gone",
-     "update", "times", "loss", "left_out"});
+     "update", "times", "loss", "left_out", "late_loss", "late_losses_written"});
 static_assert(kinds.size() == std::variant_size_v<Change>);
 
 /// Applies changes to a manifest. Each takes the same time, however many records there are.
@@ -200,6 +208,10 @@ class Applier {
   void operator()(LeftOutChange change) {
     if (manifest_.update) manifest_.update->left_out.push_back(std::move(change.left_out));
   }
+  void operator()(LateLossChange change) {
+    manifest_.late_losses.push_back(std::move(change.sentence));
+  }
+  void operator()(LateLossesWritten /*written*/) { manifest_.late_losses.clear(); }
 
  private:
   SessionRecord* session_of(std::uint64_t id) {

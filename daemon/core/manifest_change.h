@@ -94,9 +94,20 @@ struct LeftOutChange {
   bool operator==(const LeftOutChange&) const = default;
 };
 
-using Change =
-    std::variant<HeadChange, RestingChange, SessionChange, SessionGone, TokenChange, TokenGone,
-                 ClientChange, ClientGone, UpdateChange, TimesChange, LossChange, LeftOutChange>;
+/// One more of Manifest::late_losses.
+struct LateLossChange {
+  std::string sentence;
+  bool operator==(const LateLossChange&) const = default;
+};
+
+/// The history has all of them.
+struct LateLossesWritten {
+  bool operator==(const LateLossesWritten&) const = default;
+};
+
+using Change = std::variant<HeadChange, RestingChange, SessionChange, SessionGone, TokenChange,
+                            TokenGone, ClientChange, ClientGone, UpdateChange, TimesChange,
+                            LossChange, LeftOutChange, LateLossChange, LateLossesWritten>;
 
 /// Copies everything but the tokens.
 SessionChange change_of(const SessionRecord& session);

@@ -114,6 +114,7 @@ void fields(Io& io, Record& manifest) {
   io.optional("resting", manifest.resting);
   io.optional("config", manifest.config);
   io.optional("unwritten", manifest.unwritten);
+  io.optional("late_losses", manifest.late_losses);
   io.optional("trial", manifest.trial);
   io.optional("watchdog", manifest.watchdog);
   io.optional("sequence", manifest.sequence);

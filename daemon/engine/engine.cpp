@@ -22,6 +22,11 @@ Engine::Engine(Host& host, Outside& outside, const backend::Keepers& keepers, Se
       records_(host, setup_.config.history_entries),
       kernels_(host) {
   records_.on_written([this] {
+    if (!late_losses_.empty()) {
+      late_losses_.clear();
+      journal_.note_late_losses_written();
+      wake();
+    }
     if (unwritten_.empty()) return;
     unwritten_.clear();
     journal_.note_head();
@@ -306,6 +311,7 @@ Manifest Engine::manifest() const {
   manifest.resting = sessions_.resting();
   manifest.config = setup_.config_text;
   manifest.unwritten = unwritten();
+  manifest.late_losses = late_losses_;
   manifest.trial = trial_;
   manifest.watchdog = watchdog_;
   manifest.extra = extra_;

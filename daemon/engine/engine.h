@@ -221,7 +221,7 @@ class Engine final : private Model, private Sessions::Watch {
   void unseal();
   void unsealed(const Result<std::optional<std::string>>& sealed);
   void start_booted(const Manifest& manifest);
-  void take_over_unwritten(const std::string& text);
+  void take_over_unwritten(const Manifest& manifest);
   void start_afresh(std::optional<Error> lost);
   void begin_afresh(const std::optional<Error>& lost);
   void go_on_restarted(bool any_incoming);
@@ -406,6 +406,7 @@ class Engine final : private Model, private Sessions::Watch {
   /// Updates whose end the history's file does not tell yet: a process that dies leaves them to the
   /// next one.
   std::vector<HistoryEntry> unwritten_;
+  std::vector<std::string> late_losses_;  ///< the same of losses that were told later
 
   /// Armed, or about to be; by an earlier kernel or process, perhaps.
   std::optional<ArmedWatchdog> watchdog_;

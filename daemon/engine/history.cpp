@@ -82,6 +82,8 @@ void History::add_loss(std::uint64_t generation, std::string sentence) {
     if (!loaded_) early_losses_.push_back({generation, std::move(sentence)});
     return;
   }
+  const auto& told = entry->losses;  // by an earlier process, perhaps
+  if (std::find(told.begin(), told.end(), sentence) != told.end()) return;
   if (entry->outcome == Outcome::done) {
     entry->outcome = Outcome::done_with_losses;
     entry->reason = sentence;

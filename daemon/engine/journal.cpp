@@ -20,7 +20,8 @@ constexpr std::uint64_t soon_usec = 10'000;
 
 bool Journal::dirty() const {
   return head_ || update_ || !sessions_.empty() || !tokens_.empty() || !clients_.empty() ||
-         !times_.empty() || !losses_.empty() || !left_out_.empty();
+         !times_.empty() || !losses_.empty() || !left_out_.empty() || late_losses_written_ ||
+         !late_losses_.empty();
 }
 
 Result<void> Journal::begin() {
@@ -65,6 +66,10 @@ std::vector<Change> Journal::take_changes() {
   for (auto& loss : std::exchange(losses_, {})) changes.emplace_back(LossChange{std::move(loss)});
   for (auto& left : std::exchange(left_out_, {})) {
     changes.emplace_back(LeftOutChange{std::move(left)});
+  }
+  if (std::exchange(late_losses_written_, false)) changes.emplace_back(LateLossesWritten{});
+  for (auto& loss : std::exchange(late_losses_, {})) {
+    changes.emplace_back(LateLossChange{std::move(loss)});
   }
   for (const auto id : std::exchange(sessions_, {})) {
     if (const auto* session = model_.session(id)) {

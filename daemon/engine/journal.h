@@ -80,6 +80,16 @@ class Journal {
   void note_retrieved(std::uint64_t session, std::uint64_t token) {
     tokens_.insert({session, token});
   }
+  /// After its update was over.
+  void note_late_loss(const std::string& sentence) {
+    late_losses_.push_back(sentence);
+    presses_ = true;
+  }
+  /// The history has those that were noted so far.
+  void note_late_losses_written() {
+    late_losses_written_ = presses_ = true;
+    late_losses_.clear();
+  }
   [[nodiscard]] bool dirty() const;
   /// What was noted is to be written at the end of this turn.
   [[nodiscard]] bool presses() const { return presses_ || cut_; }
@@ -134,6 +144,8 @@ class Journal {
   std::set<std::string> times_;
   std::vector<std::string> losses_;
   std::vector<LeftOut> left_out_;
+  bool late_losses_written_ = false;
+  std::vector<std::string> late_losses_;
 
   std::uint64_t sequence_ = 1;   ///< of the next line
   std::size_t base_bytes_ = 0;   ///< of the whole text that lines are behind

@@ -223,6 +223,9 @@ void Engine::report_loss(const std::string& session, const std::string& client, 
     return;
   }
   // After the update was over (claim time): its record tells of it all the same.
+  late_losses_.push_back(reason);
+  journal_.note_late_loss(reason);
+  wake();
   records_.add_loss(generation_, std::move(reason));
 }
 

@@ -111,6 +111,7 @@ void Records::add_loss(std::uint64_t generation, std::string sentence) {
   if (loss_alarm_) return;
   loss_alarm_ = host_.after(loss_pause_usec, [this] {
     loss_alarm_.reset();
+    history_tries_ = most_tries;
     write_history();
   });
 }
@@ -148,7 +149,7 @@ void Records::history_written(const Result<void>& done) {
     return tell_tried();
   }
   if (!done) log::error("The history cannot be written: ", done.error().message);
-  if (done && on_written_) on_written_();
+  if (done && !loss_alarm_ && on_written_) on_written_();
   // Not before: a power cut in between would leave no word of the update.
   if (std::exchange(pending_over_, false)) return remove_pending();
   tell_tried();

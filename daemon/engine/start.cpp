@@ -248,21 +248,24 @@ void Engine::begin_afresh(const std::optional<Error>& lost) {
 }
 
 /// The process before us, or the one before the kexec, did not come to it.
-void Engine::take_over_unwritten(const std::string& text) {
-  if (text.empty()) return;
-  auto entries = parse_history(text);
+void Engine::take_over_unwritten(const Manifest& manifest) {
+  auto entries = manifest.unwritten.empty() ? Result<std::vector<HistoryEntry>>()
+                                            : parse_history(manifest.unwritten);
   if (!entries) {
     log::error("Ends of updates that were not in the history yet cannot be read: ",
                entries.error().message);
-    return;
+  } else {
+    for (auto& entry : *entries) {
+      entry.written_late = true;
+      unwritten_.push_back(entry);
+      records_.add(std::move(entry), [this, alive = alive_] {
+        if (*alive) wake();
+      });
+    }
   }
-  for (auto& entry : *entries) {
-    entry.written_late = true;
-    unwritten_.push_back(entry);
-    records_.add(std::move(entry), [this, alive = alive_] {
-      if (*alive) wake();
-    });
-  }
+  for (const auto& loss : manifest.late_losses) records_.add_loss(manifest.generation, loss);
+  // Those of another generation would be taken for this one's.
+  if (manifest.generation == generation_) late_losses_ = manifest.late_losses;
 }
 
 /// With the record of that update each session is named.
@@ -335,7 +338,7 @@ void Engine::start_booted(const Manifest& manifest) {
   generation_ = manifest.generation + 1;
   next_id_ = manifest.next_id;
   extra_ = manifest.extra;
-  take_over_unwritten(manifest.unwritten);
+  take_over_unwritten(manifest);
   watchdog_ = manifest.watchdog;
   state_ = manifest.state;
   const bool announced = manifest.state == State::rebooting && manifest.update;
@@ -447,7 +450,7 @@ void Engine::start_restarted(Manifest manifest) {
   generation_ = manifest.generation;
   next_id_ = manifest.next_id;
   extra_ = manifest.extra;
-  take_over_unwritten(manifest.unwritten);
+  take_over_unwritten(manifest);
   state_ = manifest.state;
   const bool any_incoming =
       std::any_of(manifest.sessions.begin(), manifest.sessions.end(),
@@ -510,7 +513,7 @@ void Engine::start_restarted(Manifest manifest) {
     }
   }
   if (auto begun = journal_.begin(); !begun) log::error(begun.error().message);
-  if (manifest.state == State::rebooting) stop_watchdog();
+  stop_watchdog();
   forget_unknown([this, any_incoming] { go_on_restarted(any_incoming); });
 }
 
@@ -525,7 +528,6 @@ void Engine::go_on_restarted(bool any_incoming) {
                              if (pending) report_lost_update(*pending, std::nullopt);
                            });
   }
-  stop_watchdog();
   post(Event::restarted);
   end_turn();   // before anybody can ask
   run_trial();  // the earlier process did not come to its end

@@ -87,6 +87,8 @@ std::vector<Change> every_kind() {
       TimesChange{"new", {}},
       LossChange{"Session 'x' is lost: \"it\"\nwas \xF0\x9F\x98\x80"},
       LeftOutChange{{"new", "it vetoed"}},
+      LateLossChange{"Session 'y' is lost."},
+      LateLossesWritten{},
       UpdateChange{update(11)},
       UpdateChange{update(12)},
       TimesChange{"db", times()},

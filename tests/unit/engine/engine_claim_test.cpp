@@ -128,6 +128,21 @@ TEST_F(ClaimTest, SessionOfNobodyThatComesLaterIsFreed) {
   EXPECT_EQ(newest().losses.size(), 2U);
 }
 
+/// It is on its way to the disk, and that is not waited for.
+TEST_F(ClaimTest, LossIsInTheRecordAlsoIfTheDaemonDiesAtOnce) {
+  boot_two();
+  world.make_session("script", 1);
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.run_until([&] { return world.lost_anything(); }));
+  world.settle();
+  world.kill_daemon();
+  ASSERT_TRUE(world.run_until([&] { return world.ready(); }));
+  EXPECT_EQ(newest().outcome, Outcome::done_with_losses);
+  EXPECT_EQ(newest().losses.size(), 1U);
+  expect_all_is_well(world);
+  EXPECT_TRUE(parse_manifest(*world.machine.runtime.read("manifest.json"))->late_losses.empty());
+}
+
 /// The update is over, and told as done; what it carried is not claimed.
 TEST_F(ClaimTest, LossAfterARestartOfTheDaemonIsToldInTheRecordToo) {
   boot_two();

@@ -114,6 +114,39 @@ TEST_F(RecordsTest, WritesManyLossesAtOnce) {
   EXPECT_EQ(json.at(0).at("outcome"), "done-with-losses");
 }
 
+TEST_F(RecordsTest, TriesALossAgain) {
+  records.add(update(1), [] {});
+  run_for(minute);
+  machine.state.full_for = 3;
+  records.add_loss(1, "Session 'ram' is lost.");
+  run_for(minute);
+  const auto json = nlohmann::json::parse(*machine.state.read(StateFile::history));
+  EXPECT_EQ(json.at(0).at("losses").size(), 1U);
+}
+
+/// A process may tell it again after another has written it.
+TEST_F(RecordsTest, TellsALossOnce) {
+  records.add(update(1), [] {});
+  records.add_loss(1, "Session 'ram' is lost.");
+  records.add_loss(1, "Session 'ram' is lost.");
+  run_for(minute);
+  const auto json = nlohmann::json::parse(*machine.state.read(StateFile::history));
+  EXPECT_EQ(json.at(0).at("losses").size(), 1U);
+}
+
+/// A loss that is not on disk is not taken for written when something else is.
+TEST_F(RecordsTest, IsNotAllWrittenBeforeALoss) {
+  unsigned written = 0;
+  records.on_written([&] { ++written; });
+  records.add(update(1), [] {});
+  records.add_loss(1, "Session 'ram' is lost.");
+  run_for(500'000);
+  EXPECT_EQ(on_disk(), Ids{1});
+  EXPECT_EQ(written, 0U);
+  run_for(minute);
+  EXPECT_EQ(written, 1U);
+}
+
 TEST_F(RecordsTest, TellsWhatIsNotOnDiskYet) {
   machine.state.full_for = 5;
   records.add(update(1), [] {});

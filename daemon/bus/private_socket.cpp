@@ -121,11 +121,16 @@ int PrivateSocket::on_connection(sd_event_source*, int fd, std::uint32_t, void* 
     if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) self.pause(errno);
     return 0;
   }
-  self.told_ = false;
   ucred peer{};
   socklen_t size = sizeof peer;
   if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return 0;
   auto caller = caller_behind(socket.get(), peer);
+  if (!caller && will_pass(caller.error())) {
+    // It would be nobody's for as long as it lasts; the next one may be known.
+    self.pause(caller.error().sys_errno);
+    return 0;
+  }
+  self.told_ = false;
   self.accepted_(Peer{std::move(socket), peer.uid, std::move(caller)});
   return 0;
 }

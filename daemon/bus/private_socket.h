@@ -40,7 +40,8 @@ class PrivateSocket {
   /// wait until open(). io.
   Result<void> listen(const std::string& path, std::optional<gid_t> group = {});
   [[nodiscard]] bool listens() const { return static_cast<bool>(socket_); }
-  /// Accepts those who wait, and all who come. `accepted` runs from the loop.
+  /// Accepts those who wait, and all who come. `accepted` runs from the loop. Who cannot be told
+  /// apart for the moment is closed, to connect again.
   Result<void> open(std::function<void(Peer)> accepted);
 
  private:

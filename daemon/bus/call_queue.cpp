@@ -63,7 +63,10 @@ Error error_from(const sd_bus_error& error) {
 }  // namespace
 
 CallQueue::~CallQueue() {
-  for (auto* list : {&undoing_, &others_, &sent_}) {
+  const auto all = [](const Pending& /*pending*/) { return true; };
+  List unsent = undoing_.take_if(all);
+  unsent.splice(unsent.end(), others_.take_if(all));
+  for (auto* list : {&unsent, &sent_}) {
     for (auto& pending : *list) {
       if (pending.overdue) continue;
       end_later(std::move(pending),
@@ -84,10 +87,10 @@ void CallQueue::send(Call call) {
   pending.object = call.connection + sd_bus_message_get_path(call.message.get());
   pending.since_usec = now_usec();
   pending.call = std::move(call);
-  if (pending.call.undoes) end_undone(pending.object);
+  if (pending.call.undoes) end_undone(pending);
   auto& waiting = pending.call.undoes ? undoing_ : others_;
   look_by(later(pending.since_usec, pending.call.limit_usec));
-  const auto place = waiting.insert(waiting.end(), std::move(pending));
+  const auto place = waiting.push_back(std::move(pending));
   place->place = place;
   send_waiting();
 }
@@ -101,17 +104,18 @@ void CallQueue::send_waiting() {
 
 /// In their order, those first that can be sent: the others' own clients or users are in the way.
 /// `also`: a quota for what has no place in the users' own.
-void CallQueue::send_waiting(List& waiting, std::size_t most, std::size_t owed_at_most,
+void CallQueue::send_waiting(Calls& waiting, std::size_t most, std::size_t owed_at_most,
                              Quota* also) {
-  for (auto pending = waiting.begin(); pending != waiting.end() && sent_.size() < most;) {
-    const auto next = std::next(pending);
-    if (owed_by(*pending) <= owed_at_most) {
-      auto share = users_.take(pending->call.uid);
-      if (!share && also != nullptr) share = also->take(pending->call.uid);
-      if (share) send_now(waiting, pending, std::move(*share));
-    }
-    pending = next;
-  }
+  if (sent_.size() >= most) return;
+  waiting.offer([&](List::iterator pending) {
+    if (sent_.size() >= most) return Offer::full;
+    if (owed_by(*pending) > owed_at_most) return Offer::kept;
+    auto share = users_.take(pending->call.uid);
+    if (!share && also != nullptr) share = also->take(pending->call.uid);
+    if (!share) return Offer::refused;
+    send_now(waiting, pending, std::move(*share));
+    return Offer::taken;
+  });
 }
 
 std::size_t CallQueue::owed_by(const Pending& pending) const {
@@ -123,8 +127,8 @@ bool CallQueue::owes_too_much(const Pending& pending) const {
   return owed_by(pending) > limits_.owed - (pending.call.undoes ? 0 : 1);
 }
 
-void CallQueue::send_now(List& waiting, List::iterator pending, Quota::Share share) {
-  sent_.splice(sent_.end(), waiting, pending);
+void CallQueue::send_now(Calls& waiting, List::iterator pending, Quota::Share share) {
+  waiting.take(pending, sent_);
   sd_bus_slot* slot = nullptr;
   const int result = sd_bus_call_async(bus_, &slot, pending->call.message.get(), safe<on_reply>,
                                        &*pending, forever);
@@ -175,21 +179,19 @@ void CallQueue::put_back(List::iterator pending) {
   pending->slot.reset();
   pending->share.give_back();
   auto& waiting = pending->call.undoes ? undoing_ : others_;
-  waiting.splice(waiting.begin(), sent_, pending);
+  waiting.put_back(sent_, pending);
   next_send_usec_ = later(now_usec(), pause_usec_);
   look_by(next_send_usec_);
 }
 
 /// What waits for the same client overtakes nothing, but is overtaken by what undoes it.
-void CallQueue::end_undone(const std::string& object) {
-  for (auto pending = others_.begin(); pending != others_.end();) {
-    const auto next = std::next(pending);
-    if (pending->object == object) {
-      end_later(std::move(*pending), undone_unsent());
-      others_.erase(pending);
-    }
-    pending = next;
-  }
+void CallQueue::end_undone(const Pending& undoing) {
+  if (!others_.any_for(undoing.object)) return;
+  const auto same = [&](const Pending& pending) { return pending.object == undoing.object; };
+  auto ended = others_.take_if(undoing.call.uid, same);
+  // Of another owner's client there, for certain.
+  if (others_.any_for(undoing.object)) ended.splice(ended.end(), others_.take_if(same));
+  for (auto& pending : ended) end_later(std::move(pending), undone_unsent());
 }
 
 /// The bus did not take this call, and what undoes it is behind it.
@@ -197,8 +199,8 @@ bool CallQueue::is_undone(List::const_iterator call) const {
   const auto undoes_it = [&](const Pending& later) {
     return later.call.undoes && later.object == call->object;
   };
-  return !call->call.undoes && (std::any_of(undoing_.begin(), undoing_.end(), undoes_it) ||
-                                std::any_of(std::next(call), sent_.end(), undoes_it));
+  return !call->call.undoes &&
+         (undoing_.any_for(call->object) || std::any_of(std::next(call), sent_.end(), undoes_it));
 }
 
 void CallQueue::stop_clock(const std::string& connection) {
@@ -274,9 +276,9 @@ void CallQueue::look_at_clock() {
     take_stuck(others_, now, over);
     send_waiting();
     for (const auto& pending : sent_) look_by(due_usec(pending));
-    for (const auto* waiting : {&undoing_, &others_}) {
-      for (const auto& pending : *waiting) look_by(stuck_usec(pending));
-    }
+    const auto look_at = [this](const Pending& pending) { look_by(stuck_usec(pending)); };
+    undoing_.for_each(look_at);
+    others_.for_each(look_at);
     if (waiting() > 0 && next_send_usec_ > now) look_by(next_send_usec_);
   } else {
     look_by(later(now, look_again_usec));
@@ -284,19 +286,15 @@ void CallQueue::look_at_clock() {
   for (auto& [answered, error] : over) answered(Answer{fail(std::move(error))});
 }
 
-void CallQueue::take_stuck(List& waiting, std::uint64_t now,
+void CallQueue::take_stuck(Calls& waiting, std::uint64_t now,
                            std::vector<std::pair<Answered, Error>>& over) {
-  for (auto pending = waiting.begin(); pending != waiting.end();) {
-    if (stuck_usec(*pending) > now) {
-      ++pending;
-      continue;
-    }
-    auto error = owes_too_much(*pending)
+  auto stuck = waiting.take_if([&](const Pending& pending) { return stuck_usec(pending) <= now; });
+  for (auto& pending : stuck) {
+    auto error = owes_too_much(pending)
                      ? Error{ErrorCode::timed_out, "it has left its earlier calls unanswered."}
                      : Error{ErrorCode::busy,
                              "it cannot be called: the bus waits for too many answers already."};
-    over.emplace_back(std::move(pending->call.answered), std::move(error));
-    pending = waiting.erase(pending);
+    over.emplace_back(std::move(pending.call.answered), std::move(error));
   }
 }
 

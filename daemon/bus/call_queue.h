@@ -14,6 +14,7 @@
 
 #include "bus/quota.h"
 #include "bus/sd_bus.h"
+#include "bus/waiting.h"
 #include "engine/outside.h"
 #include "system/loop.h"
 
@@ -90,6 +91,7 @@ class CallQueue {
     std::list<Pending>::iterator place;  ///< its own, in whichever list
     Call call;
     std::string object;            ///< connection and path
+    std::uint64_t number = 0;      ///< of Waiting
     std::uint64_t since_usec = 0;  ///< from when `left_usec` runs; put into the queue
     std::uint64_t left_usec = 0;
     bool overdue = false;  ///< timed_out was told
@@ -100,18 +102,19 @@ class CallQueue {
   static int on_reply(sd_bus_message* reply, void* userdata, sd_bus_error*);
 
   void send_waiting();
-  void send_waiting(List& waiting, std::size_t most, std::size_t owed_at_most,
+  using Calls = Waiting<Pending>;
+  void send_waiting(Calls& waiting, std::size_t most, std::size_t owed_at_most,
                     Quota* also = nullptr);
-  void send_now(List& waiting, List::iterator pending, Quota::Share share);
+  void send_now(Calls& waiting, List::iterator pending, Quota::Share share);
   [[nodiscard]] std::size_t owed_by(const Pending& pending) const;
   [[nodiscard]] bool owes_too_much(const Pending& pending) const;
   void put_back(List::iterator pending);
-  void end_undone(const std::string& object);
+  void end_undone(const Pending& undoing);
   [[nodiscard]] bool is_undone(List::const_iterator call) const;
   void end_later(Pending pending, Error error);
   void look_at_clock();
   bool may_judge(std::uint64_t now);
-  void take_stuck(List& waiting, std::uint64_t now, std::vector<std::pair<Answered, Error>>& over);
+  void take_stuck(Calls& waiting, std::uint64_t now, std::vector<std::pair<Answered, Error>>& over);
   [[nodiscard]] std::uint64_t due_usec(const Pending& pending) const;
   [[nodiscard]] std::uint64_t stuck_usec(const Pending& pending) const;
   [[nodiscard]] bool is_dry() const;
@@ -121,8 +124,8 @@ class CallQueue {
   sd_bus* bus_;
   Limits limits_;
   Quota users_, undoing_users_;
-  List undoing_;  ///< not sent yet, in order
-  List others_;
+  Calls undoing_;
+  Calls others_;
   List sent_;
   std::map<std::string, std::size_t> owed_;  ///< by object, without zeros
   std::map<std::string, unsigned> stopped_;  ///< by connection, without zeros

@@ -91,7 +91,9 @@ void Engine::advance_pass() {
 
 /// What is freed at the end of an update, and lost, is told before its end and is in its record.
 bool Engine::must_wait_for_losses() {
-  if (pass_->call() != ClientCall::restore || !sessions_.finishing()) return false;
+  // to_finish_: the kernel could not for the moment, and is asked again.
+  const bool frees = sessions_.finishing() || !to_finish_.empty();
+  if (pass_->call() != ClientCall::restore || !frees) return false;
   if (!losses_alarm_) {
     // All clients run: who waits for them does not wait for the kernel.
     told_settled_ = true;

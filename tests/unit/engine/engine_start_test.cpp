@@ -311,6 +311,24 @@ TEST_F(StartTest, SessionThatTheKernelCannotFinishNowIsFinishedLater) {
   EXPECT_FALSE(world.lost_anything());
 }
 
+/// What is lost is told before the update's end, also if the kernel frees it at the second try.
+TEST_F(StartTest, LossIsToldBeforeTheEndThoughItIsFreedLater) {
+  boot_two();
+  disk().never_retrieves("disk", 2);
+  update_into_next_kernel();
+  world.kernel->refuse_finish("disk", EBUSY);
+  ASSERT_TRUE(world.run_until([&] { return disk().runs() && guest().runs(); }));
+  world.run_for(World::second);
+  EXPECT_FALSE(world.lost_anything());
+  EXPECT_EQ(world.engine().state(), State::restoring);
+  world.kernel->refuse_finish("disk", 0);
+  EXPECT_EQ(world.outcome(), "done-with-losses");
+  ASSERT_EQ(world.announced.finished.size(), 1U);
+  EXPECT_EQ(world.announced.finished.front().losses, 1U);
+  EXPECT_EQ(newest().losses.size(), 1U);
+  expect_all_is_well(world);
+}
+
 TEST_F(StartTest, ClientThatDiesWithHalfOfItsMemoryGetsAllOfIt) {
   boot_two();
   disk().takes(ClientCall::restore, World::second);

@@ -206,6 +206,8 @@ class Engine final : private Model, private Sessions::Watch {
   [[nodiscard]] Result<void> may_change_sessions() const;
   [[nodiscard]] std::string next_step_for(const ClientRecord& client) const;
   void apply_limits(ClientRecord& client) const;
+  [[nodiscard]] bool may_leave_now(const ClientRecord& client, const Caller& caller) const;
+  void leave(const ClientRecord& client);
   void drop_client(const std::string& name);
   void drop_absent_clients();
   void touched(const std::string& session);

@@ -142,12 +142,43 @@ void Engine::unregister_client(const std::string& name, const Caller& caller, Re
   if (!may_use(client->owner, caller.owner)) {
     return reply(fail(belongs_to_another(*client, "only its owner or root may unregister it.")));
   }
-  if (state_ != State::normal) {
+  if (state_ != State::normal && !may_leave_now(*client, caller)) {
     return reply(fail(ErrorCode::busy, "An update is in state " + std::string(to_string(state_)) +
                                            "; unregister when it is over, or cancel it."));
   }
-  drop_client(name);
+  leave(*client);
   reply_when_written(std::move(reply));
+}
+
+/// While an update runs: by itself, as long as nobody stands still, and once it has been restored.
+/// Whoever unregisters another one leaves that one prepared.
+bool Engine::may_leave_now(const ClientRecord& client, const Caller& caller) const {
+  if (clients_.connected(client) && client.bus_name != caller.connection) return false;
+  if (state_ == State::restoring) return client.phase != ClientPhase::restoring;
+  return state_ == State::preparing || state_ == State::prepared;
+}
+
+/// With its leave. An update that is being prepared ends by that, or goes on without it.
+void Engine::leave(const ClientRecord& client) {
+  const auto name = client.name;
+  const bool required = client.required;
+  const bool prepares = state_ == State::preparing || state_ == State::prepared;
+  log::event(log::Id::client_left, log::Level::info,
+             {{log::Field::client, name}, {log::Field::unit, client.owner.unit}}, "Client '", name,
+             "' has unregistered.");
+  drop_client(name);
+  if (!prepares) return;
+  update_.left(name);
+  if (required) {
+    return fail_update(
+        Error{ErrorCode::client_gone, "Client '" + name + "' has unregistered in state " +
+                                          std::string(to_string(state_)) + "."},
+        Culprit{name});
+  }
+  if (!pass_ || !pass_->waits_for(name)) return;
+  pass_->done(name);
+  pass_moved_ = true;
+  wake();
 }
 
 void Engine::drop_client(const std::string& name) {

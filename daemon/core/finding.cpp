@@ -117,6 +117,8 @@ ErrorCode code_of(FindingId id) {
       return ErrorCode::client_gone;
     case FindingId::session_incoming:
       return ErrorCode::incoming;
+    case FindingId::session_lost:
+      return ErrorCode::state_lost;
     case FindingId::hook_refused:
     case FindingId::hook_warns:
       return ErrorCode::vetoed;

@@ -45,6 +45,7 @@ enum class FindingId {
   client_missing,        ///< it is required
   session_incoming,      ///< it holds state of the earlier kernel
   session_degraded,      ///< the kernel does not hold all of it now
+  session_lost,          ///< and its client has not made it anew
   client_frozen,         ///< it has not answered Thaw since an earlier update
   hook_refused,          ///< one of stage preflight
   modules_missing,       ///< the target has no directory below /lib/modules
@@ -117,6 +118,7 @@ constexpr auto words(FindingId) {
                                          {FindingId::client_missing, "client-missing"},
                                          {FindingId::session_incoming, "session-incoming"},
                                          {FindingId::session_degraded, "session-degraded"},
+                                         {FindingId::session_lost, "session-lost"},
                                          {FindingId::client_frozen, "client-frozen"},
                                          {FindingId::hook_refused, "hook-refused"},
                                          {FindingId::modules_missing, "modules-missing"},

@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/extra.h"
 #include "core/left_out.h"
+#include "core/lost_session.h"
 #include "core/rehearsal.h"
 #include "core/state_machine.h"
 #include "core/timeline.h"
@@ -167,7 +168,8 @@ struct Manifest {  // NOLINT(bugprone-exception-escape): of json, which does not
   std::vector<std::string> late_losses;
   std::optional<KernelTrial> trial;  ///< of this kernel, until it is over
   std::optional<ArmedWatchdog> watchdog;
-  std::uint64_t sequence = 0;  ///< number of the last change line that is included
+  std::vector<LostSession> lost;  ///< in this kernel, and not made anew by its client since
+  std::uint64_t sequence = 0;     ///< number of the last change line that is included
   nlohmann::json extra = no_extra;
   bool operator==(const Manifest&) const = default;
 };

@@ -24,6 +24,7 @@ void fields(Io& io, Record& head) {
   io.optional("unwritten", head.unwritten);
   io.optional("trial", head.trial);
   io.optional("watchdog", head.watchdog);
+  io.optional("lost", head.lost);
 }
 
 template <typename Io, Of<RestingChange> Record>
@@ -141,6 +142,7 @@ class Applier {
     manifest_.unwritten = std::move(change.unwritten);
     manifest_.trial = std::move(change.trial);
     manifest_.watchdog = std::move(change.watchdog);
+    manifest_.lost = std::move(change.lost);
   }
   void operator()(RestingChange change) { manifest_.resting.push_back(std::move(change.session)); }
   void operator()(SessionChange change) {

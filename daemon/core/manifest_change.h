@@ -25,6 +25,7 @@ struct HeadChange {  // NOLINT(bugprone-exception-escape): of json, whose move d
   std::string unwritten;
   std::optional<KernelTrial> trial = {};
   std::optional<ArmedWatchdog> watchdog = {};
+  std::vector<LostSession> lost = {};
   bool operator==(const HeadChange&) const = default;
 };
 

@@ -102,6 +102,13 @@ void fields(Io& io, Record& watchdog) {
   io.rest(watchdog.extra);
 }
 
+template <typename Io, Of<LostSession> Record>
+void fields(Io& io, Record& lost) {
+  io.required("session", lost.session);
+  io.required("client", lost.client);
+  io.optional("token", lost.token);
+}
+
 template <typename Io, Of<Manifest> Record>
 void fields(Io& io, Record& manifest) {
   io.required("state", manifest.state);
@@ -117,6 +124,7 @@ void fields(Io& io, Record& manifest) {
   io.optional("late_losses", manifest.late_losses);
   io.optional("trial", manifest.trial);
   io.optional("watchdog", manifest.watchdog);
+  io.optional("lost", manifest.lost);
   io.optional("sequence", manifest.sequence);
   io.rest(manifest.extra);
 }

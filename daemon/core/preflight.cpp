@@ -250,6 +250,14 @@ void check_clients(const PreflightInput& input, FindingList& findings) {
                      " at present, which is tried again by itself",
                  "update when 'handoverctl sessions' shows it whole");
   }
+  for (const LostSession& lost : input.lost_sessions) {
+    const std::string part = lost.token ? "token " + std::to_string(*lost.token) + " of " : "";
+    findings.add(FindingId::session_lost,
+                 part + "session " + in_quotes(lost.session) + " was lost, and client " +
+                     in_quotes(lost.client) +
+                     " has not preserved it anew, so that this update would not carry it",
+                 "restart its service, whose log says why it could not");
+  }
   for (const std::string& client : input.unthawed_clients) {
     findings.add(FindingId::client_frozen,
                  "client " + in_quotes(client) +

@@ -16,6 +16,7 @@
 #include "core/initrd_facts.h"
 #include "core/kernel_cmdline.h"
 #include "core/kernel_ledger.h"
+#include "core/lost_session.h"
 #include "core/manager_facts.h"
 #include "core/room_facts.h"
 #include "core/watchdog.h"
@@ -86,6 +87,7 @@ struct PreflightInput {
   std::vector<std::string> unfinished_sessions;  ///< incoming ones, not finished
   std::vector<std::string> missing_required_clients;
   std::vector<std::string> degraded_sessions;  ///< the kernel does not hold all of them now
+  std::vector<LostSession> lost_sessions;      ///< of required clients that are there
   std::vector<std::string> unthawed_clients;   ///< required, and have not answered Thaw
   /// The running kernel has an initrd beside it; the target has none, and none was asked for.
   bool initrd_missing = false;

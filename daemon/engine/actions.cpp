@@ -659,14 +659,15 @@ void Engine::finish_update() {
     if (client.phase == ClientPhase::idle || owes_thaw(name)) continue;
     set_phase(*clients_.find(name), ClientPhase::idle);
   }
-  drop_absent_clients();
+  // Refused before any client was asked: the caller's error, not an update to remember. Nor is a
+  // client forgotten by it that is missed: the second try would go without it.
+  const bool refused = update_.started && update_.failure();
+  if (!refused) drop_absent_clients();
   if (!update_.record()) return;
   auto entry = update_.outcome(generation_, host_.wall_clock());
   const auto outcome = std::string(to_string(entry.outcome));
   const auto failure = update_.failure();
   if (!failure) begin_trial(*update_.record(), entry);
-  // Refused before any client was asked: the caller's error, not an update to remember.
-  const bool refused = update_.started && failure;
   if (refused) tell_started(fail(*failure));
   const auto blackout = blackout_usec(entry.timeline);
   log::event(log::Id::update_finished, failure ? log::Level::error : log::Level::info,

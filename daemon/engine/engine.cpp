@@ -314,13 +314,14 @@ Manifest Engine::manifest() const {
   manifest.late_losses = late_losses_;
   manifest.trial = trial_;
   manifest.watchdog = watchdog_;
+  manifest.lost = lost_;
   manifest.extra = extra_;
   return manifest;
 }
 
 HeadChange Engine::head() const {
-  return HeadChange{state_,      generation_, next_id_, sessions_.resting(),
-                    unwritten(), trial_,      watchdog_};
+  return HeadChange{state_,      generation_, next_id_,  sessions_.resting(),
+                    unwritten(), trial_,      watchdog_, lost_};
 }
 
 std::string Engine::unwritten() const {

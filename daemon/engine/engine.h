@@ -376,6 +376,8 @@ class Engine final : private Model, private Sessions::Watch {
   void bless(const KernelTrial& trial);
 
   // losses.cpp
+  void note_lost(LostSession lost);
+  void forget_lost(const std::function<bool(const LostSession&)>& which);
   void finish_sessions_of(const std::string& client, const std::string& why, bool can_wait = false);
   void finish_session(const std::string& session, const std::string& why, bool can_wait = false);
   void not_finished(const SessionRecord& record, const std::string& why, const Error& error);
@@ -409,6 +411,7 @@ class Engine final : private Model, private Sessions::Watch {
   /// next one.
   std::vector<HistoryEntry> unwritten_;
   std::vector<std::string> late_losses_;  ///< the same of losses that were told later
+  std::vector<LostSession> lost_;  ///< and not made anew since
 
   /// Armed, or about to be; by an earlier kernel or process, perhaps.
   std::optional<ArmedWatchdog> watchdog_;

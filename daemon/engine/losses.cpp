@@ -77,10 +77,13 @@ void Engine::session_gone(const SessionRecord& record) {
               {log::Field::unit, unit_of(record)}},
              "Session '", record.name, "' has ended.");
   outside_.session_removed(record.name);
-  // Its client left before it: nothing is kept for that one any more.
+  // Its client left before it: nothing is kept for that one any more. (If it was lost, its client
+  // may come back, and the record says that it has to make it anew.)
+  const auto is_lost = [&](const LostSession& lost) { return lost.client == record.client; };
   if (const auto* client = clients_.find(record.client);
       client != nullptr && state_ == State::normal && !clients_.connected(*client) &&
-      sessions_.of_client(client->name).empty()) {
+      sessions_.of_client(client->name).empty() &&
+      std::none_of(lost_.begin(), lost_.end(), is_lost)) {
     drop_client(record.client);
   }
   wake();
@@ -88,11 +91,28 @@ void Engine::session_gone(const SessionRecord& record) {
 
 void Engine::lost(const SessionRecord& record, std::optional<std::uint64_t> token,
                   const std::string& sentence) {
+  const bool had_anything = token || !record.tokens.empty() || record.opened || record.luo_opened;
+  if (!record.incoming && !record.ending && !record.client.empty() && had_anything) {
+    note_lost({record.name, record.client, token});
+  }
   // What was preserved for a later update, and no update runs or was to carry it: that is told, and
   // no record.
   const bool carried = record.incoming || (update_.record() && state_ != State::restoring);
   if (!carried) return tell_loss(record.name, record.client, sentence, token);
   report_loss(record.name, record.client, sentence, token);
+}
+
+/// Until its client has preserved it anew, or has ended, an update would go without it.
+void Engine::note_lost(LostSession lost) {
+  if (std::find(lost_.begin(), lost_.end(), lost) == lost_.end()) lost_.push_back(std::move(lost));
+  journal_.note_head();
+  wake();
+}
+
+void Engine::forget_lost(const std::function<bool(const LostSession&)>& which) {
+  if (std::erase_if(lost_, which) == 0) return;
+  journal_.note_head();
+  wake();
 }
 
 void Engine::session_settled(const std::string& name, const std::string& client) {

@@ -48,6 +48,11 @@ PreflightInput Engine::preflight_input() const {
       if (keeper == Keeper::tracker) input.module.needed = true;
     }
   }
+  for (const auto& lost : lost_) {
+    const auto* client = clients_.find(lost.client);
+    if (client == nullptr || !client->required || !clients_.connected(*client)) continue;
+    input.lost_sessions.push_back(lost);
+  }
   // Then it keeps the manifest as well, or will be asked for everything that is to come.
   if (sessions_.main_keeper() == Keeper::tracker) input.module.needed = true;
   if (const auto module = sessions_.module()) {

@@ -184,6 +184,7 @@ void Engine::leave(const ClientRecord& client) {
 void Engine::drop_client(const std::string& name) {
   owed_.erase(name);
   clients_.drop(name);
+  forget_lost([&](const LostSession& lost) { return lost.client == name; });
   journal_.note_client(name);
   outside_.client_removed(name);
 }
@@ -370,6 +371,9 @@ void Engine::preserve(const std::string& session, std::uint64_t token, UniqueFd 
   auto shared = std::make_shared<UniqueFd>(std::move(fd));
   const auto written = [this, session, token, reply](const Result<void>& done) {
     if (done) {
+      forget_lost([&](const LostSession& lost) {
+        return lost.session == session && (!lost.token || lost.token == token);
+      });
       outside_.token_added(session, token);
       return reply(done);
     }
@@ -436,6 +440,7 @@ void Engine::open_kernel_session(const std::string& session, const Caller& calle
     touched(session);
     when_written([this, session, shared, reply](const Result<void>& written) {
       if (!written) return reply(fail(written.error()));
+      forget_lost([&](const LostSession& lost) { return lost.session == session; });
       outside_.session_changed(session, "Tokens");
       reply(std::move(*shared));
     });
@@ -519,6 +524,7 @@ void Engine::discard(const std::string& session, const Caller& caller, const Rep
   const auto reply = on_our_time(caller, asked);
   const auto discarded = [this, session, reply](const Result<void>& done) {
     if (!done) return reply(done);
+    forget_lost([&](const LostSession& lost) { return lost.session == session; });
     touched(session);
     when_written([reply](const Result<void>&) { reply({}); });
   };

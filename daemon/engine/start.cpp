@@ -492,6 +492,7 @@ void Engine::start_restarted(Manifest manifest) {
   }
   trial_ = std::move(manifest.trial);
   watchdog_ = std::move(manifest.watchdog);
+  lost_ = std::move(manifest.lost);
   if (sessions_.keepers().rest) sessions_.keepers().rest->adopt_resting(manifest.resting);
   if (update_.record()) {
     update_.job =

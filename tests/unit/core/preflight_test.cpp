@@ -344,6 +344,14 @@ TEST(Preflight, ANeedThatNobodyMeetsIsTheFirstError) {
   EXPECT_EQ(found[0].code, ErrorCode::unknown_dependency);
 }
 
+TEST(Preflight, NamesWhatWasLostAndNotMadeAnew) {
+  PreflightInput input = good();
+  input.lost_sessions = {{"ram", "db"}};
+  expect_one(input, ErrorCode::state_lost, {"session 'ram' was lost, and client 'db'", "restart"});
+  input.lost_sessions = {{"ram", "db", 7}};
+  expect_one(input, ErrorCode::state_lost, {"token 7 of session 'ram'"});
+}
+
 TEST(Preflight, NamesEveryCulpritTheGravestFirst) {
   PreflightInput input = good();
   input.unfinished_sessions = {"old-1", "old-2"};

@@ -107,12 +107,17 @@ void fields(Io& io, Record& change) {
 template <typename Io, Of<LateLossesWritten> Record>
 void fields(Io& /*io*/, Record& /*change*/) {}
 
+template <typename Io, Of<InAgainChange> Record>
+void fields(Io& io, Record& change) {
+  io.required("client", change.client);
+}
+
 namespace {
 
 /// The JSON of a change is an object with one field, named for its kind. In the order of Change.
 constexpr auto kinds = std::to_array<std::string_view>(
     {"head", "resting", "session", "session_gone", "token", "token_gone", "client", "client_gone",
-     "update", "times", "loss", "left_out", "late_loss", "late_losses_written"});
+     "update", "times", "loss", "left_out", "in_again", "late_loss", "late_losses_written"});
 static_assert(kinds.size() == std::variant_size_v<Change>);
 
 /// Applies changes to a manifest. Each takes the same time, however many records there are.
@@ -209,6 +214,11 @@ class Applier {
   }
   void operator()(LeftOutChange change) {
     if (manifest_.update) manifest_.update->left_out.push_back(std::move(change.left_out));
+  }
+  void operator()(const InAgainChange& change) {
+    if (!manifest_.update) return;
+    std::erase_if(manifest_.update->left_out,
+                  [&](const LeftOut& left) { return left.client == change.client; });
   }
   void operator()(LateLossChange change) {
     manifest_.late_losses.push_back(std::move(change.sentence));

@@ -106,9 +106,16 @@ struct LateLossesWritten {
   bool operator==(const LateLossesWritten&) const = default;
 };
 
+/// A client that was left out before is in again.
+struct InAgainChange {
+  std::string client;
+  bool operator==(const InAgainChange&) const = default;
+};
+
 using Change = std::variant<HeadChange, RestingChange, SessionChange, SessionGone, TokenChange,
                             TokenGone, ClientChange, ClientGone, UpdateChange, TimesChange,
-                            LossChange, LeftOutChange, LateLossChange, LateLossesWritten>;
+                            LossChange, LeftOutChange, InAgainChange, LateLossChange,
+                            LateLossesWritten>;
 
 /// Copies everything but the tokens.
 SessionChange change_of(const SessionRecord& session);

@@ -242,6 +242,7 @@ void Engine::answered_well(ClientRecord& client, ClientCall call, Ticks sent) {
   switch (call) {
     case ClientCall::prepare:
       set_phase(client, ClientPhase::prepared);
+      take_in_again(client.name);
       if (times != nullptr) times->prepare_usec = took;
       break;
     case ClientCall::freeze:
@@ -383,6 +384,14 @@ void Engine::note_left_out(const std::string& client, const std::string& why,
               {log::Field::unit, unit_of(client)},
               {log::Field::phase, call ? to_string(*call) : ""}},
              "Client '", client, "' is left out of the update: ", why);
+}
+
+/// It came again, and is prepared: what it preserved is carried like everybody's.
+void Engine::take_in_again(const std::string& client) {
+  auto* const record = update_.edit();
+  if (record == nullptr) return;
+  const auto is_it = [&](const LeftOut& left) { return left.client == client; };
+  if (std::erase_if(record->left_out, is_it) != 0) journal_.note_in_again(client);
 }
 
 void Engine::leave_out(ClientRecord& client, const std::string& why, std::optional<ClientCall> call,

@@ -342,6 +342,7 @@ class Engine final : private Model, private Sessions::Watch {
                  std::optional<ClientCall> undo);
   void note_left_out(const std::string& client, const std::string& why,
                      std::optional<ClientCall> call);
+  void take_in_again(const std::string& client);
   void owe(const std::string& name, ClientCall call, unsigned calls);
   void owe_no_more(const std::string& name);
   void call_undo(const std::string& name);

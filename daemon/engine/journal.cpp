@@ -20,8 +20,14 @@ constexpr std::uint64_t soon_usec = 10'000;
 
 bool Journal::dirty() const {
   return head_ || update_ || !sessions_.empty() || !tokens_.empty() || !clients_.empty() ||
-         !times_.empty() || !losses_.empty() || !left_out_.empty() || late_losses_written_ ||
-         !late_losses_.empty();
+         !times_.empty() || !losses_.empty() || !left_out_.empty() || !in_again_.empty() ||
+         late_losses_written_ || !late_losses_.empty();
+}
+
+void Journal::note_in_again(const std::string& client) {
+  std::erase_if(left_out_, [&](const LeftOut& left) { return left.client == client; });
+  in_again_.insert(client);
+  presses_ = true;
 }
 
 Result<void> Journal::begin() {
@@ -64,6 +70,9 @@ std::vector<Change> Journal::take_changes() {
     }
   }
   for (auto& loss : std::exchange(losses_, {})) changes.emplace_back(LossChange{std::move(loss)});
+  for (const auto& client : std::exchange(in_again_, {})) {
+    changes.emplace_back(InAgainChange{client});
+  }
   for (auto& left : std::exchange(left_out_, {})) {
     changes.emplace_back(LeftOutChange{std::move(left)});
   }

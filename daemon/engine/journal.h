@@ -90,6 +90,8 @@ class Journal {
     late_losses_written_ = presses_ = true;
     late_losses_.clear();
   }
+  /// It was left out before.
+  void note_in_again(const std::string& client);
   [[nodiscard]] bool dirty() const;
   /// What was noted is to be written at the end of this turn.
   [[nodiscard]] bool presses() const { return presses_ || cut_; }
@@ -143,6 +145,7 @@ class Journal {
   std::set<std::string> clients_;
   std::set<std::string> times_;
   std::vector<std::string> losses_;
+  std::set<std::string> in_again_;  ///< written before left_out_
   std::vector<LeftOut> left_out_;
   bool late_losses_written_ = false;
   std::vector<std::string> late_losses_;

@@ -70,7 +70,7 @@ ClientTimes times() {
 std::vector<Change> every_kind() {
   const SessionRecord known = session(9, "renamed");
   return {
-      HeadChange{State::thawing, 5, 99, {"a", "b"}, "[]"},
+      HeadChange{State::thawing, 5, 99, {"a", "b"}, "[]", {}, {{"ram", "db"}, {"ram", "vm", 7}}},
       HeadChange{State::normal, 5, 99, {}, ""},
       RestingChange{"c"},
       SessionChange{known},
@@ -87,6 +87,7 @@ std::vector<Change> every_kind() {
       TimesChange{"new", {}},
       LossChange{"Session 'x' is lost: \"it\"\nwas \xF0\x9F\x98\x80"},
       LeftOutChange{{"new", "it vetoed"}},
+      InAgainChange{"new"},
       LateLossChange{"Session 'y' is lost."},
       LateLossesWritten{},
       UpdateChange{update(11)},
@@ -189,10 +190,10 @@ TEST(Change, OfWhatIsNotThereIsPassedOver) {
   Manifest manifest = full();
   manifest.update.reset();
   const Manifest before = manifest;
-  for (const Change& change :
-       std::vector<Change>{SessionGone{1000}, TokenChange{1000, {}}, TokenGone{1000, 1},
-                           TokenGone{9, 1000}, ClientGone{"nobody"}, TimesChange{"db", times()},
-                           LossChange{"x"}, LeftOutChange{{"a", "b"}}, UpdateChange{}}) {
+  for (const Change& change : std::vector<Change>{
+           SessionGone{1000}, TokenChange{1000, {}}, TokenGone{1000, 1}, TokenGone{9, 1000},
+           ClientGone{"nobody"}, TimesChange{"db", times()}, LossChange{"x"},
+           LeftOutChange{{"a", "b"}}, InAgainChange{"a"}, UpdateChange{}}) {
     apply(manifest, change);
     EXPECT_EQ(manifest, before) << change.index();
   }

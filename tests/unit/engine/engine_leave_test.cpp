@@ -153,5 +153,48 @@ TEST_F(LeaveTest, WhoIsStillToRestoreMayNot) {
   EXPECT_EQ(world.outcome(), "done");
 }
 
+/// An optional client that failed in Prepare, and comes anew while others prepare, is carried.
+TEST_F(LeaveTest, WhoWasLeftOutAndComesAgainIsCarried) {
+  boot_two();
+  world.client("cache").optional().preserves("cache", {1});
+  world.client("cache").start();
+  world.settle();
+  auto& cache = world.client("cache");
+  cache.does(ClientCall::prepare, Does::leave);
+  disk().does(ClientCall::prepare, Does::nothing);
+  ASSERT_TRUE(world.request(JobType::update));
+  ASSERT_TRUE(world.run_until([&] { return world.announced.count("Prepare cache") == 1; }));
+  world.settle();
+  cache.start();
+  world.settle();
+  disk().answer_now();
+  EXPECT_EQ(world.outcome(), "done");
+  EXPECT_EQ(world.announced.count("Freeze cache"), 1U);
+  EXPECT_EQ(world.announced.count("Restore cache"), 1U);
+  EXPECT_FALSE(world.lost_anything());
+  expect_all_is_well(world);
+  EXPECT_TRUE(newest().left_out.empty());
+}
+
+/// The daemon of the new kernel reads it from the manifest's changes.
+TEST_F(LeaveTest, WhoComesAgainAndVetoesTheFreezeIsLeftOutForThat) {
+  boot_two();
+  world.client("cache").optional().preserves("cache", {1});
+  world.client("cache").start();
+  world.settle();
+  auto& cache = world.client("cache");
+  cache.does(ClientCall::prepare, Does::leave).does(ClientCall::freeze, Does::veto);
+  disk().does(ClientCall::prepare, Does::nothing);
+  ASSERT_TRUE(world.request(JobType::update));
+  ASSERT_TRUE(world.run_until([&] { return world.announced.count("Prepare cache") == 1; }));
+  world.settle();
+  cache.start();
+  world.settle();
+  disk().answer_now();
+  EXPECT_EQ(world.outcome(), "done-with-losses");
+  ASSERT_EQ(newest().left_out.size(), 1U);
+  EXPECT_NE(newest().left_out.front().reason.find("Freeze"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace handover::engine::test

@@ -104,6 +104,7 @@ void handover_connection::close() {
   closed_ = true;
   connector_.reset();
   reconnect_.reset();
+  unregister_.reset();
   disconnected_slot_.reset();
   changed_slot_.reset();
   OwnError error;
@@ -275,6 +276,7 @@ void handover_connection::tell_registered() {
 }
 
 void handover_connection::lost(int code, const char* message) {
+  abandoned_.clear();  // with the connection they went
   OwnError error;
   report(error.get(), code, SD_BUS_ERROR_DISCONNECTED, message);
   for_each_follower([&](Follower& follower) { follower.daemon_went(*error.value()); });

@@ -63,6 +63,7 @@ struct handover_connection {
   /// The sessions of that client, which are forgotten here: the daemon may not hold them any more.
   std::set<std::string> take_sessions_of(const std::string& client);
   /// Tells the daemon that the client of that name is no more, unless there is another one.
+  /// While an update stands still, the daemon lets nobody go: it is told again.
   void unregister_abandoned(const std::string& client);
   /// How many watches are on this connection: what only they want is subscribed for them.
   int watches = 0;
@@ -104,6 +105,7 @@ struct handover_connection {
   void for_each_follower(const Tell& tell);
   void lost(int code, const char* message);
   void tell_registered();
+  void unregister_later(const std::string& client);
 
   static int on_disconnected(sd_bus_message* message, void* userdata, sd_bus_error* error);
   static int on_owner_changed(sd_bus_message* message, void* userdata, sd_bus_error* error);
@@ -119,12 +121,13 @@ struct handover_connection {
   bool own_loop_ = false;
   handover::client::sd::Event event_;
   handover::client::sd::Fd wake_fd_;
-  handover::client::sd::Source wake_, reconnect_;
+  handover::client::sd::Source wake_, reconnect_, unregister_;
   handover::client::Link link_;
   handover::client::sd::Slot disconnected_slot_, changed_slot_;
   std::unique_ptr<handover::client::Connector> connector_;
   std::vector<handover::client::Follower*> followers_;
   std::vector<handover_operation*> operations_;
+  std::set<std::string> abandoned_;              ///< registered, and no more of this program's
   std::map<std::string, std::string> sessions_;  ///< held by the daemon; whose they are
   std::set<std::string> clientless_;             ///< sessions whose client is being asked for
   handover_done_callback opened_ = nullptr;      ///< who asked for it without waiting

@@ -2,6 +2,7 @@
 // Calls to the daemon, with and without waiting.
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "connection.h"
 #include "error.h"
@@ -63,14 +64,39 @@ int handover_connection::send(sd_bus_message* message, handover_operation::Done 
   return 0;
 }
 
+namespace {
+
+constexpr uint64_t unregister_pause_usec = 500'000;
+
+}  // namespace
+
 void handover_connection::unregister_abandoned(const std::string& client) {
   const auto is_it = [&](const Follower* follower) { return follower->is_client(client); };
   if (std::any_of(followers_.begin(), followers_.end(), is_it)) return;
   sd::Message call;
   int r = new_call(manager_path, manager_interface, "UnregisterClient", &call, nullptr);
   if (r >= 0) r = sd_bus_message_append(call.get(), "s", client.c_str());
+  const auto done = [this, client](int, sd_bus_message*, handover_error* failure) {
+    if (handover_error_is(failure, "Busy") > 0) unregister_later(client);
+  };
   // Without a connection the daemon knows that the client is gone.
-  if (r >= 0)
-    send(
-        call.get(), [](int, sd_bus_message*, handover_error*) {}, nullptr, nullptr);
+  if (r >= 0) send(call.get(), done, nullptr, nullptr);
+}
+
+void handover_connection::unregister_later(const std::string& client) {
+  abandoned_.insert(client);
+  if (unregister_) {
+    sd_event_source_set_time_relative(unregister_.get(), unregister_pause_usec);
+    sd_event_source_set_enabled(unregister_.get(), SD_EVENT_ONESHOT);
+    return;
+  }
+  const auto again = [](sd_event_source*, uint64_t, void* userdata) {
+    auto* const self = static_cast<handover_connection*>(userdata);
+    for (const auto& name : std::exchange(self->abandoned_, {})) self->unregister_abandoned(name);
+    return 0;
+  };
+  sd_event_source* source = nullptr;
+  const int r = sd_event_add_time_relative(event_.get(), &source, CLOCK_MONOTONIC,
+                                           unregister_pause_usec, 0, again, this);
+  if (r >= 0) unregister_.reset(source);
 }

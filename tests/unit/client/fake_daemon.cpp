@@ -98,6 +98,11 @@ struct FakeDaemon::Connection {
     const char* name = nullptr;
     const int r = sd_bus_message_read(message, "s", &name);
     if (r < 0) return r;
+    if (self->daemon->stands_still_ > 0) {
+      --self->daemon->stands_still_;
+      ++self->daemon->unregistrations_;
+      return sd_bus_reply_method_errorf(message, "org.handover1.Error.Busy", "Later.");
+    }
     const bool known = self->clients.erase(name) > 0;
     self->daemon->clients_ = static_cast<int>(self->clients.size());
     ++self->daemon->unregistrations_;

@@ -36,6 +36,8 @@ class FakeDaemon {
   /// Between starts: every registration is refused by this error from now on.
   void refuse_registrations(const std::string& error) { refusal_ = error; }
   [[nodiscard]] int unregistrations() const { return unregistrations_; }
+  /// So many of the next ones are refused, since an update stands still.
+  void stand_still_for(int unregistrations) { stands_still_ = unregistrations; }
 
   /// Between starts: registrations wait for polkit, and what comes meanwhile is answered before
   /// them.
@@ -66,6 +68,7 @@ class FakeDaemon {
   int wake_ = -1;
   std::atomic<int> registrations_ = 0;
   std::atomic<int> unregistrations_ = 0;
+  std::atomic<int> stands_still_ = 0;
   std::atomic<int> clients_ = 0;
   std::atomic<bool> holds_ = false;
   std::string refusal_;

@@ -359,6 +359,30 @@ TEST_F(LibraryHeldRegistration, IsUndoneWhenGivenBack) {
   expect_undone(1);
 }
 
+/// polkit answers right before an update stands still.
+TEST_F(LibraryHeldRegistration, IsUndoneWhenTheUpdateIsOver) {
+  auto client = register_held();
+  client.reset();
+  daemon_->stand_still_for(2);
+  expect_undone(3);
+}
+
+/// Meanwhile the name has been used again.
+TEST_F(LibraryHeldRegistration, IsNotUndoneLaterForTheNextOne) {
+  auto client = register_held();
+  client.reset();
+  daemon_->stand_still_for(1);
+  daemon_->let_registrations_go();
+  ASSERT_TRUE(run(*connection, [&] { return daemon_->unregistrations() == 1; }));
+  client = register_held(false);
+  daemon_->let_registrations_go();
+  EXPECT_TRUE(run(*connection, [&] { return told == 1; }));
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  EXPECT_TRUE(run(*connection, [&] { return std::chrono::steady_clock::now() > end; }));
+  EXPECT_EQ(daemon_->unregistrations(), 1);
+  EXPECT_EQ(daemon_->clients(), 1);
+}
+
 TEST_F(LibraryHeldRegistration, GoesWithTheConnection) {
   auto client = register_held();
   client.reset();

@@ -249,8 +249,9 @@ typedef struct handover_client_callbacks {
   /* Registered again after the daemon was away. Not called for the first registration, unless that
    * was handover_client_register_async()'s. */
   void (*registered)(handover_client* client, handover_client_state state, void* userdata);
-  /* The daemon went away, or refused to register the client again; it is tried again by itself.
-   * The error is borrowed. */
+  /* The daemon went away, or refused to register the client again; it is tried again by itself. It
+   * may be told several times before `registered` is: for each attempt that fails. The error is
+   * borrowed. */
   void (*disconnected)(handover_client* client, const handover_error* error, void* userdata);
   /* A session of the client's that this process made, or took over in the same kernel by
    * handover_session_get() and a first call, is gone: the daemon that was started again does not
@@ -288,8 +289,10 @@ HANDOVER_API const char* handover_client_get_name(const handover_client* client)
 HANDOVER_API handover_client_state handover_client_get_state(const handover_client* client);
 /* Tells the daemon that the client is no more; its sessions stay. It is not registered again, even
  * if this fails: then the daemon may know it still, and it can be tried again. 0 also if the daemon
- * does not know it. A registration that still waits for polkit is undone when it is answered, as
- * long as the connection's loop runs. The object is still to be freed. */
+ * does not know it. While an update is prepared, a required client that leaves ends it, and without
+ * an optional one it goes on; -EBUSY while an update stands still. A registration that still waits
+ * for polkit is undone when it is answered, as long as the connection's loop runs. The object is
+ * still to be freed. */
 HANDOVER_API int handover_client_unregister(handover_client* client, handover_error** error);
 HANDOVER_API int handover_client_unregister_async(handover_client* client,
                                                   handover_done_callback callback, void* userdata,

@@ -116,7 +116,7 @@ client::Result<void> Guest::change_in_turn(const StateHeader& header, const std:
   auto user = qemu_user(description_);
   if (!user) return user.error();
   const auto* identity = *user && (*user)->from_start ? &(*user)->identity : nullptr;
-  auto old = program_of(qemu_->pid(), identity);
+  auto old = qemu_->take_program(identity);
   if (!old) return old.error();
   drop_qemu();
   description_.qemu = program;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "common/file.h"
 #include "common/loop.h"
@@ -115,6 +117,17 @@ client::Result<client::Fd> program_of(pid_t process, const common::Identity* use
   client::Fd kept(fcntl(low.get(), F_DUPFD_CLOEXEC, first_kept_number));
   if (!kept) return common::errno_error("Cannot duplicate a descriptor");
   return kept;
+}
+
+client::Fd program_at_start(pid_t process, const std::string& path) {
+  auto program = program_of(process, nullptr);
+  struct stat runs = {};
+  struct stat named = {};
+  if (!program || fstat(program->get(), &runs) < 0 || stat(path.c_str(), &named) < 0 ||
+      runs.st_dev != named.st_dev || runs.st_ino != named.st_ino) {
+    return client::Fd(-1);
+  }
+  return std::move(*program);
 }
 
 std::string path_of(const client::Fd& program) {

@@ -15,6 +15,10 @@ namespace handover::vmm {
 /// CAP_SYS_PTRACE only he may look.
 client::Result<client::Fd> program_of(pid_t process, const common::Identity* user);
 
+/// That of a process which was just started as us, and may become somebody else whom nobody may
+/// look at. None if it is not the file at `path` itself: a script's is its interpreter.
+client::Fd program_at_start(pid_t process, const std::string& path);
+
 /// Of the child that executes it, which has it until then.
 std::string path_of(const client::Fd& program);
 

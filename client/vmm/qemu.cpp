@@ -58,17 +58,17 @@ client::Error too_old(const Version& version) {
 
 }  // namespace
 
-client::Result<void> find_program(const std::string& program) {
+client::Result<std::string> find_program(const std::string& program) {
   const client::Error missing{"", "There is no program '" + program + "'.", ENOENT};
   if (program.find('/') != std::string::npos) {
-    if (access(program.c_str(), X_OK) == 0) return {};
+    if (access(program.c_str(), X_OK) == 0) return program;
     return missing;
   }
   const char* path = getenv("PATH");  // NOLINT(concurrency-mt-unsafe): one thread
   std::istringstream directories(path ? path : "/usr/bin:/bin");
   for (std::string directory; std::getline(directories, directory, ':');) {
     directory.append("/").append(program);
-    if (access(directory.c_str(), X_OK) == 0) return {};
+    if (access(directory.c_str(), X_OK) == 0) return directory;
   }
   return missing;
 }
@@ -86,6 +86,11 @@ client::Result<Qemu> Qemu::start(const Description& description, int ram, Begin 
   auto pid = common::start_process(command_line(launch), first_free_number,
                                    [&] { return prepare_qemu(ram, theirs.get(), identity); });
   if (!pid) return pid.error();
+  // With -runas it becomes another user in a moment, and nobody without CAP_SYS_PTRACE may look.
+  client::Fd first_program;
+  if (auto path = find_program(description.qemu); path && !identity) {
+    first_program = program_at_start(*pid, *path);
+  }
   theirs.reset();  // a QEMU that ends is then seen at once
 
   auto guard = Guard::over(*pid);
@@ -94,6 +99,7 @@ client::Result<Qemu> Qemu::start(const Description& description, int ram, Begin 
     return guard.error();
   }
   Qemu qemu(*pid, std::move(*guard), std::move(ours), limits.command);
+  qemu.first_program_ = std::move(first_program);
   auto version = qemu.monitor_.greet(common::now_usec() + limits.start);
   if (!version) {
     return client::Error{"", "QEMU did not start: " + version.error().message,
@@ -109,10 +115,17 @@ client::Result<Qemu> Qemu::start(const Description& description, int ram, Begin 
 
 Qemu::Qemu(Qemu&& other) noexcept
     : pid_(std::exchange(other.pid_, 0)),
+      first_program_(std::move(other.first_program_)),
       guard_(std::move(other.guard_)),
       monitor_(std::move(other.monitor_)),
       version_(other.version_),
       command_usec_(other.command_usec_) {}
+
+client::Result<client::Fd> Qemu::take_program(const common::Identity* identity) {
+  auto now = program_of(pid_, identity);
+  if (now || !first_program_) return now;
+  return std::move(first_program_);
+}
 
 Qemu::~Qemu() {
   if (pid_ == 0) return;

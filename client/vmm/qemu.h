@@ -11,11 +11,12 @@
 #include "description.h"
 #include "guard.h"
 #include "migration.h"
+#include "program_file.h"
 
 namespace handover::vmm {
 
-/// Is there such a program? Looked up as execvp() does.
-client::Result<void> find_program(const std::string& program);
+/// Where that program is. Looked up as execvp() does.
+client::Result<std::string> find_program(const std::string& program);
 
 class Qemu {
  public:
@@ -35,6 +36,8 @@ class Qemu {
   [[nodiscard]] Version version() const { return version_; }
   Monitor& monitor() { return monitor_; }
   [[nodiscard]] Peer peer() { return {monitor_, version_, command_usec_}; }
+  /// The program that it runs, whatever its name leads to by now; once. `identity`: as in start().
+  client::Result<client::Fd> take_program(const common::Identity* identity);
   /// Somebody else has waited for it.
   void has_ended() { pid_ = 0; }
 
@@ -45,7 +48,8 @@ class Qemu {
         monitor_(std::move(socket)),
         command_usec_(command_usec) {}
 
-  pid_t pid_;  ///< 0: none, or not ours any more
+  pid_t pid_;                 ///< 0: none, or not ours any more
+  client::Fd first_program_;  ///< none: look at the process
   Guard guard_;
   Monitor monitor_;
   Version version_;

@@ -116,6 +116,11 @@ void VmmClient::launch(json config) {
                 host.directory().path("guest.json"),
                 "--directory",
                 host.directory().path("status")};
+  if (!may_trace) {
+    const std::vector<std::string> without = {"/usr/bin/setpriv", "--bounding-set",
+                                              "-sys_ptrace"};
+    setup.argv.insert(setup.argv.begin(), without.begin(), without.end());
+  }
   setup.environment = {"HANDOVER_PRIVATE_SOCKET=" + host.directory().path("run/private"),
                        "DBUS_SYSTEM_BUS_ADDRESS=" + host.bus().address()};
   setup.log = log();

@@ -75,6 +75,8 @@ class VmmClient : public testing::Test {
   std::optional<ChildProcess> vmm;
   std::optional<int> status;
   rlim_t most_file_bytes = RLIM_INFINITY;  ///< `ulimit -f`
+  /// As in its unit: it may not look into processes of other users.
+  bool may_trace = true;
   /// The directory of its status is a file system of its own, without room; told() says nothing.
   bool status_is_full = false;
   static constexpr int may_not_mount = 123;  ///< exit code then

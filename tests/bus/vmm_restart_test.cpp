@@ -314,6 +314,32 @@ TEST_F(VmmRestart, ProgramThatIsGoneTakesTheGuestBack) {
   expect_goes_on();
 }
 
+/// In the unit nobody may look which program a QEMU of another user runs.
+TEST_F(VmmRestart, GuestOfAnotherUserInItsUnit) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give QEMU another user";
+  auto config = for_a_copy(configuration("own-monitor"));
+  config["arguments"].push_back("-runas");
+  config["arguments"].push_back("nobody");
+  fs::permissions(path(""), fs::perms::all);
+  ASSERT_EQ(chown(path("count.raw").c_str(), 65534, 0), 0);
+  may_trace = false;
+  const auto installed = path("installed");
+  fs::copy_file(qemu, installed);
+  qemu = installed;
+  run(config);
+  const auto before = qemu_process();
+  fs::rename(broken_qemu("new"), installed);
+  EXPECT_EQ(restart(), 1);
+  EXPECT_NE(said.find("keeps its QEMU: QEMU did not start"), std::string::npos) << said;
+  EXPECT_NE(qemu_process(), before);
+  EXPECT_EQ(run_state(), "running");
+  expect_goes_on();
+  configure("/usr/bin/qemu-system-x86_64");
+  EXPECT_EQ(restart(), 0) << said;
+  EXPECT_EQ(run_state(), "running");
+  expect_goes_on();
+}
+
 TEST_F(VmmRestart, RefusesWhatItCannotDo) {
   below();
   auto config = configuration("own-monitor");

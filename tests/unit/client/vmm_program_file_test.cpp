@@ -58,5 +58,48 @@ TEST(VmmProgramFile, OfAnotherUsersProcess) {
   waitpid(*process, nullptr, 0);
 }
 
+constexpr auto python = "/usr/bin/python3";
+/// It becomes another user when it is told to, and says so.
+constexpr auto becomes_another =
+    "import os\n"
+    "os.read(0, 1)\n"
+    "os.setresgid(65534, 65534, 65534)\n"
+    "os.setresuid(65534, 65534, 65534)\n"
+    "os.write(1, b'.')\n"
+    "os.read(0, 1)\n";
+
+/// In a process without CAP_SYS_PTRACE, whose exit code tells where it went wrong.
+[[noreturn]] void look_at_one_that_becomes_another() {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE) < 0 || !drop_ptrace()) _exit(100);
+  int orders[2] = {-1, -1};
+  int answers[2] = {-1, -1};
+  if (pipe(orders) < 0 || pipe(answers) < 0) _exit(101);
+  auto process = common::start_process({python, "-c", becomes_another}, 10, [&] {
+    return dup2(orders[0], STDIN_FILENO) == STDIN_FILENO &&
+           dup2(answers[1], STDOUT_FILENO) == STDOUT_FILENO;
+  });
+  if (!process) _exit(102);
+  const auto kept = program_at_start(*process, python);
+  if (!kept) _exit(103);
+  if (program_at_start(*process, "/bin/sh")) _exit(104);  // a script's
+  char answer = 0;
+  if (write(orders[1], ".", 1) != 1 || read(answers[0], &answer, 1) != 1) _exit(105);
+  if (program_of(*process, nullptr) || program_at_start(*process, python)) _exit(106);
+  if (access(path_of(kept).c_str(), X_OK) != 0) _exit(107);
+  kill(*process, SIGKILL);
+  _exit(0);
+}
+
+TEST(VmmProgramFile, OfOneThatBecomesAnotherUser) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can start a process as another user";
+  const pid_t looks = fork();
+  if (looks == 0) look_at_one_that_becomes_another();
+  int status = 0;
+  EXPECT_EQ(waitpid(looks, &status, 0), looks);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
 }  // namespace
 }  // namespace handover::vmm

@@ -3,6 +3,9 @@
 // is a veto that names it, and once it is undone the update goes.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "shared_folder.h"
 #include "vmm_client.h"
 
 namespace handover::test {
@@ -20,6 +23,26 @@ TEST_F(VmmChanges, DiskOnASnapshot) {
                 {{"device", "d0"}, {"snapshot-file", host.directory().path("snap.qcow2")}}),
             json::object());
   expect_refused("snap.qcow2' now, and the next QEMU would go on with 'count.raw'");
+  expect_disk_good();
+}
+
+/// QEMU says so itself, and says no more once the guest has unmounted it.
+TEST_F(VmmChanges, ShareThatTheGuestHasMounted) {
+  auto config = configuration("own-monitor");
+  std::filesystem::create_directory(host.directory().path("share"));
+  for (const char* argument :
+       {"-virtfs", "local,path=share,mount_tag=photos,security_model=none,id=share0", "-qtest",
+        "unix:qtest,server=on,wait=off", "-qtest-log", "/dev/null"}) {
+    config["arguments"].push_back(argument);
+  }
+  run(config);
+  expect_disk_good();  // the firmware has done its part
+  SharedFolder share(host.directory().path("qtest"));
+  share.mount();
+  expect_refused("mount_tag 'photos'");
+  expect_disk_good();
+  share.unmount();
+  expect_carried();
   expect_disk_good();
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/kernel_name.h"
+#include "core/program_end.h"
 #include "core/text.h"
 
 namespace handover {
@@ -41,8 +42,7 @@ HookPlan plan_hooks(const std::vector<HookDirectory>& directories) {
 
 std::vector<std::string> hook_environment(HookStage stage, const HookContext& context) {
   constexpr std::size_t most_bytes = 4096;
-  std::vector<std::string> environment = {
-      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"};
+  std::vector<std::string> environment = {program_path, "LANG=C.UTF-8"};
   const auto set = [&environment](std::string_view name, std::string_view value) {
     environment.push_back(std::string(name).append("=").append(printable(value, most_bytes)));
   };
@@ -81,13 +81,13 @@ std::string sentence_of(const HookResult& result) {
       text += " warns";
       break;
     case End::refused:
-      text += " ended with status " + std::to_string(result.status);
+      text += " " + ended_with(result.status);
       break;
     case End::killed:
-      text += " was killed by signal " + std::to_string(result.status);
+      text += " " + killed_by(result.status);
       break;
     case End::timed_out:
-      text += " took longer than " + std::to_string(result.usec / 1000) + " ms";
+      text += " " + took_longer_than(result.usec);
       break;
     case End::not_started:
       return text + " could not be started: " + printable(result.problem);

@@ -128,7 +128,7 @@ struct UpdateRecord {  // NOLINT(bugprone-exception-escape): of json, whose move
   bool operator==(const UpdateRecord&) const = default;
 };
 
-/// A kernel that an update has gone into, and that does not count as good or bad yet.
+/// A kernel that an update has gone into, and that is not judged good or bad yet.
 struct KernelTrial {  // NOLINT(bugprone-exception-escape): of json, whose move does not throw
   std::uint64_t update = 0;
   std::uint64_t generation = 0;  ///< after it

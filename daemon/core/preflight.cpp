@@ -273,7 +273,7 @@ void check_record(const PreflightInput& input, const KernelImage& target, Findin
   if (record.state == KernelState::bad) {
     return findings.add(
         FindingId::kernel_bad,
-        describe(target) + " counts as bad since update " + std::to_string(record.update) +
+        describe(target) + " is judged bad since update " + std::to_string(record.update) +
             (record.when.empty() ? "" : " (" + printable(record.when) + ")") + ": " +
             printable(record.reason, KernelLedger::most_reason_bytes),
         "choose another, or, if it was not to blame, run: handoverctl kernels allow " +

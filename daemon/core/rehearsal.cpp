@@ -12,15 +12,10 @@ namespace {
 
 constexpr std::uint64_t usec_per_msec = 1000;
 
-std::optional<Ticks> tick_at(const Timeline& timeline, Mark mark) {
-  const auto found = timeline.marks.find(mark);
-  return found == timeline.marks.end() ? std::nullopt : std::optional(found->second);
-}
-
 /// From the reboot call to the last client that runs again.
 std::optional<std::uint64_t> usec_from_reboot(const Timeline& update) {
-  const auto called = tick_at(update, Mark::kexec_called);
-  const auto running = tick_at(update, Mark::clients_restored);
+  const auto called = tick_of(update, Mark::kexec_called);
+  const auto running = tick_of(update, Mark::clients_restored);
   if (!called || !running || *running < *called) return std::nullopt;
   return ticks_to_usec(*running - *called, update.ticks_per_second);
 }
@@ -28,8 +23,8 @@ std::optional<std::uint64_t> usec_from_reboot(const Timeline& update) {
 }  // namespace
 
 std::optional<std::uint64_t> usec_to_reboot(const Timeline& rehearsal) {
-  auto since = tick_at(rehearsal, Mark::clients_frozen);
-  const auto until = tick_at(rehearsal, Mark::synced);
+  auto since = tick_of(rehearsal, Mark::clients_frozen);
+  const auto until = tick_of(rehearsal, Mark::synced);
   if (!since || !until) return std::nullopt;
   for (const auto& [name, times] : rehearsal.clients) {
     if (times.frozen_at) since = std::min(*since, *times.frozen_at);
@@ -63,7 +58,7 @@ std::vector<std::string> not_rehearsed(Mode mode, bool luo) {
 std::string over_limit(const Timeline& rehearsal, std::uint64_t at_most_usec) {
   auto timeline = rehearsal;
   // Whoever does not run yet stands still.
-  if (const auto thawed = tick_at(rehearsal, Mark::thawed)) {
+  if (const auto thawed = tick_of(rehearsal, Mark::thawed)) {
     for (auto& [name, times] : timeline.clients) {
       if (times.frozen_at && !times.running_at) times.running_at = *thawed;
     }

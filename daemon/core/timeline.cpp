@@ -50,12 +50,6 @@ std::string_view phase_before(Mark mark) {
   return "";
 }
 
-std::optional<Ticks> tick_of(const Timeline& timeline, Mark mark) {
-  const auto found = timeline.marks.find(mark);
-  if (found == timeline.marks.end()) return std::nullopt;
-  return found->second;
-}
-
 std::optional<std::uint64_t> usec_between(std::optional<Ticks> from, std::optional<Ticks> to,
                                           std::uint64_t ticks_per_second) {
   if (!from || !to || ticks_per_second == 0) return std::nullopt;
@@ -76,6 +70,12 @@ std::optional<Standstill> extreme(const Timeline& timeline, Better better) {
 }
 
 }  // namespace
+
+std::optional<Ticks> tick_of(const Timeline& timeline, Mark mark) {
+  const auto found = timeline.marks.find(mark);
+  if (found == timeline.marks.end()) return std::nullopt;
+  return found->second;
+}
 
 std::vector<Phase> phases(const Timeline& timeline) {
   std::vector<Phase> result;

@@ -76,6 +76,9 @@ struct Timeline {  // NOLINT(bugprone-exception-escape): of json, which does not
   bool operator==(const Timeline&) const = default;
 };
 
+/// nullopt: it has no such mark.
+std::optional<Ticks> tick_of(const Timeline& timeline, Mark mark);
+
 struct Phase {
   /// Before the blackout "preflight", "load", "prepare", "collapse", "wait", and "freeze", in which
   /// it begins for one client after the other; in it "seal", "sync", "stop", "kexec", "kernel",

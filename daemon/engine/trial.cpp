@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A kernel that an update has gone into is on trial until it counts as good or bad.
+// A kernel that an update has gone into is on trial until it is judged good or bad.
 #include <utility>
 
 #include "core/text.h"
@@ -151,7 +151,7 @@ void Engine::judge_kernel(KernelRecord record) {
   const bool good = record.state == KernelState::good;
   log::event(good ? log::Id::kernel_good : log::Id::kernel_bad,
              good ? log::Level::info : log::Level::error, {{log::Field::update, record.update}},
-             "Kernel ", record.kernel.release, " counts as ", to_string(record.state),
+             "Kernel ", record.kernel.release, " is judged ", to_string(record.state),
              good ? "." : ": ", record.reason);
   kernels_.note(std::move(record));
 }

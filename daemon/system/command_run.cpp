@@ -5,7 +5,8 @@
 #include <cstring>
 #include <string_view>
 
-#include "core/hook_output.h"
+#include "core/program_end.h"
+#include "core/program_output.h"
 #include "core/text.h"
 #include "system/program.h"
 
@@ -17,11 +18,11 @@ std::string how_it_ended(const ProgramEnd& end, const std::string& path, std::ui
   using How = ProgramEnd::How;
   switch (end.how) {
     case How::exited:
-      return "it ended with status " + std::to_string(end.status);
+      return "it " + ended_with(end.status);
     case How::killed:
-      return "it was killed by signal " + std::to_string(end.status);
+      return "it " + killed_by(end.status);
     case How::timed_out:
-      return "it did not end within " + std::to_string(limit_usec / 1000) + " ms";
+      return "it " + took_longer_than(limit_usec);
     case How::stopped:
       return "it was stopped with handoverd";
     case How::failed:
@@ -39,10 +40,10 @@ Result<void> run_command(const std::vector<std::string>& argv,
   Program program;
   program.path = argv.front();
   program.arguments = {argv.begin() + 1, argv.end()};
-  program.environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  program.environment = {program_path};
   program.environment.insert(program.environment.end(), environment.begin(), environment.end());
   program.limit_usec = limit_usec;
-  HookOutput output([](const std::string&) {});
+  ProgramOutput output([](const std::string&) {});
   const auto end = run_program(program, stop, [&](std::string_view bytes) { output.take(bytes); });
   output.end();
   using How = ProgramEnd::How;

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include "core/hook_output.h"
+#include "core/program_output.h"
 #include "core/text.h"
 #include "system/hook_files.h"
 #include "system/log.h"
@@ -42,7 +42,7 @@ void tell_line(const std::string& hook, std::string_view line) {
 HookResult run_hook(std::string name, const Program& program, const std::atomic<bool>& stop) {
   HookResult result;
   result.name = std::move(name);
-  HookOutput output([&result](const std::string& line) { tell_line(result.name, line); });
+  ProgramOutput output([&result](const std::string& line) { tell_line(result.name, line); });
   const auto end = run_program(program, stop, [&](std::string_view bytes) { output.take(bytes); });
   output.end();
   if (output.left_out() != 0) {

@@ -30,6 +30,9 @@ constexpr std::uint64_t look_usec = 20'000;
 constexpr std::uint64_t longest_end_usec = 2'000'000;
 constexpr long end_look_nsec = 20'000'000;
 constexpr unsigned most_end_looks = 50;
+/// Each takes up to 256 KiB; a pipe has 64, or 1,024 where somebody has enlarged it
+/// (pipe-max-size).
+constexpr unsigned most_last_reads = 8;
 
 struct Order {
   const char* path;
@@ -230,8 +233,10 @@ ProgramEnd run_program(const Program& program, const std::atomic<bool>& stop,
     }
     result = process->wait(open ? 0 : pause);
   }
-  while (open && result && read_some(from.get(), output)) {
-    // All who could write have ended.
+  // What is in the pipe yet, be it as large as a pipe of root's may be. Who was left behind may go
+  // on to write.
+  for (unsigned reads = 0; open && result && reads < most_last_reads; ++reads) {
+    open = read_some(from.get(), output);
     pollfd more = {from.get(), POLLIN, 0};
     if (::poll(&more, 1, 0) <= 0) break;
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Kernels count as good or bad, and a bad one is gone into by nobody.
+// Kernels are judged good or bad, and a bad one is gone into by nobody.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -67,7 +67,7 @@ class KernelsTest : public WorldTest {
   }
 };
 
-TEST_F(KernelsTest, CountsAsGoodWhenTheClientsAreRestored) {
+TEST_F(KernelsTest, IsJudgedGoodWhenTheClientsAreRestored) {
   boot_two();
   EXPECT_EQ(world.update(), "done");
   ASSERT_TRUE(world.calm_down());
@@ -81,7 +81,7 @@ TEST_F(KernelsTest, CountsAsGoodWhenTheClientsAreRestored) {
   EXPECT_TRUE(told("kernel 7.3.1-new good in generation 1"));
 }
 
-TEST_F(KernelsTest, CountsAsBadAfterAColdBoot) {
+TEST_F(KernelsTest, IsJudgedBadAfterAColdBoot) {
   boot_two();
   lose_an_update();
   const auto record = known();
@@ -153,7 +153,7 @@ TEST_F(KernelsTest, HealthIsAskedAfterTheLastRestore) {
     EXPECT_EQ(program.timeout_usec, world.config.health.timeout_usec);
     EXPECT_EQ(program.environment.size(), 2U);
     EXPECT_EQ(program.environment.at(1), "HANDOVER_KERNEL=7.3.1-new");
-    EXPECT_FALSE(state()) << "it does not count as good yet";
+    EXPECT_FALSE(state()) << "it is not judged yet";
     EXPECT_FALSE(world.announced.finished.empty()) << "the update is over without it";
     health = newest().health;
   };
@@ -170,7 +170,7 @@ TEST_F(KernelsTest, HealthIsAskedAfterTheLastRestore) {
   EXPECT_EQ(state(), KernelState::good);
 }
 
-TEST_F(KernelsTest, CountsAsBadWhereHealthFails) {
+TEST_F(KernelsTest, IsJudgedBadWhereHealthFails) {
   boot_two();
   with_health();
   world.machine.program_error = Error{ErrorCode::io, "it ended with status 1", 0};

@@ -43,7 +43,7 @@ TEST(Command, EndsWithItsLimit) {
   const auto ended = shell("echo on it; sleep 600", second / 2);
   ASSERT_FALSE(ended);
   EXPECT_EQ(ended.error().code, ErrorCode::timed_out);
-  EXPECT_EQ(ended.error().message, "it did not end within 500 ms; its last line was 'on it'");
+  EXPECT_EQ(ended.error().message, "it took longer than 500 ms; its last line was 'on it'");
 }
 
 TEST(Command, EndsWithTheDaemon) {

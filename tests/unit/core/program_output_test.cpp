@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "core/hook_output.h"
+#include "core/program_output.h"
 
 #include <gtest/gtest.h>
 
@@ -9,15 +9,15 @@
 namespace handover {
 namespace {
 
-class HookOutputTest : public testing::Test {
+class ProgramOutputTest : public testing::Test {
  protected:
   std::vector<std::string> lines;
-  HookOutput output{[this](const std::string& line) { lines.push_back(line); }};
+  ProgramOutput output{[this](const std::string& line) { lines.push_back(line); }};
 };
 
 using Lines = std::vector<std::string>;
 
-TEST_F(HookOutputTest, IsSplitIntoLinesHoweverItComes) {
+TEST_F(ProgramOutputTest, IsSplitIntoLinesHoweverItComes) {
   output.take("fir");
   output.take("st\nsecond\r\n\n  \nthi");
   EXPECT_EQ(lines, (Lines{"first", "second"}));
@@ -29,31 +29,31 @@ TEST_F(HookOutputTest, IsSplitIntoLinesHoweverItComes) {
   EXPECT_EQ(lines.size(), 3U);
 }
 
-TEST_F(HookOutputTest, OfNothingSaysNothing) {
+TEST_F(ProgramOutputTest, OfNothingSaysNothing) {
   output.end();
   EXPECT_TRUE(lines.empty());
   EXPECT_EQ(output.last_line(), "");
 }
 
-TEST_F(HookOutputTest, IsPrintable) {
+TEST_F(ProgramOutputTest, IsPrintable) {
   output.take("a\x1b[2Jb\xff\n");
   EXPECT_EQ(lines, Lines{"a\\x1b[2Jb\\xff"});
 }
 
-TEST_F(HookOutputTest, CutsLongLines) {
+TEST_F(ProgramOutputTest, CutsLongLines) {
   for (int i = 0; i < 1000; ++i) output.take(std::string(1000, 'x'));
   output.take("\nlast\n");
   ASSERT_EQ(lines.size(), 2U);
-  EXPECT_LE(lines[0].size(), HookOutput::most_line_bytes + 8);
+  EXPECT_LE(lines[0].size(), ProgramOutput::most_line_bytes + 8);
   EXPECT_TRUE(lines[0].ends_with("…"));
   EXPECT_EQ(lines[1], "last");
 }
 
-TEST_F(HookOutputTest, LeavesOutWhatIsTooMuchButForTheLastLine) {
+TEST_F(ProgramOutputTest, LeavesOutWhatIsTooMuchButForTheLastLine) {
   for (int i = 1; i <= 1000; ++i) output.take("line " + std::to_string(i) + "\n");
   output.end();
-  EXPECT_EQ(lines.size(), HookOutput::most_lines);
-  EXPECT_EQ(output.left_out(), 1000 - HookOutput::most_lines);
+  EXPECT_EQ(lines.size(), ProgramOutput::most_lines);
+  EXPECT_EQ(output.left_out(), 1000 - ProgramOutput::most_lines);
   EXPECT_EQ(output.last_line(), "line 1000");
 }
 

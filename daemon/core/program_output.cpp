@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "core/hook_output.h"
+#include "core/program_output.h"
 
 #include <algorithm>
 
@@ -7,7 +7,7 @@
 
 namespace handover {
 
-void HookOutput::take(std::string_view bytes) {
+void ProgramOutput::take(std::string_view bytes) {
   while (!bytes.empty()) {
     const auto end = bytes.find('\n');
     const auto part = bytes.substr(0, end);
@@ -20,11 +20,11 @@ void HookOutput::take(std::string_view bytes) {
   }
 }
 
-void HookOutput::end() {
+void ProgramOutput::end() {
   if (!begun_.empty()) end_line();
 }
 
-void HookOutput::end_line() {
+void ProgramOutput::end_line() {
   while (!begun_.empty() && (begun_.back() == ' ' || begun_.back() == '\r')) begun_.pop_back();
   if (!begun_.empty()) {
     last_ = printable(begun_, most_line_bytes);

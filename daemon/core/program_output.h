@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What a hook prints, as lines for the journal: no more and no longer ones than somebody reads.
+// What a program that we run prints, as lines: no more and no longer ones than somebody reads.
 #pragma once
 
 #include <cstddef>
@@ -10,13 +10,13 @@
 
 namespace handover {
 
-class HookOutput {
+class ProgramOutput {
  public:
   static constexpr std::size_t most_lines = 200;
   static constexpr std::size_t most_line_bytes = 1024;
 
   /// `line` gets each line, printable, up to `most_lines` of them.
-  explicit HookOutput(std::function<void(const std::string&)> line) : line_(std::move(line)) {}
+  explicit ProgramOutput(std::function<void(const std::string&)> line) : line_(std::move(line)) {}
 
   void take(std::string_view bytes);
   /// The end of the output: a last line may have no newline.

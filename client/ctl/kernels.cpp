@@ -19,7 +19,8 @@ void print_kernels(const std::vector<KernelRow>& kernels, bool titles) {
                {"IMAGE", false, true}});
   for (const auto& kernel : kernels) {
     table.add({kernel.release.empty() ? "-" : kernel.release, kernel.state,
-               kernel.when.empty() ? "-" : kernel.when, kernel.running ? "yes" : "-", kernel.path});
+               kernel.when.empty() ? "-" : kernel.when, kernel.running ? "yes" : "-",
+               kernel.path.empty() ? "-" : kernel.path});
   }
   fputs(table.text(output_width(), titles).c_str(), stdout);
   for (const auto& kernel : kernels) {

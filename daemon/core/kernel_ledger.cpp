@@ -93,8 +93,26 @@ std::size_t forgive(KernelLedger& ledger, std::string_view release) {
   });
 }
 
+namespace {
+
+/// Good and bad kernels whose image is none of `files`: it is gone, was built again, or has a name
+/// that no kernel is looked for by.
+void add_without_image(const KernelLedger& ledger, std::vector<KernelFile>& files) {
+  for (const auto& record : ledger.kernels) {
+    if (record.state == KernelState::untried) continue;
+    const bool here = std::any_of(files.begin(), files.end(), [&record](const KernelFile& file) {
+      return file.kernel == record.kernel;
+    });
+    if (!here) files.push_back({{}, record.kernel});
+  }
+}
+
+}  // namespace
+
 std::vector<KernelListed> list_kernels(const KernelLedger& ledger, std::vector<KernelFile> files,
                                        std::string_view running) {
+  add_without_image(ledger, files);
+  // Behind those of the same release that have one.
   std::stable_sort(files.begin(), files.end(), [](const KernelFile& a, const KernelFile& b) {
     return version_less(b.kernel.release, a.kernel.release);
   });
@@ -106,7 +124,9 @@ std::vector<KernelListed> list_kernels(const KernelLedger& ledger, std::vector<K
       one.reason = known->reason;
       one.when = known->when;
     }
-    one.running = !one.release.empty() && one.release == running;
+    // What has no image runs only if no other of its release has one.
+    const bool hidden = one.path.empty() && !listed.empty() && listed.back().release == one.release;
+    one.running = !one.release.empty() && one.release == running && !hidden;
     listed.push_back(std::move(one));
   }
   return listed;

@@ -78,14 +78,15 @@ struct KernelFile {
 
 /// What `handoverctl kernels` shows.
 struct KernelListed {
-  std::string path;
+  std::string path;  ///< "": no image of it is found
   std::string release;
   KernelState state = KernelState::untried;
   std::string reason, when;
   bool running = false;  ///< its release is that of the running kernel
   bool operator==(const KernelListed&) const = default;
 };
-/// The images in the order of their releases, the newest first.
+/// The images, and the good and bad kernels that have none, in the order of their releases, the
+/// newest first.
 std::vector<KernelListed> list_kernels(const KernelLedger& ledger, std::vector<KernelFile> files,
                                        std::string_view running);
 

@@ -85,11 +85,19 @@ TEST(Kernels, AreShownAndAllowedAgain) {
   EXPECT_EQ(listed.code, 0) << listed.err;
   const auto json = listed.out_json();
   ASSERT_TRUE(json.is_object() && json["kernels"].is_array()) << listed.out;
+  int remembered = 0;
   for (const auto& kernel : json["kernels"]) {
+    EXPECT_TRUE(kernel["running"].is_boolean());
+    if (kernel["release"] == "1.2.3-bad") {
+      ++remembered;
+      EXPECT_EQ(kernel["path"], "") << "its image is gone";
+      EXPECT_EQ(kernel["state"], "bad");
+      continue;
+    }
     EXPECT_TRUE(kernel["path"].get<std::string>().starts_with('/')) << kernel;
     EXPECT_EQ(kernel["state"], "untried") << kernel;
-    EXPECT_TRUE(kernel["running"].is_boolean());
   }
+  EXPECT_EQ(remembered, 1);
   const auto table = run_ctl(host, {"kernels"});
   EXPECT_EQ(table.code, 0) << table.err;
   EXPECT_TRUE(table.out.starts_with("RELEASE")) << table.out;

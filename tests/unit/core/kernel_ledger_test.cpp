@@ -138,6 +138,24 @@ TEST(KernelLedger, ListsTheImagesOfAHost) {
   EXPECT_FALSE(listed[3].running);
 }
 
+/// Removed, built again, or called by a path of its own.
+TEST(KernelLedger, ListsWhatHasNoImageAnyMore) {
+  const auto listed =
+      list_kernels(ledger(), {{"/boot/vmlinuz-7.3.5", {"7.3.5", "7-00000007"}}}, "7.3.5");
+  ASSERT_EQ(listed.size(), 3U);
+  EXPECT_EQ(listed[0].path, "/boot/vmlinuz-7.3.5");
+  EXPECT_EQ(listed[0].state, KernelState::untried);
+  EXPECT_TRUE(listed[0].running);
+  EXPECT_FALSE(listed[1].running);
+  EXPECT_EQ(listed[1].path, "");
+  EXPECT_EQ(listed[1].release, "7.3.5");
+  EXPECT_EQ(listed[1].state, KernelState::bad);
+  EXPECT_EQ(listed[1].reason, ledger().kernels[0].reason);
+  EXPECT_EQ(listed[2].path, "");
+  EXPECT_EQ(listed[2].release, "7.3.4");
+  EXPECT_EQ(listed[2].state, KernelState::good);
+}
+
 TEST(KernelLedger, TellsBuildsApartByTheirBytes) {
   EXPECT_EQ(image_identity("123456789"), "9-cbf43926");  // the check value of CRC-32
   EXPECT_NE(image_identity("123456789"), image_identity("123456780"));

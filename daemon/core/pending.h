@@ -33,7 +33,8 @@ struct PendingUpdate {  // NOLINT(bugprone-exception-escape): of json, which doe
   Mode mode = Mode::external;
   std::string from_release;
   std::string to_release;
-  std::string image;    ///< of the target (core/kernel_ledger.h), or ""
+  std::string image;  ///< of the target (core/kernel_ledger.h), if it has been handed to the reboot
+                      ///< call; else "": whatever lost the state, it was not the target
   std::string boot_id;  ///< of the kernel that it is written in
   Timeline timeline;
   std::vector<Session> sessions;

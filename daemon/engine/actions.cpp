@@ -287,21 +287,10 @@ void Engine::begin_freeze() {
   set_job(JobPhase::freeze, 85, "Freezing clients.");
   // It leaves no kernel, so that no later one could miss anything by it.
   if (update_.rehearsing()) return freeze_when_idle();
-  PendingUpdate pending;
-  const auto& record = *update_.record();
-  pending.id = record.id;
-  pending.mode = record.mode;
-  pending.from_release = record.from_release;
-  pending.to_release = record.kernel_release;
-  pending.image = record.image;
-  pending.boot_id = boot_id_;
-  pending.timeline = record.timeline;
-  for (const auto& [name, held] : sessions_.all()) {
-    if (!held.record.ending) pending.sessions.push_back({name, held.record.client});
-  }
   begin_budget(setup_.config.freeze_budget_usec);
-  // Before the blackout: it waits for the disk.
-  records_.write_pending(pending, [this, alive = alive_, id = record.id] {
+  // Before the blackout: it waits for the disk. A host that stops before the reboot call has not
+  // tried the target, so that nothing of it is in there yet.
+  records_.write_pending(pending_record(""), [this, alive = alive_, id = update_.record()->id] {
     if (!*alive || state_ != State::freezing || update_.failure()) return;
     if (!update_.record() || update_.record()->id != id) return;
     freeze_when_idle();
@@ -485,11 +474,13 @@ void Engine::tables_closed(const Result<void>& closed) {
 void Engine::kexec() {
   budget_alarm_.reset();
   set_job(JobPhase::kexec, 96, emulated() ? "Executing the daemon again." : "Leaving this kernel.");
-  const bool immediate = update_.options.mode != Mode::orderly && !emulated();
-  if (!immediate) return leave_kernel();
-  sync_in_blackout(longest_blackout_sync(), [this] {
-    if (!update_.failure() && state_ == State::rebooting) leave_kernel();
-  });
+  if (emulated()) return leave_kernel();
+  const bool syncs = update_.options.mode != Mode::orderly;
+  const auto one_is_over = [this, left = std::make_shared<unsigned>(syncs ? 2 : 1)] {
+    if (--*left == 0 && !update_.failure() && state_ == State::rebooting) leave_kernel();
+  };
+  blame_target(one_is_over);
+  if (syncs) sync_in_blackout(longest_blackout_sync(), one_is_over);
 }
 
 std::uint64_t Engine::longest_blackout_sync() const {

@@ -253,6 +253,8 @@ class Engine final : private Model, private Sessions::Watch {
   [[nodiscard]] const ClientRecord* required_but(ClientPhase phase) const;
   [[nodiscard]] bool is_left_out(const std::string& client) const;
   void begin_freeze();
+  [[nodiscard]] PendingUpdate pending_record(std::string image) const;
+  void blame_target(std::function<void()> then);
   void freeze_when_idle();
   void seal();
   void seal_frozen();
@@ -438,6 +440,7 @@ class Engine final : private Model, private Sessions::Watch {
   Host::Alarm pause_alarm_;    ///< new sessions of those that run wait for Restore of others
   Host::Alarm budget_alarm_;
   bool looks_at_module_ = false;  ///< for whoever asks next
+  Host::Alarm blame_alarm_;
   Host::Alarm claim_alarm_;
   Host::Alarm boot_alarm_;
   std::map<std::string, std::string> restore_failures_;  ///< what a client said of its last one

@@ -16,13 +16,24 @@ constexpr auto release = "7.3.1-new";
 class KernelsTest : public WorldTest {
  protected:
   void with_health() { world.config.health.command = {"/usr/bin/is-it-well", "--all"}; }
-  /// The machine loses its power in the blackout, and boots.
+  /// The machine is reset in the reboot call, and boots the kernel that is its default.
   void lose_an_update() {
+    reach_the_reboot_call();
+    world.host().release(target_queue);
+    be_reset();
+  }
+  /// The last sync before it does not end.
+  void reach_the_reboot_call() {
     world.keep_frozen();
     ASSERT_TRUE(world.update_until(State::frozen));
+    world.host().hold(target_queue);
+    world.let_go();
+    ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::rebooting; }));
+    world.settle();
+  }
+  void be_reset() {
     world.power_cut();
     ASSERT_TRUE(world.run_until([&] { return world.lost_anything(); }));
-    world.let_go();
     expect_all_is_well(world);
   }
   KernelLedger on_disk() {
@@ -91,6 +102,45 @@ TEST_F(KernelsTest, IsJudgedBadAfterAColdBoot) {
   EXPECT_EQ(record->update, newest().id);
 }
 
+/// It never ran.
+TEST_F(KernelsTest, IsNotToBlameForAPowerCutBeforeTheRebootCall) {
+  boot_two();
+  world.keep_frozen();
+  ASSERT_TRUE(world.update_until(State::frozen));
+  be_reset();
+  EXPECT_FALSE(world.history().empty()) << "that the state is lost is told all the same";
+  EXPECT_EQ(newest().outcome, Outcome::failed);
+  EXPECT_FALSE(newest().losses.empty());
+  EXPECT_FALSE(state());
+  EXPECT_EQ(world.update(), "done");
+}
+
+/// The blackout is not longer for it.
+TEST_F(KernelsTest, ADiskThatDoesNotAnswerBlamesNobody) {
+  boot_two();
+  world.keep_frozen();
+  ASSERT_TRUE(world.update_until(State::frozen));
+  world.host().hold(disk_queue);
+  world.let_go();
+  const auto kernels = world.kernels;
+  const auto before = world.machine.clock.now_usec();
+  ASSERT_TRUE(world.run_until([&] { return world.kernels > kernels; }));
+  EXPECT_LE(world.machine.clock.now_usec() - before, 2 * World::second);
+  EXPECT_EQ(world.outcome(), "done");
+}
+
+/// The update is undone: nothing is left to blame for the next power cut.
+TEST_F(KernelsTest, IsNotToBlameWhereTheRebootCallFails) {
+  boot_two();
+  world.machine.kexec_error = Error{ErrorCode::kexec_failed, "reboot: no", 0};
+  EXPECT_EQ(world.update(), "failed");
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_FALSE(world.machine.state.has(StateFile::pending));
+  world.power_cut();
+  ASSERT_TRUE(world.calm_down());
+  EXPECT_FALSE(state());
+}
+
 TEST_F(KernelsTest, ABadOneIsRefusedBeforeAnybodyIsAsked) {
   boot_two();
   lose_an_update();
@@ -132,12 +182,10 @@ TEST_F(KernelsTest, MayBeAllowedAgain) {
 
 TEST_F(KernelsTest, ThatCameUpByTheKexecDidNotLoseTheState) {
   boot_two();
-  world.keep_frozen();
-  ASSERT_TRUE(world.update_until(State::frozen));
+  reach_the_reboot_call();
   world.power_cut();
   world.machine.booted_by_kexec = true;
   ASSERT_TRUE(world.run_until([&] { return world.lost_anything(); }));
-  world.let_go();
   expect_all_is_well(world);
   EXPECT_FALSE(state());
 }

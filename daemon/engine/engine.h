@@ -311,6 +311,7 @@ class Engine final : private Model, private Sessions::Watch {
   void look_at_target(const ManagerFacts& managers);
   [[nodiscard]] Result<void> may_look() const;
   void end_looks();
+  void tell_findings(const std::vector<Finding>& found, bool facts);
   void take_findings(LookedAt looked);
   void look_once_more(std::function<void()> then);
   void load_target();

@@ -31,6 +31,9 @@ Result<void> History::load(Host& host) {
   loaded_ = true;
   const auto ours = entries_;
   for (auto& entry : *older) {
+    // Of a process before us, which the next kernel or a cold boot has cut off. Who goes on with it
+    // says so again.
+    if (entry.health == health_running) entry.health.clear();
     const bool known = std::any_of(ours.begin(), ours.end(), [&](const HistoryEntry& ended) {
       return same_update(ended, entry);
     });

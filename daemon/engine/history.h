@@ -62,6 +62,9 @@ class History {
   bool loaded_ = false;  ///< nothing is on disk that is not in entries_
 };
 
+/// Of an entry, until the health command has ended.
+inline constexpr auto health_running = "running";
+
 /// A tenth of what a bus takes in one message, and 30 records of a thousand clients.
 inline constexpr std::size_t most_history_bytes = std::size_t{4} << 20U;
 

@@ -197,18 +197,25 @@ void Engine::look_at_target(const ManagerFacts& managers) {
       });
 }
 
-void Engine::take_findings(LookedAt looked) {
-  const auto found = findings(looked, update_.options);
+/// Errors and warnings that were not told of this update before. Its second look tells no facts.
+void Engine::tell_findings(const std::vector<Finding>& found, bool facts) {
   for (const auto& finding : found) {
+    const auto text = text_of(finding);
     if (finding.severity == Severity::fact) {
-      log::info("Preflight: ", text_of(finding), ".");
+      if (facts) log::info("Preflight: ", text, ".");
       continue;
     }
+    if (!update_.told_findings.insert(text).second) continue;
     const bool error = finding.severity == Severity::error;
     log::event(log::Id::preflight_finding, error ? log::Level::error : log::Level::warning,
-               {{log::Field::code, std::string(to_string(finding.id))}},
-               "Preflight: ", text_of(finding), error ? "" : "; the update goes on.");
+               {{log::Field::code, std::string(to_string(finding.id))}}, "Preflight: ", text,
+               error ? "" : "; the update goes on.");
   }
+}
+
+void Engine::take_findings(LookedAt looked) {
+  const auto found = findings(looked, update_.options);
+  tell_findings(found, /*facts=*/true);
   if (const auto* error = first_error(found)) {
     // Of the target the error says more than the finding.
     return fail_update(may_be_overruled(error->id) ? to_error(*error)
@@ -245,6 +252,7 @@ void Engine::look_once_more(std::function<void()> then) {
             again.input.managers = managers;
             if (again.input.host) again.input.host->package_locks = locks;
             const auto found = findings(again, update_.options);
+            tell_findings(found, /*facts=*/false);
             if (const auto* error = first_error(found)) return fail_update(to_error(*error));
             auto& record = *update_.edit();
             record.overruled = overruled_text(found, record.requested_by);

@@ -530,8 +530,14 @@ void Engine::go_on_restarted(bool any_incoming) {
                            });
   }
   post(Event::restarted);
-  end_turn();   // before anybody can ask
-  run_trial();  // the earlier process did not come to its end
+  end_turn();  // before anybody can ask
+  if (trial_) {
+    // The earlier process did not come to its end.
+    if (!setup_.config.health.command.empty()) {
+      records_.set_health(trial_->generation, health_running, "");
+    }
+    run_trial();
+  }
   start_adoption(/*open_tables=*/true);
 }
 

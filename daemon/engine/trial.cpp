@@ -28,7 +28,7 @@ void Engine::begin_trial(const UpdateRecord& update, HistoryEntry& entry) {
   trial_ = std::move(trial);
   journal_.note_head();
   if (!setup_.config.health.command.empty()) {
-    entry.health = "running";
+    entry.health = health_running;
   } else if (entry.outcome != Outcome::done) {
     // Nobody says that the kernel is well, and not everything came back.
     trial_.reset();

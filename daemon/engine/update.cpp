@@ -27,6 +27,7 @@ void Update::begin(std::uint64_t id, Mode mode, UpdateOptions asked, std::string
   options = std::move(asked);
   target.reset();
   looked_at = {};
+  told_findings.clear();
   forget_failure();
   newcomers_.clear();
   touched_.clear();
@@ -45,6 +46,7 @@ void Update::end() {
   forget_failure();
   target.reset();
   looked_at = {};
+  told_findings.clear();
   newcomers_.clear();
   touched_.clear();
   all_touched_ = true;

@@ -67,9 +67,10 @@ class Update {
   [[nodiscard]] std::uint64_t usec_since(Ticks then, Ticks now) const;
 
   // ---- its plan
-  UpdateOptions options;           ///< as asked for, then with everything filled in
-  std::shared_ptr<Target> target;  ///< looked at; its files stay open
-  PreflightInput looked_at;        ///< both kernels, as preflight saw them
+  UpdateOptions options;                ///< as asked for, then with everything filled in
+  std::shared_ptr<Target> target;       ///< looked at; its files stay open
+  PreflightInput looked_at;             ///< both kernels, as preflight saw them
+  std::set<std::string> told_findings;  ///< sentences of preflight's in the journal
   bool target_loaded = false;
   std::function<void(Result<std::uint64_t>)> started;  ///< who asked, until it is under way
 

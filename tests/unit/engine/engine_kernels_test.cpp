@@ -272,6 +272,33 @@ TEST_F(KernelsTest, ADaemonThatIsStoppedLeavesTheTrialToTheNext) {
   EXPECT_EQ(newest().health, "passed");
 }
 
+/// Nobody will end it any more.
+TEST_F(KernelsTest, HealthThatTheNextKernelCutsIsNotRunningForEver) {
+  for (const bool by_kexec : {true, false}) {
+    World each;
+    each.client("guest").preserves("guest", {1});
+    each.config.health.command = {"/usr/bin/is-it-well"};
+    each.boot();
+    each.before_step = [&] {
+      // The command runs on.
+      if (each.daemon_is_here() && each.kernels == 2) each.host().hold(health_queue);
+    };
+    EXPECT_EQ(each.update(), "done");
+    ASSERT_FALSE(each.history().empty());
+    EXPECT_EQ(each.history().front().health, "running");
+    if (by_kexec) {
+      each.kexec_by_hand();
+    } else {
+      each.power_cut();
+    }
+    ASSERT_TRUE(each.calm_down());
+    EXPECT_EQ(each.update(), "done");
+    ASSERT_TRUE(each.calm_down());
+    for (const auto& entry : each.history()) EXPECT_NE(entry.health, "running") << entry.id;
+    EXPECT_EQ(each.history().front().health, "passed");
+  }
+}
+
 TEST_F(KernelsTest, IsAskedOnceOnly) {
   boot_two();
   with_health();

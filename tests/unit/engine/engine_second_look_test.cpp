@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "../system/log_capture.h"
 #include "world_test.h"
 
 namespace handover::engine::test {
@@ -49,6 +50,23 @@ TEST_F(SecondLookTest, AQueuedShutdownIsSeen) {
   world.pid_one.managers.shutdown_jobs = {"reboot.target"};
   EXPECT_EQ(world.update(), "failed");
   expect_undone_by("PID 1 is about to start reboot.target");
+}
+
+TEST_F(SecondLookTest, AWarningThatIsNewIsInTheJournalOnce) {
+  boot_two();
+  world.pid_one.managers.scheduled_shutdown = "poweroff";
+  ASSERT_TRUE(world.request(JobType::prepare));
+  ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::prepared; }));
+  world.settle();
+  world.pid_one.managers.inhibitors = {{"Upgrades", "Later", 8, false}};
+  const handover::test::LogCapture capture;
+  EXPECT_EQ(world.update(), "done");
+  std::size_t delayed = 0;
+  for (const auto& line : capture.lines(log::Level::warning)) {
+    delayed += handover::test::has_field(line, "CODE=shutdown-delayed") ? 1 : 0;
+    EXPECT_FALSE(handover::test::has_field(line, "CODE=shutdown-scheduled")) << "it was told";
+  }
+  EXPECT_EQ(delayed, 1U);
 }
 
 TEST_F(SecondLookTest, ARehearsalLooksToo) {

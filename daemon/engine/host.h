@@ -194,6 +194,8 @@ class Host {
   /// (waits) What makes that kernel the boot loader's default. not_supported, kernel_not_found.
   virtual Result<std::vector<std::string>> default_boot_command(const std::string& entry,
                                                                 const std::string& release) = 0;
+  /// (waits) Whether that command, which has passed, has done it. io.
+  virtual Result<void> check_default_boot(const std::vector<std::string>& command) = 0;
 
   // ---- programs
   /// (waits) Runs it to its end, in a process group of its own, which is killed when the limit is

@@ -371,6 +371,10 @@ Result<std::vector<std::string>> ThisHost::default_boot_command(const std::strin
   return system::default_boot_command(entry, release);
 }
 
+Result<void> ThisHost::check_default_boot(const std::vector<std::string>& command) {
+  return system::check_default_boot(command);
+}
+
 // ---- programs
 
 Result<void> ThisHost::run_program(const RunProgram& program, const std::atomic<bool>& stop) {

@@ -80,6 +80,7 @@ class ThisHost final : public Host {
 
   Result<std::vector<std::string>> default_boot_command(const std::string& entry,
                                                         const std::string& release) override;
+  Result<void> check_default_boot(const std::vector<std::string>& command) override;
 
   Result<void> run_program(const RunProgram& program, const std::atomic<bool>& stop) override;
 

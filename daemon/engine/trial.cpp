@@ -134,7 +134,8 @@ void Engine::bless(const KernelTrial& trial) {
     const auto done = run_or_fail("setting the boot loader's default", [&]() -> Result<void> {
       auto command = host_.default_boot_command(trial.entry, trial.release);
       if (!command) return fail(command.error());
-      return host_.run_program({std::move(*command), {}, limit_usec}, *stop);
+      auto ran = host_.run_program({*command, {}, limit_usec}, *stop);
+      return ran ? host_.check_default_boot(*command) : ran;
     });
     if (done) {
       log::info("Kernel ", trial.release, " is the boot loader's default now.");

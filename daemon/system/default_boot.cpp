@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/boot_default.h"
+#include "core/text.h"
 #include "system/small_files.h"
 
 namespace handover::system {
@@ -51,6 +52,20 @@ Result<std::vector<std::string>> default_boot_command(const std::string& entry,
                                     "--pipe",          "--collect", "--"};
   for (auto& word : *command) whole.push_back(std::move(word));
   return whole;
+}
+
+Result<void> check_default_boot(const std::vector<std::string>& command, const std::string& root) {
+  const char* block = nullptr;
+  for (const auto& word : command) {
+    if (word.ends_with("/grub-set-default")) block = "/boot/grub/grubenv";
+    if (word.ends_with("/grub2-set-default")) block = "/boot/grub2/grubenv";
+  }
+  if (block == nullptr) return {};
+  const auto saved = grub_saved_entry(first_text(root, {block}));
+  if (saved == command.back()) return {};
+  return fail(ErrorCode::io, std::string(block) +
+                                 " (GRUB's environment block) has not taken entry " +
+                                 in_quotes(command.back()));
 }
 
 }  // namespace handover::system

@@ -16,4 +16,9 @@ Result<std::vector<std::string>> default_boot_command(const std::string& entry,
                                                       const std::string& release,
                                                       const std::string& root = "");
 
+/// Whether that command has done it. grub-set-default ends with status 0 also where it could not
+/// write (GRUB 2.06 to 2.12): GRUB's environment block says so. What bootctl ends with is true. io.
+Result<void> check_default_boot(const std::vector<std::string>& command,
+                                const std::string& root = "");
+
 }  // namespace handover::system

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "../system/log_capture.h"
 #include "world_test.h"
 
 namespace handover::engine::test {
@@ -372,6 +373,23 @@ TEST_F(KernelsTest, AGoodOneBecomesTheDefaultAndNotBefore) {
   EXPECT_EQ(world.machine.programs[1].argv, world.config.health.command);
   EXPECT_EQ(world.machine.programs[2].argv,
             (Strings{"/usr/bin/bootctl", "set-default", "new-entry", release}));
+  EXPECT_EQ(state(), KernelState::good);
+}
+
+TEST_F(KernelsTest, ThatDidNotBecomeTheDefaultIsTold) {
+  boot_two();
+  world.config.bless = true;
+  world.kill_daemon();
+  ASSERT_TRUE(world.calm_down());
+  world.machine.default_not_set = Error{ErrorCode::io, "/boot/grub/grubenv has it not", 0};
+  const handover::test::LogCapture capture;
+  EXPECT_EQ(world.update(), "done");
+  ASSERT_TRUE(world.calm_down());
+  const auto lines = capture.lines(log::Level::error);
+  EXPECT_TRUE(std::any_of(lines.begin(), lines.end(), [](const log::Line& line) {
+    return line.text.find("did not become the boot loader's default") != std::string::npos &&
+           line.text.find("/boot/grub/grubenv") != std::string::npos;
+  }));
   EXPECT_EQ(state(), KernelState::good);
 }
 

@@ -109,6 +109,10 @@ class FakeHost final : public Host {
 
   Result<std::vector<std::string>> default_boot_command(const std::string& entry,
                                                         const std::string& release) override;
+  Result<void> check_default_boot(const std::vector<std::string>& /*command*/) override {
+    if (machine_.default_not_set) return fail(*machine_.default_not_set);
+    return {};
+  }
 
   Result<void> run_program(const RunProgram& program, const std::atomic<bool>& stop) override;
 

@@ -116,6 +116,7 @@ class Machine {
   };
   FakeWatchdog watchdog;  ///< goes on counting over a kexec
   std::optional<Error> no_boot_default;
+  std::optional<Error> default_not_set;  ///< though its program has passed
   bool booted_by_kexec = false;
   /// Of the target's image.
   std::string target_identity = "1000-0000beef";

@@ -37,6 +37,27 @@ TEST_F(DefaultBoot, IsTheBusinessOfWhatIsThere) {
             (std::vector<std::string>{bootctl, "set-default", "a.conf"}));
 }
 
+/// The program passes also where it could not write.
+TEST_F(DefaultBoot, OfGrubIsInItsEnvironmentBlock) {
+  const std::string entry = "gnulinux-advanced-x>gnulinux-7.3.4-advanced-x";
+  const std::vector<std::string> grub = {"/usr/bin/systemd-run", "--", "/usr/sbin/grub-set-default",
+                                         entry};
+  EXPECT_FALSE(check_default_boot(grub, root.path()));
+  const std::string head = "# GRUB Environment Block\n";
+  root.write("boot/grub/grubenv", head + "saved_entry=other\n######");
+  const auto not_taken = check_default_boot(grub, root.path());
+  ASSERT_FALSE(not_taken);
+  EXPECT_NE(not_taken.error().message.find("/boot/grub/grubenv"), std::string::npos);
+  root.write("boot/grub/grubenv", head + "next_entry=\nsaved_entry=" + entry + "\n######");
+  EXPECT_TRUE(check_default_boot(grub, root.path()));
+  auto fedora = grub;
+  fedora[2] = "/usr/sbin/grub2-set-default";
+  EXPECT_FALSE(check_default_boot(fedora, root.path()));
+  root.write("boot/grub2/grubenv", head + "saved_entry=" + entry + "\n");
+  EXPECT_TRUE(check_default_boot(fedora, root.path()));
+  EXPECT_TRUE(check_default_boot({"/usr/bin/bootctl", "set-default", "a.conf"}, root.path()));
+}
+
 TEST_F(DefaultBoot, IsSetByAUnitOfItsOwn) {
   const auto bootctl = program("usr/bin/bootctl");
   root.write("run/systemd/system/x", "");

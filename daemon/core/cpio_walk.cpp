@@ -14,6 +14,7 @@ constexpr std::size_t size_field = 54;
 constexpr std::size_t name_size_field = 94;
 constexpr std::size_t longest_name = 4096;
 constexpr std::size_t most_releases = 64;
+constexpr std::size_t most_crypttab_bytes = std::size_t{64} << 10U;
 
 std::optional<std::uint64_t> hexadecimal(std::string_view header, std::size_t at) {
   std::uint64_t value = 0;
@@ -47,6 +48,20 @@ bool is_of_microcode(std::string_view path) {
     if (path == part) return true;
   }
   return path.starts_with("kernel/x86/microcode/");
+}
+
+bool is_crypttab(std::string_view path) {
+  for (const std::string_view prefix : {"./", "/"}) {
+    if (path.starts_with(prefix)) path.remove_prefix(prefix.size());
+  }
+  return path == "etc/crypttab" || path == "cryptroot/crypttab";
+}
+
+/// "usr/bin/clevis", "usr/bin/clevis-luks-unlock", a hook of dracut's.
+bool is_of_clevis(std::string_view path) {
+  const auto slash = path.rfind('/');
+  const auto name = slash == std::string_view::npos ? path : path.substr(slash + 1);
+  return name == "clevis" || name.starts_with("clevis-");
 }
 
 }  // namespace
@@ -87,8 +102,19 @@ void CpioWalk::read_name() {
       !release.empty() && modules_.size() < most_releases) {
     modules_.insert(std::move(release));
   }
+  if (is_of_clevis(name)) has_clevis_ = true;
+  in_crypttab_ = is_crypttab(name);
+  if (in_crypttab_ && !crypttab_.empty()) crypttab_ += '\n';
   gathered_.clear();
   part_ = Part::body;
+}
+
+/// What a file is filled up with is no part of it.
+void CpioWalk::keep_crypttab(std::string_view bytes) {
+  const auto room = most_crypttab_bytes - std::min(most_crypttab_bytes, crypttab_.size());
+  for (const char c : bytes.substr(0, room)) {
+    if (c != '\0') crypttab_ += c;
+  }
 }
 
 std::size_t CpioWalk::feed(std::string_view bytes) {
@@ -96,6 +122,7 @@ std::size_t CpioWalk::feed(std::string_view bytes) {
   while (!damaged_) {
     if (part_ == Part::body) {
       const auto taken = std::min<std::uint64_t>(skip_, bytes.size());
+      if (in_crypttab_) keep_crypttab(bytes.substr(0, static_cast<std::size_t>(taken)));
       skip_ -= taken;
       offset_ += taken;
       bytes.remove_prefix(static_cast<std::size_t>(taken));

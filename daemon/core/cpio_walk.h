@@ -31,6 +31,11 @@ class CpioWalk {
   [[nodiscard]] const std::set<std::string>& modules() const { return modules_; }
   /// There is microcode where the kernel looks for it (Documentation/arch/x86/microcode.rst).
   [[nodiscard]] bool has_microcode() const { return has_microcode_; }
+  /// The texts of all crypttabs, as dracut and mkinitcpio (etc/crypttab) and Debian
+  /// (cryptroot/crypttab) put them there; what is longer than somebody writes is cut.
+  [[nodiscard]] const std::string& crypttab() const { return crypttab_; }
+  /// A program of clevis is there, which opens encrypted volumes.
+  [[nodiscard]] bool has_clevis() const { return has_clevis_; }
 
  private:
   enum class Part { between, header, name, body };
@@ -38,6 +43,7 @@ class CpioWalk {
   std::string_view gather(std::string_view bytes, std::size_t wanted);
   void read_header();
   void read_name();
+  void keep_crypttab(std::string_view bytes);
 
   Part part_ = Part::between;
   bool begun_ = false;
@@ -50,6 +56,9 @@ class CpioWalk {
   std::set<std::string> modules_;
   bool has_microcode_ = false;
   bool other_files_ = false;
+  bool in_crypttab_ = false;  ///< the body is one's
+  std::string crypttab_;
+  bool has_clevis_ = false;
 };
 
 }  // namespace handover

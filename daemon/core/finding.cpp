@@ -38,6 +38,7 @@ Severity usual_severity(FindingId id) {
     case FindingId::target_unsigned:
     case FindingId::secure_boot:
     case FindingId::crashkernel_missing:
+    case FindingId::crash_loader_missing:
     case FindingId::memory_low:
     case FindingId::boot_keys_many:
     case FindingId::fd_store_small:
@@ -51,6 +52,8 @@ Severity usual_severity(FindingId id) {
     case FindingId::kernel_untried:
     case FindingId::kernel_chosen:
     case FindingId::swap_used:
+    case FindingId::clevis_unlocks:
+    case FindingId::crash_kernel_loaded:
     case FindingId::clock_unstable:
     case FindingId::target_same:
     case FindingId::microcode_missing:
@@ -80,7 +83,9 @@ ErrorCode code_of(FindingId id) {
     case FindingId::volume_locked:
     case FindingId::memory_hot_added:
     case FindingId::network_mounts:
+    case FindingId::resume_image:
     case FindingId::resume_device:
+    case FindingId::clevis_unlocks:
       return ErrorCode::not_supported;
     case FindingId::target_without_kho:
     case FindingId::abi_unknown:
@@ -95,6 +100,8 @@ ErrorCode code_of(FindingId id) {
     case FindingId::module_unsigned:
     case FindingId::module_vermagic:
     case FindingId::crashkernel_missing:
+    case FindingId::crash_loader_missing:
+    case FindingId::crash_kernel_loaded:
     case FindingId::microcode_missing:
     case FindingId::kernel_bad:
     case FindingId::config_unread:

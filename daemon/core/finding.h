@@ -58,34 +58,38 @@ enum class FindingId {
   kernel_untried,        ///< no update has gone into the target yet
   kernel_chosen,         ///< which kernel, and why that one
   // of the host
-  kexec_denied,         ///< this host is on a list of those that cannot kexec
-  deny_list_unread,     ///< a line of such a list cannot be read
-  packages_changing,    ///< a package manager is at work
-  shutdown_inhibited,   ///< somebody has asked logind for no shutdown now
-  shutdown_delayed,     ///< somebody wants to do something before a shutdown
-  system_stopping,      ///< the host shuts down already
-  shutdown_scheduled,   ///< for a later time
-  system_starting,      ///< the host's boot is not over
-  root_locked,          ///< a person may be asked for the root file system's key
-  volume_locked,        ///< a person may be asked for another volume's key
-  network_mounts,       ///< an immediate kexec cuts them
-  swap_used,            ///< there is swap
-  resume_device,        ///< the target may resume an old image in place of booting
-  uptime_short,         ///< PID 1 waits before an orderly kexec
-  memory_hot_added,     ///< the target does not know of it
-  liveupdate_held,      ///< another process has /dev/liveupdate open
-  clock_unstable,       ///< times across the kexec may be wrong
-  unit_not_started,     ///< nothing starts it in the next boot
-  target_older,         ///< than the running kernel
-  target_same,          ///< it is the running kernel
-  target_unsigned,      ///< and the running kernel is locked down
-  secure_boot,          ///< the target has no signature, which may be needed
-  module_unsigned,      ///< the target's companion module
-  module_vermagic,      ///< it is made for another kernel
-  module_not_indexed,   ///< modprobe does not find it
-  module_blocked,       ///< it may not be loaded
-  crashkernel_missing,  ///< the target has no room for a crash kernel
-  microcode_missing,    ///< the target's initrd has none
+  kexec_denied,          ///< this host is on a list of those that cannot kexec
+  deny_list_unread,      ///< a line of such a list cannot be read
+  packages_changing,     ///< a package manager is at work
+  shutdown_inhibited,    ///< somebody has asked logind for no shutdown now
+  shutdown_delayed,      ///< somebody wants to do something before a shutdown
+  system_stopping,       ///< the host shuts down already
+  shutdown_scheduled,    ///< for a later time
+  system_starting,       ///< the host's boot is not over
+  root_locked,           ///< a person may be asked for the root file system's key
+  volume_locked,         ///< a person may be asked for another volume's key
+  clevis_unlocks,        ///< clevis is expected to open a volume
+  network_mounts,        ///< an immediate kexec cuts them
+  swap_used,             ///< there is swap
+  resume_image,          ///< the target resumes an old image in place of booting
+  resume_device,         ///< the target may do that
+  uptime_short,          ///< PID 1 waits before an orderly kexec
+  memory_hot_added,      ///< the target does not know of it
+  liveupdate_held,       ///< another process has /dev/liveupdate open
+  clock_unstable,        ///< times across the kexec may be wrong
+  unit_not_started,      ///< nothing starts it in the next boot
+  target_older,          ///< than the running kernel
+  target_same,           ///< it is the running kernel
+  target_unsigned,       ///< and the running kernel is locked down
+  secure_boot,           ///< the target has no signature, which may be needed
+  module_unsigned,       ///< the target's companion module
+  module_vermagic,       ///< it is made for another kernel
+  module_not_indexed,    ///< modprobe does not find it
+  module_blocked,        ///< it may not be loaded
+  crashkernel_missing,   ///< the target has no room for a crash kernel
+  crash_loader_missing,  ///< nothing loads one in the target
+  crash_kernel_loaded,   ///< in the running kernel
+  microcode_missing,     ///< the target's initrd has none
   // of its room
   scratch_small,   ///< the target does not fit in KHO's scratch areas
   memory_low,      ///< for the target and its initrd
@@ -140,8 +144,10 @@ constexpr auto words(FindingId) {
                                          {FindingId::system_starting, "system-starting"},
                                          {FindingId::root_locked, "root-locked"},
                                          {FindingId::volume_locked, "volume-locked"},
+                                         {FindingId::clevis_unlocks, "clevis-unlocks"},
                                          {FindingId::network_mounts, "network-mounts"},
                                          {FindingId::swap_used, "swap-used"},
+                                         {FindingId::resume_image, "resume-image"},
                                          {FindingId::resume_device, "resume-device"},
                                          {FindingId::uptime_short, "uptime-short"},
                                          {FindingId::memory_hot_added, "memory-hot-added"},
@@ -157,6 +163,8 @@ constexpr auto words(FindingId) {
                                          {FindingId::module_not_indexed, "module-not-indexed"},
                                          {FindingId::module_blocked, "module-blocked"},
                                          {FindingId::crashkernel_missing, "crashkernel-missing"},
+                                         {FindingId::crash_loader_missing, "crash-loader-missing"},
+                                         {FindingId::crash_kernel_loaded, "crash-kernel-loaded"},
                                          {FindingId::microcode_missing, "microcode-missing"},
                                          {FindingId::scratch_small, "scratch-small"},
                                          {FindingId::memory_low, "memory-low"},

@@ -17,10 +17,21 @@ struct PackageLock {
   bool stays = false;   ///< when its process dies, so that it may be of none
 };
 
-/// An encrypted volume that is open, and for which a boot may ask a person.
+/// What a person has to do for an encrypted volume.
+enum class Unlocking {
+  passphrase,
+  security_key,  ///< touch it (FIDO2)
+  pin,           ///< of a TPM or a smart card
+  none,          ///< clevis is expected to do it
+};
+
+/// An encrypted volume that is open, or that the target's initrd opens, and for which a boot may
+/// ask a person.
 struct LockedVolume {
   std::string name;  ///< in /dev/mapper
   bool holds_root = false;
+  bool in_initrd = false;  ///< by a line of the initrd's own crypttab
+  Unlocking by = Unlocking::passphrase;
 };
 
 /// A file system of another host.
@@ -47,10 +58,16 @@ struct HostFacts {
   bool secure_boot = false;
   bool modules_must_be_signed = false;  ///< by the kernel's parameter sig_enforce
   std::vector<std::string> swaps;       ///< in use
-  /// The device of resume= in the target's command line, if it is there and not in use as swap.
+  /// The device of resume= in the target's command line, if it is there, not in use as swap, and
+  /// not known to have no image of a hibernation.
   std::string resume_device;
-  std::string clocksource;            ///< "tsc"
-  bool has_microcode = false;         ///< the kernel knows the revision of the processor's
+  bool resume_image = false;  ///< there is one in it
+  bool hibernate_location =
+      false;                   ///< systemd's EFI variable names one, and the target looks for it
+  bool crash_loaded = false;   ///< a kernel for a panic, by kdump
+  std::string crash_loader;    ///< the unit that loads one in the next boot; "": none is enabled
+  std::string clocksource;     ///< "tsc"
+  bool has_microcode = false;  ///< the kernel knows the revision of the processor's
   std::uint64_t hot_added_bytes = 0;  ///< memory that the boot loader's map has not, and that is
                                       ///< not movable
   std::uint64_t uptime_usec = 0;

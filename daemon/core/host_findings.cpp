@@ -47,22 +47,46 @@ void check_packages(const HostFacts& host, FindingList& findings) {
   }
 }
 
-void check_volumes(const HostFacts& host, FindingList& findings) {
-  for (const auto& volume : host.locked_volumes) {
-    if (volume.holds_root) {
-      findings.add(FindingId::root_locked,
-                   "the root file system is on the encrypted volume " + in_quotes(volume.name) +
-                       ", for whose key the initrd may ask a person while all clients stand still",
-                   "name what opens it in crypttab (tpm2-device=, a key file), or set "
-                   "\"preflight\": {\"root-locked\": \"ignore\"} if something else does (clevis, a "
-                   "TPM that systemd-cryptenroll enrolled)");
-    } else {
-      findings.add(FindingId::volume_locked,
-                   "the boot may ask a person for the key of the encrypted volume " +
-                       in_quotes(volume.name) + " (/etc/crypttab)",
-                   "let a TPM or a key file open it, or have somebody at the console");
-    }
+/// What the boot has somebody do, behind "the boot may ask a person": half a sentence.
+std::string_view asked_of_a_person(Unlocking by) {
+  switch (by) {
+    case Unlocking::security_key:
+      return "may ask a person to touch a security key (FIDO2)";
+    case Unlocking::pin:
+      return "may ask a person for the PIN of a TPM or a smart card";
+    case Unlocking::passphrase:
+    case Unlocking::none:
+      break;
   }
+  return "may ask a person for its key";
+}
+
+void check_volume(const LockedVolume& volume, FindingList& findings) {
+  const auto name = "the encrypted volume " + in_quotes(volume.name);
+  const bool early = volume.holds_root || volume.in_initrd;
+  const std::string who = early ? "the target's initrd " : "the boot ";
+  if (volume.by == Unlocking::none) {
+    findings.add(
+        FindingId::clevis_unlocks,
+        "clevis is expected to open " + name + ", and where it cannot, " + who + "asks a person",
+        "");
+    return;
+  }
+  const auto asks = who + std::string(asked_of_a_person(volume.by));
+  if (volume.holds_root) {
+    findings.add(
+        FindingId::root_locked,
+        "the root file system is on " + name + ", and " + asks + " while all clients stand still",
+        "name what opens it in crypttab (tpm2-device=, a key file), or set "
+        "\"preflight\": {\"root-locked\": \"ignore\"} if a TPM does that systemd-cryptenroll "
+        "enrolled");
+    return;
+  }
+  findings.add(FindingId::volume_locked,
+               asks + ", to open " + name +
+                   (volume.in_initrd ? " (its own crypttab), while all clients stand still"
+                                     : " (/etc/crypttab)"),
+               "let a TPM or a key file open it, or have somebody at the console");
 }
 
 void check_network(const HostFacts& host, Mode mode, FindingList& findings) {
@@ -88,7 +112,19 @@ void check_memory(const HostFacts& host, FindingList& findings) {
                      "survive the kexec",
                  "");
   }
-  if (!host.resume_device.empty()) {
+  if (host.resume_image) {
+    findings.add(
+        FindingId::resume_image,
+        "an image of a hibernation lies in " + printable(host.resume_device) +
+            " (resume= of the target's command line), and the target would resume that one "
+            "in place of booting",
+        "add noresume, or swapon that device, which removes the image");
+  } else if (host.hibernate_location) {
+    findings.add(FindingId::resume_device,
+                 "the EFI variable HibernateLocation says that there is an image of a hibernation, "
+                 "and the target resumes that one in place of booting",
+                 "add noresume");
+  } else if (!host.resume_device.empty()) {
     findings.add(FindingId::resume_device,
                  "the target's command line has resume= with " + printable(host.resume_device) +
                      ", which is no swap in use now, and if an image of a hibernation lies in it, "
@@ -128,7 +164,7 @@ void check_clocks(const HostFacts& host, Mode mode, FindingList& findings) {
 void check_host(const HostFacts& host, Mode mode, FindingList& findings) {
   check_deny_lists(host, findings);
   check_packages(host, findings);
-  check_volumes(host, findings);
+  for (const auto& volume : host.locked_volumes) check_volume(volume, findings);
   check_network(host, mode, findings);
   check_memory(host, findings);
   check_clocks(host, mode, findings);

@@ -16,6 +16,8 @@ struct InitrdFacts {
   bool only_microcode = false;    ///< nothing that could find a root file system
   std::set<std::string> modules;  ///< releases whose modules it has
   std::optional<bool> has_microcode = {};
+  std::string crypttab = {};  ///< the text of its own; "" if it has none, or it is not known
+  bool has_clevis = false;
 };
 
 }  // namespace handover

@@ -87,6 +87,30 @@ void check_loading(const PreflightInput& input, const HostFacts& host, FindingLi
   }
 }
 
+/// What a panic in the target would meet, and one in the running kernel.
+void check_crash_kernel(const PreflightInput& input, const HostFacts& host, FindingList& findings) {
+  const bool kept = host.crash_loaded || has_word(input.running.cmdline, "crashkernel");
+  if (kept && !has_word(input.target_cmdline, "crashkernel")) {
+    findings.add(FindingId::crashkernel_missing,
+                 "the running kernel keeps memory for a crash kernel (crashkernel=)" +
+                     std::string(host.crash_loaded ? ", in which one is loaded" : "") +
+                     ", and the target's command line does not, so that kdump would not work",
+                 "add crashkernel= to it");
+  } else if (host.crash_loaded && host.crash_loader.empty()) {
+    findings.add(FindingId::crash_loader_missing,
+                 "a crash kernel is loaded, and no unit is enabled that loads one in the target "
+                 "(kdump.service, kdump-tools.service)",
+                 "enable it, or load one after the update");
+  }
+  if (host.crash_loaded) {
+    findings.add(
+        FindingId::crash_kernel_loaded,
+        "a crash kernel is loaded: after a panic before the kexec it boots in the target's "
+        "place, and what is preserved is lost",
+        "");
+  }
+}
+
 }  // namespace
 
 void check_fit(const PreflightInput& input, const HostFacts& host, FindingList& findings) {
@@ -94,13 +118,7 @@ void check_fit(const PreflightInput& input, const HostFacts& host, FindingList& 
   check_age(target, input.running.release, findings);
   check_signature(target, host, findings);
   check_loading(input, host, findings);
-  if (has_word(input.running.cmdline, "crashkernel") &&
-      !has_word(input.target_cmdline, "crashkernel")) {
-    findings.add(FindingId::crashkernel_missing,
-                 "the running kernel keeps memory for a crash kernel (crashkernel=), and the "
-                 "target's command line does not, so that kdump would not work",
-                 "add crashkernel= to it");
-  }
+  check_crash_kernel(input, host, findings);
   if (host.has_microcode && input.initrd && input.initrd->bytes > 0 &&
       input.initrd->has_microcode == false) {
     findings.add(FindingId::microcode_missing,

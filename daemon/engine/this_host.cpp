@@ -259,7 +259,7 @@ Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
   const auto& cmdline = options.cmdline.empty() ? looked.input.running.cmdline : options.cmdline;
   looked.input.target_cmdline = cmdline;
   const auto seen = look_at_target(looked, std::move(options), module);
-  looked.input.host = system::host_facts(looked.input.target_cmdline);
+  looked.input.host = system::host_facts(looked.input.target_cmdline, looked.input.initrd);
   looked.input.room = system::room_facts(places_.runtime_directory, places_.state_directory);
   return with_problem(std::move(looked), seen);
 }

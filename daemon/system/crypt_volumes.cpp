@@ -14,6 +14,7 @@
 
 #include "core/kernel_cmdline.h"
 #include "core/mountinfo.h"
+#include "system/enabled_units.h"
 #include "system/small_files.h"
 
 namespace handover::system {
@@ -45,21 +46,33 @@ bool is_on(const Options& options, std::string_view name) {
          std::find(words.begin(), words.end(), found->second) != words.end();
 }
 
-/// Nobody is asked. A TPM may want a PIN besides.
-bool opens_by_itself(const Options& options) {
-  const bool tpm = options.contains("tpm2-device") && !is_on(options, "tpm2-pin");
-  return tpm || options.contains("noauto") || options.contains("keyscript") ||
-         is_on(options, "headless");
+/// What a person has to do; nullopt: nobody is asked. A TPM may want a PIN besides.
+std::optional<Unlocking> asked_by(const Options& options) {
+  const bool tpm = options.contains("tpm2-device");
+  const bool pin = is_on(options, "tpm2-pin");
+  for (const auto* name : {"noauto", "keyscript"}) {
+    if (options.contains(name)) return std::nullopt;
+  }
+  for (const auto* name : {"headless", "try-empty-password"}) {
+    if (is_on(options, name)) return std::nullopt;
+  }
+  if (tpm && !pin) return std::nullopt;
+  if (options.contains("fido2-device")) return Unlocking::security_key;
+  if (options.contains("pkcs11-uri") || (tpm && pin)) return Unlocking::pin;
+  return Unlocking::passphrase;
 }
 
-/// By the names of their lines: whether somebody is asked (crypttab(5)).
-void read_crypttab(const std::string& path, std::map<std::string, bool>& asks) {
-  for (const auto& line : lines_of(text_in(path))) {
+/// By the names of their lines: how somebody is asked, if so (crypttab(5)).
+using Lines = std::map<std::string, std::optional<Unlocking>>;
+
+void read_crypttab(const std::string& text, Lines& lines) {
+  for (const auto& line : lines_of(text)) {
     const auto words = words_of(line);
     if (words.empty() || words[0].starts_with('#')) continue;
     const auto key = words.size() > 2 ? words[2] : std::string("none");
+    const bool has_key = key != "none" && key != "-";
     const auto options = options_in(words.size() > 3 ? words[3] : std::string());
-    asks[words[0]] = (key == "none" || key == "-") && !opens_by_itself(options);
+    lines[words[0]] = has_key ? std::nullopt : asked_by(options);
   }
 }
 
@@ -85,7 +98,7 @@ bool cmdline_names_key(const std::string& cmdline) {
     // "UUID=OPTIONS", or options for all.
     const auto uuid = value.find_first_not_of("0123456789abcdefABCDEF-");
     const bool has_uuid = uuid != 0 && uuid != std::string_view::npos && value[uuid] == '=';
-    if (opens_by_itself(options_in(has_uuid ? value.substr(uuid + 1) : value))) return true;
+    if (!asked_by(options_in(has_uuid ? value.substr(uuid + 1) : value))) return true;
   }
   return false;
 }
@@ -124,27 +137,51 @@ std::string root_device(const std::string& root) {
   return std::filesystem::path(link.empty() ? mount->source : link).filename().string();
 }
 
+/// Of the root file system's, also one that only the initrd knows of (rd.luks.uuid=).
+std::optional<Unlocking> asked_for(const LockedVolume& volume, const Lines& lines,
+                                   bool cmdline_opens) {
+  if (volume.holds_root && cmdline_opens) return std::nullopt;
+  const auto line = lines.find(volume.name);
+  if (line != lines.end()) return line->second;
+  return volume.holds_root ? std::optional(Unlocking::passphrase) : std::nullopt;
+}
+
 }  // namespace
 
 std::vector<LockedVolume> locked_volumes(const std::string& target_cmdline,
+                                         const std::optional<InitrdFacts>& initrd,
                                          const std::string& root) {
-  std::map<std::string, bool> asks;
-  read_crypttab(root + "/etc/crypttab", asks);
+  Lines of_initrd;
+  if (initrd) read_crypttab(initrd->crypttab, of_initrd);
+  Lines lines;
+  read_crypttab(text_in(root + "/etc/crypttab"), lines);
   // What mkinitcpio puts into an image as its crypttab.
-  read_crypttab(root + "/etc/crypttab.initramfs", asks);
+  read_crypttab(text_in(root + "/etc/crypttab.initramfs"), lines);
+  for (const auto& [name, by] : of_initrd) lines[name] = by;
+
   std::set<std::string> below_root;
   const auto device = root_device(root);
   if (!device.empty()) add_below(device, root, below_root);
-  const bool cmdline_opens = cmdline_names_key(target_cmdline);
-  std::vector<LockedVolume> found;
+  std::vector<std::string> names;
   for (const auto& block : names_in_directory(root + "/sys/block")) {
-    const auto name = crypt_name(block, root);
-    if (!name || has_key_file(*name, root)) continue;
-    const auto line = asks.find(*name);
-    const bool holds_root = below_root.contains(*name);
-    if (holds_root && cmdline_opens) continue;
-    // The root's may be known to the initrd alone (rd.luks.uuid=, an image's own crypttab).
-    if (line == asks.end() ? holds_root : line->second) found.push_back({*name, holds_root});
+    if (auto name = crypt_name(block, root)) names.push_back(std::move(*name));
+  }
+  for (const auto& [name, by] : of_initrd) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+
+  const bool cmdline_opens = cmdline_names_key(target_cmdline);
+  const bool clevis_in_initrd = initrd && initrd->has_clevis;
+  const bool clevis_later = !enabled_unit({"clevis-luks-askpass.path"}, root).empty();
+  std::vector<LockedVolume> found;
+  for (const auto& name : names) {
+    LockedVolume volume{name, below_root.contains(name), of_initrd.contains(name)};
+    if (has_key_file(name, root)) continue;
+    const auto by = asked_for(volume, lines, cmdline_opens);
+    if (!by) continue;
+    const bool early = volume.holds_root || volume.in_initrd;
+    volume.by = (early ? clevis_in_initrd : clevis_later) ? Unlocking::none : *by;
+    found.push_back(std::move(volume));
   }
   return found;
 }

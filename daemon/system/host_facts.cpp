@@ -17,6 +17,7 @@
 #include "core/mountinfo.h"
 #include "system/crypt_volumes.h"
 #include "system/deny_lists.h"
+#include "system/enabled_units.h"
 #include "system/files.h"
 #include "system/memory_blocks.h"
 #include "system/package_locks.h"
@@ -87,24 +88,42 @@ std::string device_path(const std::string& name) {
   return name.starts_with("/dev/") ? name : std::string();
 }
 
-/// Only a device that is in use as swap is known to hold no image: its signature is another
-/// (kernel/power/swap.c).
-std::string idle_resume_device(const std::string& cmdline, const std::vector<std::string>& swaps,
-                               const std::string& root) {
+/// What udev knows of a block device, by libblkid: "swap", or "swsuspend" where a hibernation has
+/// left its image. "" if it is not known.
+std::string signature_of(const fs::path& device, const std::string& root) {
+  const auto number = text_in(root + "/sys/class/block/" + device.filename().string() + "/dev");
+  if (number.empty()) return {};
+  constexpr std::string_view type = "E:ID_FS_TYPE=";
+  for (const auto& line : lines_of(text_in(root + "/run/udev/data/b" + number))) {
+    if (line.starts_with(type)) return line.substr(type.size());
+  }
+  return {};
+}
+
+/// A device in use as swap holds no image (kernel/power/swap.c: its signature is another).
+void look_at_resume(HostFacts& facts, const std::string& cmdline, const std::string& root) {
   std::string name;
   for (const auto& word : parse_cmdline(cmdline).words) {
-    if (word.name == "noresume") return {};
+    if (word.name == "noresume") return;
     if (word.name == "resume") name = word.value.value_or("");
   }
+  // systemd's, which it removes when it has resumed.
+  constexpr auto variable =
+      "/sys/firmware/efi/efivars/HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67";
+  facts.hibernate_location = ::access((root + variable).c_str(), F_OK) == 0;
   const auto path = device_path(name);
   std::error_code error;
   const auto device = fs::canonical(root + path, error);
-  if (path.empty() || error) return {};
-  const bool in_use = std::any_of(swaps.begin(), swaps.end(), [&](const std::string& swap) {
-    std::error_code none;
-    return fs::canonical(root + swap, none) == device;
-  });
-  return in_use ? std::string() : path;
+  if (path.empty() || error) return;
+  const bool in_use =
+      std::any_of(facts.swaps.begin(), facts.swaps.end(), [&](const std::string& swap) {
+        std::error_code none;
+        return fs::canonical(root + swap, none) == device;
+      });
+  const auto signature = signature_of(device, root);
+  if (in_use || signature == "swap") return;
+  facts.resume_device = path;
+  facts.resume_image = signature == "swsuspend";
 }
 
 /// Those whose descriptors we may look at: without CAP_SYS_PTRACE, not all of root's.
@@ -151,17 +170,23 @@ void take_minimum_uptime(const std::string& cmdline, HostFacts& facts) {
 
 }  // namespace
 
-HostFacts host_facts(const std::string& target_cmdline, const std::string& root) {
+HostFacts host_facts(const std::string& target_cmdline, const std::optional<InitrdFacts>& initrd,
+                     const std::string& root) {
   HostFacts facts;
   look_into_deny_lists(facts, root);
   facts.package_locks = package_locks(root);
-  facts.locked_volumes = locked_volumes(target_cmdline, root);
+  facts.locked_volumes = locked_volumes(target_cmdline, initrd, root);
   facts.network_mounts = network_mounts_in(text_in(root + "/proc/self/mountinfo"));
   facts.lockdown = lockdown_of(text_in(root + "/sys/kernel/security/lockdown"));
   facts.secure_boot = secure_boot_is_on(root);
   facts.modules_must_be_signed = text_in(root + "/sys/module/module/parameters/sig_enforce") == "Y";
   facts.swaps = swaps_in(text_in(root + "/proc/swaps"));
-  facts.resume_device = idle_resume_device(target_cmdline, facts.swaps, root);
+  look_at_resume(facts, target_cmdline, root);
+  facts.crash_loaded = text_in(root + "/sys/kernel/kexec_crash_loaded") == "1";
+  if (facts.crash_loaded) {
+    // Of Fedora and openSUSE, and of Debian.
+    facts.crash_loader = enabled_unit({"kdump.service", "kdump-tools.service"}, root);
+  }
   facts.has_microcode =
       ::access((root + "/sys/devices/system/cpu/cpu0/microcode/version").c_str(), F_OK) == 0;
   facts.hot_added_bytes = hot_added_memory(root);

@@ -193,6 +193,14 @@ bool meets_something_else(const std::string& problem) {
          problem.find("format not recognized") != std::string::npos;
 }
 
+/// What the archives of a walk have, beside others'.
+void take_over(const CpioWalk& walk, InitrdFacts& facts) {
+  facts.modules.insert(walk.modules().begin(), walk.modules().end());
+  if (!facts.crypttab.empty() && !walk.crypttab().empty()) facts.crypttab += '\n';
+  facts.crypttab += walk.crypttab();
+  if (walk.has_clevis()) facts.has_clevis = true;
+}
+
 /// Compressed archives, one behind the other, up to the end of the initrd.
 void look_into_compressed(Pieces& pieces, std::uint64_t at, std::uint64_t end, InitrdFacts& facts) {
   constexpr unsigned most_archives = 16;
@@ -204,7 +212,7 @@ void look_into_compressed(Pieces& pieces, std::uint64_t at, std::uint64_t end, I
       if (cut) walked = std::move(*cut);
     }
     const auto& [walk, problem, stop] = walked;
-    facts.modules.insert(walk.modules().begin(), walk.modules().end());
+    take_over(walk, facts);
     if (walk.is_whole()) {
       at = pieces.skip_nuls(stop, end);
       // What follows and is no archive is nothing that the kernel would miss.
@@ -260,7 +268,7 @@ void look_into(Pieces& pieces, InitrdFacts& facts) {
     if (fed < piece.size() || piece.empty()) break;
   }
   const std::string head(pieces.read(at, std::min<std::uint64_t>(end - at, 16)));
-  facts.modules = walk.modules();
+  take_over(walk, facts);
   // It counts in what is not compressed only.
   facts.has_microcode = walk.has_microcode();
   facts.only_microcode = head.empty() && walk.is_whole() && walk.is_only_microcode();

@@ -51,6 +51,36 @@ TEST(CpioWalk, SeesMicrocode) {
   EXPECT_TRUE(walk.has_microcode());
 }
 
+TEST(CpioWalk, KeepsCrypttabs) {
+  const auto archive = cpio({{"usr/bin/cat", "elf"},
+                             {"etc/crypttab", "cr UUID=1 none luks\n"},
+                             {"./cryptroot/crypttab", "x"},
+                             {"usr/etc/crypttab", "no\n"}});
+  for (const std::size_t piece : {1U, 7U, 4096U}) {
+    CpioWalk walk;
+    for (std::size_t at = 0; at < archive.size(); at += piece) {
+      walk.feed(std::string_view(archive).substr(at, piece));
+    }
+    EXPECT_EQ(walk.crypttab(), "cr UUID=1 none luks\n\nx") << piece;
+    EXPECT_FALSE(walk.has_clevis());
+  }
+  CpioWalk large;
+  large.feed(cpio({{"etc/crypttab", std::string(1U << 20U, 'c')}, {"init", "x"}}));
+  EXPECT_EQ(large.crypttab().size(), 64U << 10U);
+  EXPECT_TRUE(large.is_whole());
+}
+
+TEST(CpioWalk, SeesClevis) {
+  for (const auto* name : {"usr/bin/clevis", "bin/clevis-luks-unlock", "clevis"}) {
+    CpioWalk walk;
+    walk.feed(cpio({{name, ""}}));
+    EXPECT_TRUE(walk.has_clevis()) << name;
+  }
+  CpioWalk walk;
+  walk.feed(cpio({{"usr/share/clevis/readme", ""}, {"usr/bin/clevisor", ""}}));
+  EXPECT_FALSE(walk.has_clevis());
+}
+
 TEST(CpioWalk, SeesEachCut) {
   for (std::size_t size = 0; size < initrd.size(); ++size) {
     CpioWalk walk;

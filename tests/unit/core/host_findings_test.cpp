@@ -137,6 +137,40 @@ TEST(HostFindings, AnInitrdThatMayAskAPersonIsAWarning) {
          {"'data'", "/etc/crypttab"});
 }
 
+TEST(HostFindings, AVolumeSaysWhatAPersonHasToDo) {
+  const auto by = [](Unlocking how, bool holds_root, bool in_initrd = false) {
+    return [=](PreflightInput& input) {
+      input.host->locked_volumes = {{"cr", holds_root, in_initrd, how}};
+    };
+  };
+  expect(FindingId::root_locked, by(Unlocking::security_key, true), {"'cr'", "touch", "FIDO2"});
+  expect(FindingId::root_locked, by(Unlocking::pin, true), {"'cr'", "PIN"});
+  expect(FindingId::volume_locked, by(Unlocking::passphrase, false, true),
+         {"'cr'", "initrd may ask a person for its key", "stand still"});
+  // A question that nobody is asked is none.
+  EXPECT_EQ(usual_severity(FindingId::clevis_unlocks), Severity::fact);
+  expect(FindingId::clevis_unlocks, by(Unlocking::none, true), {"clevis", "'cr'"});
+  expect(FindingId::clevis_unlocks, by(Unlocking::none, false), {"clevis", "the boot asks"});
+}
+
+TEST(HostFindings, AnImageOfAHibernationIsAnError) {
+  EXPECT_EQ(usual_severity(FindingId::resume_image), Severity::error);
+  const auto image = [](PreflightInput& input) {
+    input.host->resume_device = "/dev/sda3";
+    input.host->resume_image = true;
+  };
+  expect(FindingId::resume_image, image, {"/dev/sda3", "noresume", "swapon"});
+  expect(FindingId::resume_device,
+         [](PreflightInput& input) { input.host->hibernate_location = true; },
+         {"HibernateLocation", "noresume"});
+  expect(FindingId::resume_image,
+         [&](PreflightInput& input) {
+           image(input);
+           input.host->hibernate_location = true;
+         },
+         {"/dev/sda3"});
+}
+
 TEST(HostFindings, NetworkFileSystemsAreCutByAnImmediateKexec) {
   const auto mounts = [](PreflightInput& input) {
     input.host->network_mounts = {{"/", "nfs4"}, {"/home", "cifs"}};
@@ -325,6 +359,33 @@ TEST(TargetFindings, ACrashKernelIsNotForgotten) {
     running(input);
     input.target_cmdline = "kho=on liveupdate=on crashkernel=1G-:192M";
   });
+}
+
+std::vector<FindingId> ids(const Change& change) {
+  std::vector<FindingId> all;
+  for (const auto& finding : found(change)) all.push_back(finding.id);
+  return all;
+}
+
+TEST(TargetFindings, ALoadedCrashKernelIsToldAndNotForgotten) {
+  using Ids = std::vector<FindingId>;
+  const auto loaded = [](std::string cmdline, std::string loader) {
+    return [cmdline = std::move(cmdline), loader = std::move(loader)](PreflightInput& input) {
+      input.host->crash_loaded = true;
+      input.host->crash_loader = loader;
+      input.target_cmdline = "kho=on liveupdate=on " + cmdline;
+    };
+  };
+  // Not by the command line: the boot loader's entry, or a kernel's default, may have kept its
+  // memory.
+  EXPECT_EQ(ids(loaded("", "kdump.service")),
+            (Ids{FindingId::crashkernel_missing, FindingId::crash_kernel_loaded}));
+  EXPECT_EQ(ids(loaded("crashkernel=256M", "")),
+            (Ids{FindingId::crash_loader_missing, FindingId::crash_kernel_loaded}));
+  expect(FindingId::crash_kernel_loaded, loaded("crashkernel=256M", "kdump-tools.service"),
+         {"crash kernel", "panic", "lost"});
+  EXPECT_EQ(usual_severity(FindingId::crash_kernel_loaded), Severity::fact);
+  EXPECT_EQ(usual_severity(FindingId::crash_loader_missing), Severity::warning);
 }
 
 TEST(TargetFindings, MicrocodeThatIsNotThereIsAFact) {

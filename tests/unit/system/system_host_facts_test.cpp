@@ -27,7 +27,7 @@ using namespace std::string_literals;
 
 TEST(HostFacts, AreEmptyWhereThereIsNothing) {
   const TemporaryDirectory root;
-  const auto facts = host_facts("", root.path());
+  const auto facts = host_facts("", {}, root.path());
   EXPECT_FALSE(facts.denied);
   EXPECT_TRUE(facts.deny_problems.empty());
   EXPECT_TRUE(facts.package_locks.empty());
@@ -60,7 +60,7 @@ TEST(HostFacts, AreReadFromTheirFiles) {
   root.link("proc/77/fd/5", "/dev/liveupdate");
   root.write("proc/78/comm", "other\n");
   root.link("proc/78/fd/5", "/dev/null");
-  const auto facts = host_facts("", root.path());
+  const auto facts = host_facts("", {}, root.path());
   EXPECT_EQ(facts.lockdown, Lockdown::integrity);
   EXPECT_TRUE(facts.secure_boot);
   EXPECT_TRUE(facts.modules_must_be_signed);
@@ -92,7 +92,7 @@ TEST(HostFacts, AProcessThatMayNotBeLookedAtHidesNoOther) {
   root.link("proc/77/fd/5", "/dev/liveupdate");
   const auto closed = root.path() + "/proc/76/fd";
   ASSERT_EQ(::chmod(closed.c_str(), 0400), 0);
-  const auto holders = host_facts("", root.path()).liveupdate_holders;
+  const auto holders = host_facts("", {}, root.path()).liveupdate_holders;
   ASSERT_EQ(::chmod(closed.c_str(), 0700), 0);
   ASSERT_FALSE(holders.empty());
   EXPECT_EQ(holders.back(), "luo-tool (process 77)");
@@ -107,7 +107,7 @@ TEST(HostFacts, BadNumbersAreNotKnown) {
   root.write("sys/kernel/security/lockdown", "[none] integrity confidentiality\n");
   root.write("sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c",
              "\x06\0\0\0\0"s);
-  const auto facts = host_facts("", root.path());
+  const auto facts = host_facts("", {}, root.path());
   EXPECT_EQ(facts.uptime_usec, 0U);
   EXPECT_EQ(facts.lockdown, Lockdown::none);
   EXPECT_FALSE(facts.secure_boot);
@@ -134,14 +134,54 @@ TEST(HostFacts, AResumeDeviceCountsUnlessItIsSwap) {
   root.write("dev/sda3", "");
   root.link("dev/disk/by-uuid/abc", "../../sda3");
   for (const auto* cmdline : {"resume=/dev/sda3", "quiet resume=UUID=abc kho=on"}) {
-    EXPECT_NE(host_facts(cmdline, root.path()).resume_device, "") << cmdline;
+    EXPECT_NE(host_facts(cmdline, {}, root.path()).resume_device, "") << cmdline;
   }
   for (const auto* cmdline :
        {"", "resume=/dev/none", "resume=", "resume=254:1", "resume=/dev/sda3 noresume"}) {
-    EXPECT_EQ(host_facts(cmdline, root.path()).resume_device, "") << cmdline;
+    EXPECT_EQ(host_facts(cmdline, {}, root.path()).resume_device, "") << cmdline;
   }
   root.write("proc/swaps", "Filename\n/dev/sda3 partition 100 0 -2\n");
-  EXPECT_EQ(host_facts("resume=UUID=abc", root.path()).resume_device, "");
+  EXPECT_EQ(host_facts("resume=UUID=abc", {}, root.path()).resume_device, "");
+}
+
+TEST(HostFacts, UdevKnowsOfAnImageOfAHibernation) {
+  const TemporaryDirectory root;
+  root.write("dev/sda3", "");
+  root.write("sys/class/block/sda3/dev", "8:3\n");
+  const auto facts = [&] { return host_facts("resume=/dev/sda3", {}, root.path()); };
+  EXPECT_EQ(facts().resume_device, "/dev/sda3") << "nobody knows";
+  EXPECT_FALSE(facts().resume_image);
+  root.write("run/udev/data/b8:3", "I:1\nE:ID_FS_VERSION=1\nE:ID_FS_TYPE=swsuspend\nG:systemd\n");
+  EXPECT_EQ(facts().resume_device, "/dev/sda3");
+  EXPECT_TRUE(facts().resume_image);
+  EXPECT_FALSE(host_facts("resume=/dev/sda3 noresume", {}, root.path()).resume_image);
+  root.write("run/udev/data/b8:3", "E:ID_FS_TYPE=swap\n");
+  EXPECT_EQ(facts().resume_device, "") << "it is swap, and nothing else";
+  root.write("run/udev/data/b8:3", "E:ID_FS_TYPE=btrfs\n");
+  EXPECT_EQ(facts().resume_device, "/dev/sda3") << "a swap file may lie in it";
+  EXPECT_FALSE(facts().resume_image);
+
+  EXPECT_FALSE(facts().hibernate_location);
+  root.write("sys/firmware/efi/efivars/HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67",
+             "x");
+  EXPECT_TRUE(facts().hibernate_location);
+  EXPECT_FALSE(host_facts("noresume", {}, root.path()).hibernate_location);
+}
+
+TEST(HostFacts, AreOfALoadedCrashKernel) {
+  const TemporaryDirectory root;
+  const auto facts = [&] { return host_facts("", {}, root.path()); };
+  root.link("etc/systemd/system/multi-user.target.wants/kdump.service",
+            "/usr/lib/systemd/system/kdump.service");
+  EXPECT_FALSE(facts().crash_loaded);
+  root.write("sys/kernel/kexec_crash_loaded", "0\n");
+  EXPECT_FALSE(facts().crash_loaded);
+  root.write("sys/kernel/kexec_crash_loaded", "1\n");
+  EXPECT_TRUE(facts().crash_loaded);
+  EXPECT_EQ(facts().crash_loader, "kdump.service");
+  const TemporaryDirectory other;
+  other.write("sys/kernel/kexec_crash_loaded", "1\n");
+  EXPECT_EQ(host_facts("", {}, other.path()).crash_loader, "");
 }
 
 TEST(HostFacts, HaveTheListsOfHostsThatCannotKexec) {
@@ -149,7 +189,7 @@ TEST(HostFacts, HaveTheListsOfHostsThatCannotKexec) {
   root.write("sys/class/dmi/id/modalias", "dmi:bvnAcme:svnAcme:pnRoadRunner9:\n");
   root.write("usr/lib/handover/kexec-deny.d/acme.conf",
              "bad\n\ndmi:*:pnRoadRunner*\n REASON=its disks stay off\n");
-  auto facts = host_facts("", root.path());
+  auto facts = host_facts("", {}, root.path());
   ASSERT_TRUE(facts.denied);
   EXPECT_EQ(facts.denied->source, "/usr/lib/handover/kexec-deny.d/acme.conf:3");
   EXPECT_EQ(facts.denied->reason, "its disks stay off");
@@ -158,14 +198,14 @@ TEST(HostFacts, HaveTheListsOfHostsThatCannotKexec) {
   // The administrator's takes its place.
   root.write("etc/handover/kexec-deny.d/acme.conf", "");
   root.write("etc/handover/kexec-deny.d/other.txt", "dmi:*\n");
-  facts = host_facts("", root.path());
+  facts = host_facts("", {}, root.path());
   EXPECT_FALSE(facts.denied);
   EXPECT_TRUE(facts.deny_problems.empty());
   root.write("etc/handover/kexec-deny.d/z.conf", "dmi:*\n");
-  ASSERT_TRUE(host_facts("", root.path()).denied);
+  ASSERT_TRUE(host_facts("", {}, root.path()).denied);
   // A host without DMI is on no list.
   root.write("sys/class/dmi/id/modalias", "");
-  EXPECT_FALSE(host_facts("", root.path()).denied);
+  EXPECT_FALSE(host_facts("", {}, root.path()).denied);
 }
 
 TEST(HostFacts, SayWhatBlocksAModule) {
@@ -307,22 +347,22 @@ TEST(LockedVolumes, AreThoseThatAskAPerson) {
   add_dm(root, "dm-2", "vg-root", "LVM-xyz");
   add_dm(root, "dm-3", "scratch", "CRYPT-PLAIN-scratch");
   add_dm(root, "dm-4", "byhand", "CRYPT-LUKS2-1-byhand");
-  EXPECT_EQ(text_of(locked_volumes("", root.path())), "") << "the root lies on none";
+  EXPECT_EQ(text_of(locked_volumes("", {}, root.path())), "") << "the root lies on none";
   root.write("sys/block/dm-2/slaves/dm-0/dev", "254:0\n");
-  EXPECT_EQ(text_of(locked_volumes("", root.path())), "luks-root! ")
+  EXPECT_EQ(text_of(locked_volumes("", {}, root.path())), "luks-root! ")
       << "no line: it may be asked for";
   root.write("etc/crypttab",
              "# name device key options\nluks-root UUID=1 none luks\ndata UUID=2 none\n"
              "scratch /dev/sdb /dev/urandom swap\nclosed UUID=3 none luks\n");
-  EXPECT_EQ(text_of(locked_volumes("", root.path())), "luks-root! data ");
+  EXPECT_EQ(text_of(locked_volumes("", {}, root.path())), "luks-root! data ");
   for (const auto* line : {"luks-root UUID=1 /etc/key luks", "luks-root UUID=1 - tpm2-device=auto",
                            "luks-root UUID=1 none luks,keyscript=/bin/x"}) {
     root.write("etc/crypttab", std::string(line) + "\ndata UUID=2 none noauto,luks\n");
-    EXPECT_EQ(text_of(locked_volumes("", root.path())), "") << line;
+    EXPECT_EQ(text_of(locked_volumes("", {}, root.path())), "") << line;
   }
   // Somebody has to touch it.
   root.write("etc/crypttab", "luks-root UUID=1 - fido2-device=auto\n");
-  EXPECT_EQ(text_of(locked_volumes("", root.path())), "luks-root! ");
+  EXPECT_EQ(text_of(locked_volumes("", {}, root.path())), "luks-root! ");
 }
 
 /// A root on luks-root, and data beside it.
@@ -339,13 +379,13 @@ TEST(LockedVolumes, BooleansOfCrypttabCount) {
   for (const auto* asking : {"headless=no", "headless=0", "tpm2-device=auto,tpm2-pin=yes",
                              "tpm2-device=auto,tpm2-pin", "keyscripts=x", "", "luks,,discard"}) {
     root.write("etc/crypttab", std::string("luks-root UUID=1 none ") + asking + "\n");
-    EXPECT_EQ(text_of(locked_volumes("", root.path())), "luks-root! ") << asking;
+    EXPECT_EQ(text_of(locked_volumes("", {}, root.path())), "luks-root! ") << asking;
   }
   for (const auto* silent :
        {"headless", "headless=true", "luks,headless=1", "tpm2-device=auto,tpm2-pin=no",
         "tpm2-pin=false,tpm2-device=/dev/tpm0"}) {
     root.write("etc/crypttab", std::string("luks-root UUID=1 none ") + silent + "\n");
-    EXPECT_EQ(text_of(locked_volumes("", root.path())), "") << silent;
+    EXPECT_EQ(text_of(locked_volumes("", {}, root.path())), "") << silent;
   }
 }
 
@@ -355,9 +395,9 @@ TEST(LockedVolumes, AKeyFileOfTheNameOpensThem) {
     add_two_volumes(root);
     root.write("etc/crypttab", "luks-root UUID=1\ndata UUID=2 -\n");
     root.write(directory + "data.key"s, "k");
-    EXPECT_EQ(text_of(locked_volumes("", root.path())), "luks-root! ");
+    EXPECT_EQ(text_of(locked_volumes("", {}, root.path())), "luks-root! ");
     root.write(directory + "luks-root.key"s, "k");
-    EXPECT_EQ(text_of(locked_volumes("", root.path())), "");
+    EXPECT_EQ(text_of(locked_volumes("", {}, root.path())), "");
   }
 }
 
@@ -366,7 +406,7 @@ TEST(LockedVolumes, TheInitrdsOwnCrypttabGoesBefore) {
   add_two_volumes(root);
   root.write("etc/crypttab", "luks-root UUID=1 none luks\n");
   root.write("etc/crypttab.initramfs", "luks-root UUID=1 none tpm2-device=auto\n");
-  EXPECT_EQ(text_of(locked_volumes("", root.path())), "");
+  EXPECT_EQ(text_of(locked_volumes("", {}, root.path())), "");
 }
 
 TEST(LockedVolumes, TheTargetsCommandLineMayOpenTheRoot) {
@@ -377,14 +417,67 @@ TEST(LockedVolumes, TheTargetsCommandLineMayOpenTheRoot) {
        {"rd.luks.options=tpm2-device=auto", "rd.luks.options=0a-1b=luks,tpm2-device=auto",
         "luks.options=headless", "rd.luks.key=/key", "luks.key=0a=/key",
         "cryptkey=rootfs:/etc/root.key"}) {
-    EXPECT_EQ(text_of(locked_volumes(opens, root.path())), "data ") << opens;
+    EXPECT_EQ(text_of(locked_volumes(opens, {}, root.path())), "data ") << opens;
   }
   for (const auto* asks : {"", "rd.luks.uuid=1", "rd.luks.options=discard",
                            "rd.luks.options=0a=", "rd.luks.key=", "rd.luks.key",
                            "cryptkey=", "rd.luks.options=tpm2-device=auto,tpm2-pin=yes",
                            "x.luks.key=/key", "init -- rd.luks.key=/key"}) {
-    EXPECT_EQ(text_of(locked_volumes(asks, root.path())), "luks-root! data ") << asks;
+    EXPECT_EQ(text_of(locked_volumes(asks, {}, root.path())), "luks-root! data ") << asks;
   }
+}
+
+std::string how_of(const std::vector<LockedVolume>& volumes) {
+  std::string text;
+  for (const auto& volume : volumes) {
+    text += volume.name + (volume.in_initrd ? "/initrd" : "") + "=" +
+            std::to_string(static_cast<int>(volume.by)) + " ";
+  }
+  return text;
+}
+
+TEST(LockedVolumes, SayWhatAPersonHasToDo) {
+  const TemporaryDirectory root;
+  add_two_volumes(root);
+  const auto how = [&](const std::string& options) {
+    root.write("etc/crypttab", "luks-root UUID=1 none " + options + "\n");
+    return how_of(locked_volumes("", {}, root.path()));
+  };
+  EXPECT_EQ(how("luks"), "luks-root=0 ");
+  EXPECT_EQ(how("luks,fido2-device=auto"), "luks-root=1 ");
+  EXPECT_EQ(how("tpm2-device=auto,tpm2-pin=yes"), "luks-root=2 ");
+  EXPECT_EQ(how("pkcs11-uri=auto"), "luks-root=2 ");
+  EXPECT_EQ(how("_netdev"), "luks-root=0 ") << "the network alone opens nothing";
+  EXPECT_EQ(how("try-empty-password=yes"), "");
+}
+
+/// It is what the boot goes by, whatever /etc/crypttab says by now.
+TEST(LockedVolumes, TheInitrdsCrypttabGoesBeforeTheHosts) {
+  const TemporaryDirectory root;
+  add_two_volumes(root);
+  root.write("etc/crypttab", "luks-root UUID=1 none tpm2-device=auto\n");
+  InitrdFacts initrd;
+  initrd.crypttab =
+      "# Debian\nluks-root UUID=1 none luks,initramfs\nspare UUID=9 none luks\n"
+      "opened UUID=8 /cryptroot/keyfiles/opened.key luks\n";
+  EXPECT_EQ(how_of(locked_volumes("", initrd, root.path())), "luks-root/initrd=0 spare/initrd=0 ");
+  initrd.crypttab = "luks-root UUID=1 none tpm2-device=auto\n";
+  root.write("etc/crypttab", "luks-root UUID=1 none luks\n");
+  EXPECT_EQ(how_of(locked_volumes("", initrd, root.path())), "");
+}
+
+TEST(LockedVolumes, ClevisOpensThem) {
+  const TemporaryDirectory root;
+  add_two_volumes(root);
+  root.write("etc/crypttab", "luks-root UUID=1 none luks\ndata UUID=2 none _netdev\n");
+  InitrdFacts initrd;
+  initrd.has_clevis = true;
+  EXPECT_EQ(how_of(locked_volumes("", initrd, root.path())), "luks-root=3 data=0 ");
+  root.link("etc/systemd/system/remote-cryptsetup.target.wants/clevis-luks-askpass.path",
+            "/usr/lib/systemd/system/clevis-luks-askpass.path");
+  EXPECT_EQ(how_of(locked_volumes("", initrd, root.path())), "luks-root=3 data=3 ");
+  EXPECT_EQ(how_of(locked_volumes("", {}, root.path())), "luks-root=0 data=3 ")
+      << "it is not in the initrd";
 }
 
 TEST(LockedVolumes, KnowARootWithoutANumberOfItsOwn) {
@@ -392,7 +485,7 @@ TEST(LockedVolumes, KnowARootWithoutANumberOfItsOwn) {
   root.write("proc/self/mountinfo", "22 1 0:30 /@ / rw - btrfs /dev/mapper/cr rw\n");
   root.link("dev/mapper/cr", "../dm-0");
   add_dm(root, "dm-0", "cr", "CRYPT-LUKS2-abc-cr");
-  EXPECT_EQ(text_of(locked_volumes("", root.path())), "cr! ");
+  EXPECT_EQ(text_of(locked_volumes("", {}, root.path())), "cr! ");
 }
 
 std::string boot_parameters(std::initializer_list<std::pair<std::uint64_t, std::uint64_t>> ranges) {

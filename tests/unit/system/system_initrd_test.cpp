@@ -47,6 +47,18 @@ TEST_F(InitrdTest, IsWholeHoweverItIsPacked) {
   EXPECT_EQ(inspect(microcode).modules, std::set<std::string>{});
 }
 
+TEST_F(InitrdTest, HasACrypttabOfItsOwn) {
+  const auto with = cpio({{"cryptroot/crypttab", "cr UUID=1 none luks"}, {"bin/clevis", "x"}});
+  for (const auto& bytes :
+       {with, microcode + compress("zstd", with),
+        microcode + compress("gzip", files) + std::string(4, '\0') + compress("gzip", with)}) {
+    EXPECT_EQ(inspect(bytes).crypttab, "cr UUID=1 none luks");
+    EXPECT_TRUE(inspect(bytes).has_clevis);
+  }
+  EXPECT_EQ(inspect(files).crypttab, "");
+  EXPECT_FALSE(inspect(files).has_clevis);
+}
+
 TEST_F(InitrdTest, MayBeMicrocodeAlone) {
   EXPECT_TRUE(inspect(microcode).only_microcode);
   EXPECT_TRUE(inspect(microcode + std::string(512, '\0')).only_microcode);

@@ -10,6 +10,8 @@ ROOTFS_PACKAGES=(systemd systemd-sysv dbus udev kmod polkitd libarchive13t64 zli
 # docs/workloads.md. It is a root file system of its own: the firmware and libraries that QEMU brings
 # would make every other machine's image twice as large.
 ROOTFS_PACKAGES_VMM=(qemu-system-x86 memcached python3 valkey-server)
+# trixie is a host that GRUB boots, as far as handoverd knows.
+ROOTFS_PACKAGES_TRIXIE=(grub2-common)
 ROOTFS_RECIPE=1
 # An archive older than this is made anew, so that tests meet the suite's present state.
 ROOTFS_DAYS=14
@@ -17,6 +19,9 @@ ROOTFS_DAYS=14
 # rootfs_packages SUITE: what its root file system is made of, one a line.
 rootfs_packages() {
     printf '%s\n' "${ROOTFS_PACKAGES[@]}"
+    if [[ $1 == trixie ]]; then
+        printf '%s\n' "${ROOTFS_PACKAGES_TRIXIE[@]}"
+    fi
     if [[ $1 == *-vmm ]]; then
         printf '%s\n' "${ROOTFS_PACKAGES_VMM[@]}"
     fi

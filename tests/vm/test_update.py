@@ -3,6 +3,7 @@
 
 import json
 
+from initramfs import initramfs
 from workload import (Ticker, cgroup_of, check_confinement, configure, ctl, events, image, memory_of,
                       newest_record, other, phases, refused, start_scripted, started_beside, update,
                       wait_normal)
@@ -171,6 +172,49 @@ def test_boot_is_mounted_when_somebody_looks(machine):
     assert machine.sh("systemctl is-active boot.mount") == "active"
     machine.sh(f"systemctl stop boot.automount boot.mount; rm {units}/boot.*mount; "
                "systemctl daemon-reload; rm -r /var/boot")
+
+
+def test_initrd_that_asks_a_person_is_told(machine):
+    """The crypttab that the target's initrd has, as cryptsetup-initramfs and dracut put it there. No
+    dm-crypt in these kernels: it is the initrd that is looked into, whatever is open now."""
+    machine.wait_up()
+    target = image(machine, other(machine))
+    found = {}
+    for file, options in (("cryptroot/crypttab", b"luks,initramfs"),
+                          ("etc/crypttab", b"luks,fido2-device=auto"),
+                          ("etc/crypttab", b"luks,tpm2-device=auto")):
+        line = b"luks-root UUID=0b7ef4a5-5b1c-4a5e-9c3f-000000000001 none " + options + b"\n"
+        machine.put("/root/initrd", initramfs(b"\x7fELF", {file: line}))
+        code, output = machine.run(f"handoverctl --json preflight {target} --initrd /root/initrd")
+        assert code in (0, 1), (code, output)
+        found[options] = [finding["message"] for finding in json.loads(output)["findings"]
+                          if finding["id"] == "volume-locked"]
+    assert "its key" in found[b"luks,initramfs"][0], found
+    assert "touch a security key" in found[b"luks,fido2-device=auto"][0], found
+    assert found[b"luks,tpm2-device=auto"] == [], found
+    machine.sh("rm /root/initrd")
+
+
+def test_initrd_by_the_name_of_fedora(machine):
+    """It is found and booted; and a kernel that came with one does not go into one without."""
+    ticker = ticker_of(machine)
+    before = ticker.status()
+    which = other(machine)
+    initrd = f"/boot/initramfs-{machine.release(which)}.img"
+    machine.put(initrd, initramfs(machine.get("/usr/lib/handover-test/initrd-init")))
+    update(machine, which)
+    assert "Run /init as init process" in machine.sh("dmesg")
+    now = ticker.check_continued(before)
+    target = image(machine, other(machine))
+    standing_before = standing(machine)
+    assert "--initrd ''" in refused(machine, f"update {target}", "KernelNotFound")
+    code, output = machine.run(f"handoverctl --json preflight {target}")
+    assert code == 6 and "initrd-missing" in output, (code, output)
+    assert standing(machine) == standing_before
+    # The driver of this machine's disk is built in.
+    update(machine, None, "--initrd ''")
+    ticker.check_continued(now)
+    machine.sh(f"rm {initrd}")
 
 
 def test_immediate(machine):

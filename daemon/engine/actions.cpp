@@ -476,8 +476,10 @@ void Engine::kexec() {
   set_job(JobPhase::kexec, 96, emulated() ? "Executing the daemon again." : "Leaving this kernel.");
   if (emulated()) return leave_kernel();
   const bool syncs = update_.options.mode != Mode::orderly;
-  const auto one_is_over = [this, left = std::make_shared<unsigned>(syncs ? 2 : 1)] {
-    if (--*left == 0 && !update_.failure() && state_ == State::rebooting) leave_kernel();
+  const auto one_is_over = [this, id = update_.record()->id,
+                            left = std::make_shared<unsigned>(syncs ? 2 : 1)] {
+    if (--*left != 0 || update_.failure() || state_ != State::rebooting) return;
+    if (update_.record() && update_.record()->id == id) leave_kernel();
   };
   blame_target(one_is_over);
   if (syncs) sync_in_blackout(longest_blackout_sync(), one_is_over);

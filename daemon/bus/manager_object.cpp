@@ -120,14 +120,15 @@ Result<ClientRecord> read_client(sd_bus_message* message, std::size_t most_needs
   client.needs = std::move(*needs);
   auto options = Options::read(message);
   if (!options) return fail(options.error());
-  for (const auto& taken : {options->take("required", client.required),
-                            take_limit(*options, "prepare-timeout-usec", longest_prepare_usec,
-                                       client.prepare_timeout_usec),
-                            take_limit(*options, "freeze-timeout-usec", longest_standstill_usec,
-                                       client.freeze_timeout_usec),
-                            take_limit(*options, "restore-timeout-usec", longest_standstill_usec,
-                                       client.restore_timeout_usec),
-                            options->finish()}) {
+  for (const auto& taken :
+       {options->take("required", client.required), options->take("gate", client.gate),
+        take_limit(*options, "prepare-timeout-usec", longest_prepare_usec,
+                   client.prepare_timeout_usec),
+        take_limit(*options, "freeze-timeout-usec", longest_standstill_usec,
+                   client.freeze_timeout_usec),
+        take_limit(*options, "restore-timeout-usec", longest_standstill_usec,
+                   client.restore_timeout_usec),
+        options->finish()}) {
     if (!taken) return fail(taken.error());
   }
   return client;

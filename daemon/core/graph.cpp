@@ -181,10 +181,12 @@ std::set<std::string> all_names(const Graph& graph) {
 
 }  // namespace
 
-Wave::Wave(const Graph& graph, Direction direction) : Wave(graph, direction, all_names(graph)) {}
+Wave::Wave(const Graph& graph, Direction direction, const Gates& gates)
+    : Wave(graph, direction, all_names(graph), gates) {}
 
 // Clients that are not in this part take their turn silently: what lies behind them still waits.
-Wave::Wave(const Graph& graph, Direction direction, const std::set<std::string>& only) {
+Wave::Wave(const Graph& graph, Direction direction, const std::set<std::string>& only,
+           const Gates& gates) {
   for (const std::string& name : graph.names()) {
     indices_.emplace_hint(indices_.end(), name, nodes_.size());
     Node& node = nodes_.emplace_back();
@@ -193,23 +195,45 @@ Wave::Wave(const Graph& graph, Direction direction, const std::set<std::string>&
     node.turn = Turn::later;
     ++to_come_;
   }
-  for (Node& node : nodes_) {
-    const bool needs_first = direction == Direction::dependencies_first;
+  const bool needs_first = direction == Direction::dependencies_first;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    const auto& name = nodes_[i].name;
     ++steps_;
-    for (const std::string& other :
-         needs_first ? graph.needs(node.name) : graph.needed_by(node.name)) {
+    if (gates.names.contains(name)) continue;
+    for (const std::string& other : needs_first ? graph.needs(name) : graph.needed_by(name)) {
       ++steps_;
       const auto before = indices_.find(other);
-      if (before == indices_.end()) continue;  // it is not there
-      ++node.blockers;
-      nodes_[before->second].behind.push_back(indices_.at(node.name));
+      if (before == indices_.end() || gates.names.contains(other)) continue;  // it is not there
+      block(before->second, i);
     }
   }
+  put_gates(gates);
   std::vector<std::size_t> first;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     if (nodes_[i].blockers == 0) first.push_back(i);
   }
   free(std::move(first));
+}
+
+void Wave::put_gates(const Gates& gates) {
+  for (const std::string& name : gates.names) {
+    const auto gate = indices_.find(name);
+    if (gate == indices_.end()) continue;
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      ++steps_;
+      if (gates.names.contains(nodes_[i].name)) continue;
+      if (gates.place == Gates::Place::before) {
+        block(gate->second, i);
+      } else {
+        block(i, gate->second);
+      }
+    }
+  }
+}
+
+void Wave::block(std::size_t earlier, std::size_t later) {
+  ++nodes_[later].blockers;
+  nodes_[earlier].behind.push_back(later);
 }
 
 std::vector<std::string> Wave::take_ready() {

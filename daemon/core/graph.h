@@ -66,15 +66,24 @@ enum class Direction {
   dependants_first,    ///< freeze
 };
 
+/// Clients that guard an update: in a pass before everybody else, or behind everybody else. What
+/// they need, and who needs them, counts for nothing.
+struct Gates {
+  enum class Place { before, behind };
+  std::set<std::string> names;
+  Place place = Place::before;
+};
+
 /// One pass over the graph as it is when the pass begins: tells which clients to call next. A
 /// client is ready when all that come before it are done, so independent clients are ready
 /// together. The cost of a whole pass is linear in clients and needs.
 class Wave {
  public:
-  Wave(const Graph& graph, Direction direction);
+  Wave(const Graph& graph, Direction direction, const Gates& gates = {});
   /// A pass over a part of the graph. Two clients keep their order if one depends on the other only
   /// through clients that are not in this part.
-  Wave(const Graph& graph, Direction direction, const std::set<std::string>& only);
+  Wave(const Graph& graph, Direction direction, const std::set<std::string>& only,
+       const Gates& gates = {});
 
   /// The clients that became ready since the last call, sorted by name.
   std::vector<std::string> take_ready();
@@ -104,6 +113,8 @@ class Wave {
   };
   /// Nothing blocks these any more: they become ready, or, if silent, are over at once.
   void free(std::vector<std::size_t> indices);
+  void put_gates(const Gates& gates);
+  void block(std::size_t earlier, std::size_t later);
   /// The node is over. Returns the nodes that nothing blocks any more.
   std::vector<std::size_t> release(const Node& node);
 

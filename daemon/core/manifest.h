@@ -99,6 +99,7 @@ struct ClientRecord {  // NOLINT(bugprone-exception-escape): of json, whose move
   Owner owner;
   std::vector<std::string> needs;
   bool required = true;                    ///< the update fails if this client fails or is gone
+  bool gate = false;                       ///< it guards updates (core/graph.h, Gates)
   std::uint64_t prepare_timeout_usec = 0;  ///< 0: the configured one
   std::uint64_t freeze_timeout_usec = 0;
   std::uint64_t restore_timeout_usec = 0;

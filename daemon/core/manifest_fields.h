@@ -52,6 +52,7 @@ void fields(Io& io, Record& client) {
   io.required("unit", client.owner.unit);
   io.required("needs", client.needs);
   io.required("required", client.required);
+  io.optional("gate", client.gate);
   io.required("prepare_timeout_usec", client.prepare_timeout_usec);
   io.required("freeze_timeout_usec", client.freeze_timeout_usec);
   io.required("restore_timeout_usec", client.restore_timeout_usec);

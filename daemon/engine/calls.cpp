@@ -46,10 +46,11 @@ std::uint64_t Engine::timeout_of(const ClientRecord& client, ClientCall call) co
 void Engine::start_pass(ClientCall call, Event then, const std::set<std::string>* only) {
   ++passes_;
   told_settled_ = false;
+  const auto gates = gates_of(clients_.all(), call);
   if (only != nullptr) {
-    pass_.emplace(clients_.graph(), call, then, passes_, *only);
+    pass_.emplace(clients_.graph(), gates, call, then, passes_, *only);
   } else {
-    pass_.emplace(clients_.graph(), call, then, passes_);
+    pass_.emplace(clients_.graph(), gates, call, then, passes_);
   }
   if (call == ClientCall::thaw || call == ClientCall::cancel) {
     // A client that is not here (direct connection of an earlier daemon) has this long to return.
@@ -115,6 +116,10 @@ void Engine::take_turn(const std::string& name) {
   pass_moved_ = true;
   wake();
   if (client == nullptr) return pass_->done(name);
+  if (client->gate && call_now == ClientCall::restore && !std::exchange(told_settled_, true)) {
+    tell_settled();  // everybody else runs; the boot does not wait for what a gate has to look at
+    if (!pass_ || !pass_->waits_for(name)) return;
+  }
   switch (turn_of(*client, clients_.connected(*client), call_now, pass_->absent_time_over())) {
     case Turn::call:
       // Its sessions are on their way: session_settled() comes back to it.
@@ -249,7 +254,7 @@ void Engine::answered_well(ClientRecord& client, ClientCall call, Ticks sent) {
       set_phase(client, ClientPhase::frozen);
       if (times != nullptr) {
         times->freeze_usec = took;
-        times->frozen_at = now;
+        if (!client.gate) times->frozen_at = now;  // it has nothing that could stand still
       }
       break;
     case ClientCall::cancel:
@@ -495,7 +500,8 @@ void Engine::restored(ClientRecord& client) {
   restore_failures_.erase(client.name);
   set_phase(client, ClientPhase::restored);
   if (update_.record() && !update_.marked(Mark::first_restored)) mark(Mark::first_restored);
-  mark(Mark::clients_restored);
+  // How long a gate looks at the host is no part of the others' restore.
+  if (!client.gate || !update_.marked(Mark::clients_restored)) mark(Mark::clients_restored);
   update_.runs_again(client.name);
   set_job(JobPhase::restore, update_.restore_progress(), update_.restore_detail());
   // What is done for those that run, ending their sessions and making them anew, takes the CPU of

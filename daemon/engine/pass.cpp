@@ -40,4 +40,14 @@ Direction direction_of(ClientCall call) {
   return call == ClientCall::freeze ? Direction::dependants_first : Direction::dependencies_first;
 }
 
+Gates gates_of(const std::map<std::string, ClientRecord>& clients, ClientCall call) {
+  const bool begins = call == ClientCall::prepare || call == ClientCall::freeze;
+  Gates gates;
+  gates.place = begins ? Gates::Place::before : Gates::Place::behind;
+  for (const auto& [name, client] : clients) {
+    if (client.gate) gates.names.insert(name);
+  }
+  return gates;
+}
+
 }  // namespace handover::engine

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -45,14 +46,18 @@ Meaning meaning_of(const ClientRecord& client, ClientCall call, const Result<voi
 /// Which way a call goes through the graph.
 Direction direction_of(ClientCall call);
 
+/// Those of them that are gates, and where their turn is: they say yes before anybody prepares, and
+/// hear of the end when everybody runs.
+Gates gates_of(const std::map<std::string, ClientRecord>& clients, ClientCall call);
+
 class Pass {
  public:
-  /// Over all clients of `graph` (`only` empty and `all` true), or over `only`.
-  Pass(const Graph& graph, ClientCall call, Event then, std::uint64_t number)
-      : wave_(graph, direction_of(call)), call_(call), then_(then), number_(number) {}
-  Pass(const Graph& graph, ClientCall call, Event then, std::uint64_t number,
+  Pass(const Graph& graph, const Gates& gates, ClientCall call, Event then, std::uint64_t number)
+      : wave_(graph, direction_of(call), gates), call_(call), then_(then), number_(number) {}
+  /// Over those of `only`.
+  Pass(const Graph& graph, const Gates& gates, ClientCall call, Event then, std::uint64_t number,
        const std::set<std::string>& only)
-      : wave_(graph, direction_of(call), only), call_(call), then_(then), number_(number) {}
+      : wave_(graph, direction_of(call), only, gates), call_(call), then_(then), number_(number) {}
 
   [[nodiscard]] ClientCall call() const { return call_; }
   /// What is posted when every client is done.

@@ -181,6 +181,8 @@ int handover_client::make_registration(sd::Message* ret, handover_error** error)
   if (r >= 0) r = sd_bus_message_close_container(m);
   if (r >= 0) r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
   if (r >= 0) r = sd_bus_message_append(m, "{sv}", "required", "b", options_.optional ? 0 : 1);
+  // Not asked of an older daemon unless it is wanted.
+  if (r >= 0 && options_.gate != 0) r = sd_bus_message_append(m, "{sv}", "gate", "b", 1);
   if (r >= 0) r = append_timeout(m, "prepare-timeout-usec", options_.prepare_timeout_usec);
   if (r >= 0) r = append_timeout(m, "freeze-timeout-usec", options_.freeze_timeout_usec);
   if (r >= 0) r = append_timeout(m, "restore-timeout-usec", options_.restore_timeout_usec);

@@ -126,6 +126,37 @@ TEST(Wave, KeepsTheOrderThroughThoseLeftOut) {
   EXPECT_EQ(run(Wave(graph, Direction::dependants_first, {"a", "stranger"})), Names{"a"});
 }
 
+TEST(Wave, GatesStandBeforeOrBehindEverybodyWhateverNeedsWhom) {
+  auto graph = Graph::make({{"a", {"gate"}}, {"b", {}}, {"gate", {"b"}}});
+  ASSERT_TRUE(graph.has_value());
+  const std::set<std::string> all = {"a", "b", "gate"};
+  for (const auto direction : {Direction::dependencies_first, Direction::dependants_first}) {
+    Wave before(*graph, direction, {{"gate"}, Gates::Place::before});
+    EXPECT_EQ(before.take_ready(), std::vector<std::string>{"gate"});
+    EXPECT_TRUE(before.take_ready().empty());
+    before.done("gate");
+    EXPECT_EQ(before.take_ready(), (std::vector<std::string>{"a", "b"}));
+
+    Wave behind(*graph, direction, all, {{"gate", "unknown"}, Gates::Place::behind});
+    EXPECT_EQ(behind.take_ready(), (std::vector<std::string>{"a", "b"}));
+    behind.done("b");
+    EXPECT_TRUE(behind.take_ready().empty());
+    behind.done("a");
+    EXPECT_EQ(behind.take_ready(), std::vector<std::string>{"gate"});
+    behind.done("gate");
+    EXPECT_TRUE(behind.finished());
+  }
+}
+
+TEST(Wave, AGateThatIsNotInThePassHoldsNobodyUp) {
+  auto graph = Graph::make({{"a", {}}, {"gate", {}}});
+  ASSERT_TRUE(graph.has_value());
+  Wave wave(*graph, Direction::dependencies_first, {"a"}, {{"gate"}, Gates::Place::before});
+  EXPECT_EQ(wave.take_ready(), std::vector<std::string>{"a"});
+  wave.done("a");
+  EXPECT_TRUE(wave.finished());
+}
+
 TEST(Wave, OnePassedOverBeforeItsTurnPassesItsNeedsOn) {
   const Graph graph = graph_of({{"a", {"b"}}, {"b", {"c"}}, {"c", {}}});
   Wave wave(graph, Direction::dependencies_first);

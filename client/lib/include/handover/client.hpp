@@ -92,6 +92,7 @@ class Client {
   struct Options {
     std::vector<std::string> needs;
     bool optional = false;
+    bool gate = false;
     std::uint64_t prepare_timeout_usec = 0;
     std::uint64_t freeze_timeout_usec = 0;
     std::uint64_t restore_timeout_usec = 0;
@@ -140,6 +141,7 @@ class Client {
     c_options.size = sizeof(c_options);
     c_options.needs = needs.data();
     c_options.optional = options.optional ? 1 : 0;
+    c_options.gate = options.gate ? 1 : 0;
     c_options.prepare_timeout_usec = options.prepare_timeout_usec;
     c_options.freeze_timeout_usec = options.freeze_timeout_usec;
     c_options.restore_timeout_usec = options.restore_timeout_usec;

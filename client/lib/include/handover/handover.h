@@ -266,6 +266,10 @@ typedef struct handover_client_options {
   uint64_t prepare_timeout_usec; /* 0: as the daemon is configured */
   uint64_t freeze_timeout_usec;
   uint64_t restore_timeout_usec;
+  /* It guards updates, and carries nothing itself: Prepare and Freeze before all others, Cancel,
+   * Thaw and Restore behind all others, whatever it needs; nobody's standstill or boot waits for
+   * it. */
+  int gate;
 } handover_client_options;
 
 /* Registers a client; `options` may be NULL. The state says what to expect. `userdata` is handed to

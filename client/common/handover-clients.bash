@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# bash completion for handover-memfd, handover-vmm and handover-iommu: what their help texts list.
+# bash completion for handover-memfd, handover-vmm, handover-iommu and handover-fleet: what their help
+# texts list.
 # shellcheck shell=bash
 
 # The commands ($2 = commands) or options ($2 = options) that the help text of "$1 $3" has.
 _handover_client_words() {
   local pattern='s/^ \{1,\}\(-[A-Za-z],\)\{0,1\}\(--[a-z-]*\).*/\2/p'
   if [[ $2 == commands ]]; then pattern='/^Subcommands:/,/^$/s/^  \([a-z]\{1,\}\) .*/\1/p'; fi
-  "$1" ${3:+"$3"} --help 2>/dev/null | sed -n "$pattern"
+  # shellcheck disable=SC2086  # "lock list" is two words
+  "$1" $3 --help 2>/dev/null | sed -n "$pattern"
 }
 
 # The names that are configured for the program $1.
@@ -39,7 +41,10 @@ _handover_client() {
       compopt -o default 2>/dev/null
       return
     fi
-    if [[ -z $command && $word != -* ]]; then command=$word; fi
+    # "lock" of handover-fleet has commands of its own.
+    if [[ ($command == '' || $command == lock) && $word =~ ^[a-z]+$ ]]; then
+      command+=${command:+ }$word
+    fi
   done
   # handover-memfd names it by an option.
   if [[ $current == -* || ($previous == restart && $program == *memfd) ]]; then previous=''; fi
@@ -54,12 +59,12 @@ _handover_client() {
       return
       ;;
   esac
-  if [[ -z $command && $current != -* ]]; then
-    choices=$(_handover_client_words "$program" commands)
+  if [[ ($command == '' || $command == lock) && $current != -* ]]; then
+    choices=$(_handover_client_words "$program" commands "$command")
   else
     choices=$(_handover_client_words "$program" options "$command")
   fi
   mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$current")
 }
 
-complete -F _handover_client handover-memfd handover-vmm handover-iommu
+complete -F _handover_client handover-memfd handover-vmm handover-iommu handover-fleet

@@ -5,10 +5,13 @@
 
 # To build handoverd and its tests (Debian 12 and 13 know all of these names).
 PACKAGES_BUILD=(
-    build-essential ca-certificates ccache cmake dbus libarchive-dev libcli11-dev libexpected-dev
-    libgtest-dev libsystemd-dev ninja-build nlohmann-json3-dev pkg-config python3 python3-dbus
+    build-essential ca-certificates ccache cmake dbus libarchive-dev libcli11-dev
+    libcurl4-openssl-dev libexpected-dev libgtest-dev libsystemd-dev ninja-build
+    nlohmann-json3-dev pkg-config python3 python3-dbus
     python3-gi zlib1g-dev
 )
+# For the tests of the fleet's gate: the lock's server, certificates, wall(1).
+PACKAGES_FLEET=(bsdutils etcd-server openssl)
 # To build kernels and root file systems and to run them.
 PACKAGES_MACHINE=(
     bc bison debian-archive-keyring e2fsprogs flex kmod libelf-dev libssl-dev lz4 mmdebstrap

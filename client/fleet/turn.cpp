@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "turn.h"
+
+#include <array>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace handover::fleet {
+namespace {
+
+using A = Action::Kind;
+using E = Event::Kind;
+
+constexpr std::array<std::pair<Phase, std::string_view>, 6> phases = {{
+    {Phase::idle, "idle"},
+    {Phase::asking, "asking"},
+    {Phase::held, "held"},
+    {Phase::checking, "checking"},
+    {Phase::releasing, "releasing"},
+    {Phase::kept, "kept"},
+}};
+
+/// The same turn in another phase.
+Step into(const Turn& turn, Phase phase, std::string reason, std::vector<Action> actions) {
+  Step next{turn, std::move(actions)};
+  next.turn.phase = phase;
+  next.turn.reason = std::move(reason);
+  return next;
+}
+
+Step stay(const Turn& turn, std::vector<Action> actions = {}) { return {turn, std::move(actions)}; }
+
+Step idle(std::vector<Action> actions) { return {Turn{}, std::move(actions)}; }
+
+std::string kept_sentence(const Turn& turn) {
+  return "This host's slot is kept after a failed health check (" + turn.reason +
+         "); 'handover-fleet release' lets go.";
+}
+
+Step on_prepare(const Turn& turn, const Event& event) {
+  switch (turn.phase) {
+    case Phase::asking:
+      return stay(turn, {{A::refuse, "The fleet is being asked already."}});
+    case Phase::checking:
+      return stay(turn, {{A::refuse, "The health check after the last update has not ended yet."}});
+    case Phase::kept:
+      return stay(turn, {{A::refuse, kept_sentence(turn)}});
+    case Phase::idle:
+    case Phase::held:
+    case Phase::releasing:
+      break;
+  }
+  auto next = into(turn, Phase::asking, "", {{A::persist}, {A::ask}});
+  next.turn.claim = event.claim;
+  next.turn.boot = event.boot;
+  return next;
+}
+
+/// What Prepare's work has come to; whoever gave it up before does not care.
+Step on_answer(const Turn& turn, const Event& event) {
+  if (turn.phase != Phase::asking) return stay(turn);
+  if (event.kind == E::yes) {
+    auto next = into(turn, Phase::held, "", {{A::persist}, {A::accept_prepare}});
+    next.turn.slot = event.slot;
+    return next;
+  }
+  if (event.kind == E::no) return idle({{A::persist}, {A::refuse_prepare, event.text}});
+  return into(turn, Phase::releasing, event.text,
+              {{A::persist}, {A::refuse_prepare, event.text}, {A::release}});
+}
+
+Step on_cancel(const Turn& turn) {
+  if (turn.phase == Phase::asking) {
+    return into(turn, Phase::releasing, "",
+                {{A::persist},
+                 {A::stop_asking},
+                 {A::refuse_prepare, "The update was given up."},
+                 {A::accept},
+                 {A::release}});
+  }
+  if (turn.phase != Phase::held) return stay(turn, {{A::accept}});
+  return into(turn, Phase::releasing, "", {{A::persist}, {A::accept}, {A::release}});
+}
+
+Step on_freeze(const Turn& turn, const Event& event) {
+  if (turn.phase != Phase::held) {
+    return stay(turn, {{A::refuse, "The fleet has not said yes to this update."}});
+  }
+  if (!event.text.empty()) return stay(turn, {{A::refuse, event.text}});
+  return stay(turn, {{A::accept}});
+}
+
+Step on_restore(const Turn& turn) {
+  switch (turn.phase) {
+    case Phase::kept:
+      return stay(turn, {{A::refuse_restore, kept_sentence(turn)}});
+    case Phase::checking:  // its answer is on its way
+      return stay(turn);
+    case Phase::releasing:
+      return stay(turn, {{A::accept_restore}});
+    case Phase::idle:
+    case Phase::asking:
+    case Phase::held:
+      break;
+  }
+  return into(turn, Phase::checking, "", {{A::persist}, {A::check_health}});
+}
+
+Step on_health(const Turn& turn, const Event& event) {
+  if (turn.phase != Phase::checking) return stay(turn);
+  if (event.kind == E::healthy) {
+    return into(turn, Phase::releasing, "", {{A::persist}, {A::accept_restore}, {A::release}});
+  }
+  auto next = into(turn, Phase::kept, event.text, {{A::persist}});
+  next.actions.push_back({A::refuse_restore, kept_sentence(next.turn)});
+  return next;
+}
+
+Step on_let_go(const Turn& turn) {
+  switch (turn.phase) {
+    case Phase::asking:
+    case Phase::held:
+      return stay(turn,
+                  {{A::refuse_person, "An update is on its way; 'handoverctl cancel' ends it."}});
+    case Phase::checking:
+      return stay(
+          turn, {{A::refuse_person, "The health check has not ended yet; try again when it has."}});
+    case Phase::idle:  // the server may know better
+    case Phase::releasing:
+    case Phase::kept:
+      break;
+  }
+  return into(turn, Phase::releasing, "", {{A::persist}, {A::accept_person}, {A::release}});
+}
+
+/// Of an update that we were in when this process began, nobody says any more how it ended.
+Step on_alone(const Turn& turn, const Event& event) {
+  switch (turn.phase) {
+    case Phase::idle:
+    case Phase::kept:
+    case Phase::releasing:
+      return stay(turn);
+    case Phase::checking:
+      return stay(turn, {{A::check_health}});
+    case Phase::held:
+      if (turn.boot == event.boot) break;
+      return into(turn, Phase::checking, "", {{A::persist}, {A::check_health}});
+    case Phase::asking:
+      break;
+  }
+  return into(turn, Phase::releasing, turn.reason, {{A::persist}, {A::release}});
+}
+
+}  // namespace
+
+std::string_view to_string(Phase phase) {
+  for (const auto& [value, word] : phases) {
+    if (value == phase) return word;
+  }
+  return "";
+}
+
+Step step(const Turn& turn, const Event& event) {
+  switch (event.kind) {
+    case E::prepare:
+      return on_prepare(turn, event);
+    case E::yes:
+    case E::no:
+    case E::unsure:
+      return on_answer(turn, event);
+    case E::cancel:
+      return on_cancel(turn);
+    case E::freeze:
+      return on_freeze(turn, event);
+    case E::restore:
+      return on_restore(turn);
+    case E::healthy:
+    case E::unhealthy:
+      return on_health(turn, event);
+    case E::released:
+      return turn.phase == Phase::releasing ? idle({{A::persist}}) : stay(turn);
+    case E::unreleased:
+      if (turn.phase != Phase::releasing) return stay(turn);
+      return into(turn, Phase::releasing, event.text, {{A::release_later}});
+    case E::let_go:
+      return on_let_go(turn);
+    case E::started:
+      return turn.phase == Phase::releasing ? stay(turn, {{A::release}}) : stay(turn);
+    case E::alone:
+      return on_alone(turn, event);
+  }
+  return stay(turn);
+}
+
+std::string to_json(const Turn& turn) {
+  const nlohmann::json object = {{"version", 1},
+                                 {"phase", to_string(turn.phase)},
+                                 {"claim", to_json(turn.claim)},
+                                 {"slot", turn.slot},
+                                 {"boot", turn.boot},
+                                 {"reason", turn.reason}};
+  return object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+client::Result<Turn> parse_turn(std::string_view text) {
+  try {
+    const auto object = nlohmann::json::parse(text);
+    if (object.at("version") != 1) {
+      return client::Error{"", "it is of another version of handover-fleet", EBADMSG};
+    }
+    Turn turn;
+    const auto word = object.at("phase").get<std::string>();
+    bool known = false;
+    for (const auto& [value, name] : phases) {
+      if (name != word) continue;
+      turn.phase = value;
+      known = true;
+    }
+    if (!known) return client::Error{"", "it has the unknown phase '" + word + "'", EBADMSG};
+    turn.claim = parse_claim(object.at("claim").get<std::string>());
+    turn.slot = object.at("slot").get<int>();
+    turn.boot = object.at("boot").get<std::string>();
+    turn.reason = object.at("reason").get<std::string>();
+    return turn;
+  } catch (const nlohmann::json::exception&) {
+    return client::Error{"", "it is not one of handover-fleet's", EBADMSG};
+  }
+}
+
+}  // namespace handover::fleet

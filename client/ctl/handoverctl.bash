@@ -122,7 +122,7 @@ _handoverctl() {
     preflight | update | prepare)
       options+=' --initrd --cmdline --allow'
       if [[ $command != preflight ]]; then options+=' --immediate --orderly --no-block'; fi
-      if [[ $command == update ]]; then options+=' --rehearse --at-most'; fi
+      if [[ $command == update ]]; then options+=' --rehearse --at-most --wait-for-window'; fi
       if [[ $current != -* && $position -eq 0 ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "${current:-/boot/vmlinuz-}")

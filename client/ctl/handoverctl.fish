@@ -123,6 +123,7 @@ complete -c handoverctl -n '__handoverctl_at preflight update prepare' -l allow 
 complete -c handoverctl -n '__handoverctl_at update prepare' -l immediate -d 'Reboot at once: the shortest blackout'
 complete -c handoverctl -n '__handoverctl_at update prepare' -l orderly -d 'Stop all units in order first'
 complete -c handoverctl -n '__handoverctl_at update prepare' -l no-block -d 'Print its number, and do not wait for its end'
+complete -c handoverctl -n '__handoverctl_at update' -l wait-for-window -d 'Begin when the maintenance window of this host opens'
 complete -c handoverctl -n '__handoverctl_at update' -l rehearse -d 'Undo it before the kernel is left'
 complete -c handoverctl -n '__handoverctl_at update' -l at-most -x -d 'Undo the rehearsal when it stands still so long'
 complete -c handoverctl -n '__handoverctl_at cancel' -l no-block -d 'Do not wait until everybody runs'

@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "format.h"
+#include "gate_window.h"
 #include "notice.h"
 #include "options.h"
 #include "remote.h"
@@ -43,6 +44,9 @@ struct Runner {
   Outcome operator()(const SessionsCommand& c) const { return show_sessions(context, c.name); }
   Outcome operator()(const PreflightCommand& c) const { return show_preflight(context, c.request); }
   Outcome operator()(const UpdateCommand& c) const {
+    if (c.wait_for_window) {
+      if (auto opened = wait_for_window(context); !opened) return opened;
+    }
     return c.block ? update(context, c.request) : begin_update(context, c.request);
   }
   Outcome operator()(const CancelCommand& c) const { return cancel(context, c.block); }

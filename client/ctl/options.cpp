@@ -126,7 +126,7 @@ class Parser {
 
   std::string kernel_, initrd_, cmdline_, release_;
   std::vector<std::string> allow_;
-  bool immediate_ = false, orderly_ = false, rehearse_ = false;
+  bool immediate_ = false, orderly_ = false, rehearse_ = false, wait_for_window_ = false;
   std::uint64_t at_most_usec_ = 0;
   std::string name_, backend_, client_, output_;
   std::string token_ = "0", id_ = "0", most_ = "20";  // parsed by command()
@@ -221,6 +221,8 @@ Parser::Parser() {
           std::map<std::string, std::uint64_t>{{"us", 1}, {"ms", 1000}, {"s", 1'000'000}},
           CLI::AsNumberWithUnit::UNIT_REQUIRED, "TIME"))
       ->needs(rehearse);
+  update_->add_flag("--wait-for-window", wait_for_window_,
+                    "Begin when the maintenance window of this host opens");
   prepare_ = add(app_, "prepare", "Do all of an update that can be done before the freeze");
   add_update_options(prepare_);
   cancel_ = add(app_, "cancel", "End the running update and undo it");
@@ -410,7 +412,10 @@ client::Result<Command> Parser::command() const {
     }
     if (immediate_) request.mode = "immediate";
     if (orderly_) request.mode = "orderly";
-    return Command(UpdateCommand{std::move(request), !no_block_});
+    if (wait_for_window_ && (host_ || machine_)) {
+      return usage("--wait-for-window is for this host: leave --host and --machine out.");
+    }
+    return Command(UpdateCommand{std::move(request), !no_block_, wait_for_window_});
   }
   if (cancel_->parsed()) return Command(CancelCommand{!no_block_});
   if (wait_->parsed()) {

@@ -23,7 +23,8 @@ struct SessionsCommand {
 };
 struct UpdateCommand {
   UpdateRequest request;
-  bool block = true;  ///< until it has ended
+  bool block = true;             ///< until it has ended
+  bool wait_for_window = false;  ///< of the fleet's gate, before it begins
 };
 struct PreflightCommand {
   UpdateRequest request;

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Slots in etcd: the messages and decisions as values; against the real etcd in etcd_race_test.cpp.
+#include "fleet/etcd.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "fleet/text.h"
+
+namespace handover::fleet {
+namespace {
+
+using nlohmann::json;
+
+const SlotGroup group{"/p", "g", 2};
+const Claim mine{"me", "host-a", 7, "2026-12-01T04:00:00Z"};
+const Claim other{"you", "host-b", 1, "2026-12-01T03:00:00Z"};
+
+json body_of(const Request& request) { return json::parse(request.body); }
+
+Reply reply_of(const json& document, int status = 200) {
+  Reply reply;
+  reply.status = status;
+  reply.body = document.dump();
+  return reply;
+}
+
+json pair_of(const std::string& key, const std::string& value, int revision) {
+  return {{"key", to_base64(key)},
+          {"value", to_base64(value)},
+          {"mod_revision", std::to_string(revision)}};
+}
+
+/// "target" of each comparison, as key=revision.
+std::vector<std::string> compared(const Request& request) {
+  std::vector<std::string> all;
+  for (const auto& one : body_of(request)["compare"]) {
+    EXPECT_EQ(one["target"], "MOD");
+    EXPECT_EQ(one["result"], "EQUAL");
+    all.push_back(*from_base64(one["key"].get<std::string>()) + "=" +
+                  one["mod_revision"].get<std::string>());
+  }
+  return all;
+}
+
+TEST(Etcd, AClaimIsReadAsItWasWritten) {
+  EXPECT_EQ(parse_claim(to_json(mine)), mine);
+  EXPECT_EQ(parse_claim("by hand"), Claim{});
+  EXPECT_EQ(parse_claim(R"({"id": 3, "generation": -1})"), Claim{});
+}
+
+TEST(Etcd, ReadsTheBoardInOneTransaction) {
+  const auto body = body_of(board_request(group, "me"));
+  EXPECT_TRUE(body["compare"].empty());
+  ASSERT_EQ(body["success"].size(), 2U);
+  const auto& slots = body["success"][0]["request_range"];
+  EXPECT_EQ(from_base64(slots["key"].get<std::string>()), "/p/g/slots/");
+  EXPECT_EQ(from_base64(slots["range_end"].get<std::string>()), "/p/g/slots0");
+
+  const json kvs = {pair_of("/p/g/slots/1", to_json(other), 9), pair_of("/p/g/slots/0", "odd", 8)};
+  const json hosts = {pair_of("/p/g/hosts/me", "{}", 5)};
+  auto board = parse_board(
+      group,
+      reply_of({{"succeeded", true},
+                {"responses",
+                 {{{"response_range", {{"kvs", kvs}}}}, {{"response_range", {{"kvs", hosts}}}}}}}));
+  ASSERT_TRUE(board) << board.error().message;
+  EXPECT_EQ(board->host_revision, 5U);
+  EXPECT_EQ(board->held, (std::vector<HeldSlot>{{0, Claim{}, 8}, {1, other, 9}}));
+}
+
+TEST(Etcd, AnEmptyBoard) {
+  auto board = parse_board(
+      group,
+      reply_of({{"responses",
+                 {{{"response_range", json::object()}}, {{"response_range", json::object()}}}}}));
+  ASSERT_TRUE(board) << board.error().message;
+  EXPECT_EQ(*board, Board{});
+}
+
+TEST(Etcd, WhatIsNoAnswerOfEtcds) {
+  Reply gone;
+  gone.failure = "cannot connect";
+  const std::pair<Reply, const char*> cases[] = {
+      {gone, "cannot connect"},
+      {reply_of({{"error", "e"}, {"message", "etcdserver: no leader"}}, 503),
+       "HTTP status 503: etcdserver: no leader"},
+      {reply_of({{"error", "permission denied"}}, 403), "HTTP status 403: permission denied"},
+      {reply_of("text"), "HTTP status 200: \"text\""},
+      {reply_of(json::object()), "the answer is not one of etcd's"},
+      {reply_of({{"responses", {1, 2}}}), "the answer is not one of etcd's"},
+  };
+  for (const auto& [reply, expected] : cases) {
+    auto board = parse_board(group, reply);
+    ASSERT_FALSE(board);
+    EXPECT_EQ(board.error().message, expected);
+  }
+}
+
+TEST(Etcd, TakesAFreeSlotIfNothingHasChanged) {
+  Board board;
+  board.host_revision = 5;
+  board.held = {{0, other, 8}};
+  for (std::uint64_t spread = 0; spread < 4; ++spread) {
+    const auto step = take_step(group, board, mine, spread);
+    ASSERT_TRUE(step.request);
+    EXPECT_EQ(step.slot, 1);
+    EXPECT_EQ(compared(*step.request),
+              (std::vector<std::string>{"/p/g/slots/1=0", "/p/g/hosts/me=5"}));
+    const auto puts = body_of(*step.request)["success"];
+    ASSERT_EQ(puts.size(), 2U);
+    EXPECT_EQ(from_base64(puts[0]["request_put"]["key"].get<std::string>()), "/p/g/slots/1");
+    EXPECT_EQ(from_base64(puts[0]["request_put"]["value"].get<std::string>()), to_json(mine));
+  }
+  // Without others, each begins elsewhere.
+  EXPECT_EQ(take_step(group, Board{}, mine, 0).slot, 0);
+  EXPECT_EQ(take_step(group, Board{}, mine, 1).slot, 1);
+}
+
+TEST(Etcd, TakesItsOwnSlotAgain) {
+  Board board;
+  board.held = {{0, other, 8}, {1, {"me", "host-a", 3, "earlier"}, 9}};
+  const auto step = take_step(group, board, mine, 0);
+  ASSERT_TRUE(step.request);
+  EXPECT_EQ(step.slot, 1);
+  EXPECT_EQ(compared(*step.request).front(), "/p/g/slots/1=9");
+}
+
+TEST(Etcd, RefusesAnotherHostOfTheSameId) {
+  Board board;
+  board.held = {{1, {"me", "host-z", 3, "earlier"}, 9}};
+  const auto step = take_step(group, board, mine, 0);
+  EXPECT_FALSE(step.request);
+  EXPECT_EQ(step.outcome.kind, LockOutcome::Kind::refused);
+  EXPECT_NE(step.outcome.message.find("give each host an id of its own"), std::string::npos);
+  // And does not give back what is the other's.
+  const auto back = give_back_step(group, board, mine);
+  EXPECT_EQ(compared(*back.request), std::vector<std::string>{"/p/g/hosts/me=0"});
+}
+
+TEST(Etcd, RefusesWhenAllAreHeld) {
+  Board board;
+  board.held = {{0, other, 8}, {4, {"x", "host-x", 0, "t"}, 3}};  // there were more slots before
+  const auto step = take_step(group, board, mine, 0);
+  EXPECT_FALSE(step.request);
+  EXPECT_EQ(step.outcome.message,
+            "All 2 slots of group 'g' are held: 0 by host-b since 2026-12-01T03:00:00Z, 4 by "
+            "host-x since t.");
+}
+
+TEST(Etcd, GivesBackItsOwnAndFencesWhatIsOnItsWay) {
+  Board board;
+  board.host_revision = 5;
+  board.held = {{0, other, 8}, {1, mine, 9}};
+  const auto back = give_back_step(group, board, mine);
+  EXPECT_EQ(compared(*back.request),
+            (std::vector<std::string>{"/p/g/hosts/me=5", "/p/g/slots/1=9"}));
+  const auto then = body_of(*back.request)["success"];
+  EXPECT_EQ(from_base64(then[0]["request_put"]["key"].get<std::string>()), "/p/g/hosts/me");
+  EXPECT_EQ(from_base64(then[1]["request_delete_range"]["key"].get<std::string>()), "/p/g/slots/1");
+  // Also where it holds none: an earlier request may still be on its way.
+  board.held.pop_back();
+  EXPECT_TRUE(body_of(*give_back_step(group, board, mine).request)["success"].size() == 1);
+}
+
+TEST(Etcd, ATransactionIsDoneOrNot) {
+  EXPECT_TRUE(*parse_done(reply_of({{"succeeded", true}})));
+  EXPECT_FALSE(*parse_done(reply_of({{"header", 1}})));
+  EXPECT_FALSE(parse_done(reply_of({{"succeeded", true}}, 500)));
+}
+
+}  // namespace
+}  // namespace handover::fleet

@@ -4,6 +4,7 @@
 #include <systemd/sd-daemon.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "calendar.h"
 #include "common/log.h"
@@ -14,6 +15,15 @@
 
 namespace handover::fleet {
 namespace {
+
+constexpr std::int64_t most_skew = 300;  // seconds
+
+std::string skew_veto(std::int64_t skew) {
+  return "The clock of this host is " + std::to_string(std::abs(skew)) + " s " +
+         (skew < 0 ? "behind" : "ahead of") +
+         " that of the lock's server, so that its maintenance windows are not to be trusted: set "
+         "it ('timedatectl').";
+}
 
 /// Why it may not be now, before anybody else is asked.
 std::string look_at_host(const Config& config, Answer& answer, const std::atomic<bool>& given_up) {
@@ -79,6 +89,12 @@ Answer ask_fleet(const Config& config, const Claim& claim, Server& server,
       return answer;
     case LockOutcome::Kind::held:
       break;
+  }
+  // In whose clock a window is open is not for us to say.
+  if (const auto skew = lock.clock_skew(); answer.window->limited && std::abs(skew) > most_skew) {
+    answer.event.kind = Event::Kind::unsure;
+    answer.event.text = skew_veto(skew);
+    return answer;
   }
   warn_people(config.people, given_up);
   answer.event.kind = Event::Kind::yes;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gate.h"
 
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -47,7 +48,7 @@ Gate::~Gate() { unlink(status_path(setup_.runtime).c_str()); }
 client::Result<void> Gate::start() {
   if (auto loaded = load(); !loaded) return loaded;
   if (auto worker = worker_.start(event_); !worker) return worker;
-  if (auto timer = release_timer_.attach(event_, [this] { release(); }); !timer) return timer;
+  if (auto timer = release_timer_.attach(event_, [this] { release_again(); }); !timer) return timer;
   if (auto timer = window_timer_.attach(event_, [this] { look_at_windows(); }); !timer) {
     return timer;
   }
@@ -58,11 +59,16 @@ client::Result<void> Gate::start() {
   event.kind = Event::Kind::started;
   feed(event);
   look_at_windows();
+  // The boot is not to wait for a daemon that does not come.
+  sd_notify(0, "READY=1\nSTATUS=Looking for handoverd.");
   return connect();
 }
 
 /// A turn that cannot be read may hold a slot: it counts as one that has to be given back.
 client::Result<void> Gate::load() {
+  if (mkdir(setup_.state.c_str(), 0755) < 0 && errno != EEXIST) {
+    return common::errno_error("Cannot make " + setup_.state);
+  }
   const auto path = turn_path(setup_.state);
   auto text = common::read_file(path);
   if (!text && text.error().code == ENOENT) return {};
@@ -159,7 +165,7 @@ void Gate::on_plain(client::Call call, Event event) {
 }
 
 void Gate::on_registered(client::Client::State state) {
-  sd_notify(0, "READY=1\nSTATUS=Registered at handoverd.");
+  sd_notify(0, "STATUS=Registered at handoverd.");
   if (state != HANDOVER_CLIENT_NEW) return;  // Restore or Thaw comes
   Event event;
   event.kind = Event::Kind::alone;
@@ -306,6 +312,11 @@ void Gate::release() {
       released(outcome);
     };
   });
+}
+
+/// Another update may have begun since, and needs the slot.
+void Gate::release_again() {
+  if (turn_.phase == Phase::releasing) release();
 }
 
 void Gate::released(const LockOutcome& outcome) {

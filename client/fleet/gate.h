@@ -59,6 +59,7 @@ class Gate {
   void asked(const Answer& answer);
   void check_health();
   void release();
+  void release_again();
   void released(const LockOutcome& outcome);
   void note_server(const LockOutcome& outcome);
   void look_at_windows();

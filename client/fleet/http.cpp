@@ -2,6 +2,7 @@
 #include "http.h"
 
 #include <curl/curl.h>
+#include <strings.h>
 
 #include <array>
 #include <cstdlib>
@@ -58,6 +59,7 @@ class HttpServer : public Server {
  private:
   void set_up(const std::string& url, const Request& request, curl_slist* headers);
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* userdata);
+  static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* userdata);
   static int on_progress(void* userdata, curl_off_t, curl_off_t, curl_off_t, curl_off_t);
 
   Access access_;
@@ -70,6 +72,16 @@ std::size_t HttpServer::on_body(char* data, std::size_t size, std::size_t count,
   auto& body = *static_cast<std::string*>(userdata);
   if (body.size() + size * count > most_body) return 0;
   body.append(data, size * count);
+  return size * count;
+}
+
+std::size_t HttpServer::on_header(char* data, std::size_t size, std::size_t count, void* userdata) {
+  const std::string line(data, size * count);
+  constexpr std::size_t title = 5;
+  if (strncasecmp(line.c_str(), "date:", title) == 0) {
+    const auto seconds = curl_getdate(line.c_str() + title, nullptr);
+    if (seconds > 0) static_cast<Reply*>(userdata)->server_time = seconds;
+  }
   return size * count;
 }
 
@@ -95,6 +107,7 @@ void HttpServer::set_up(const std::string& url, const Request& request, curl_sli
   curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, &HttpServer::on_progress);
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, this);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &HttpServer::on_body);
+  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &HttpServer::on_header);
   text(CURLOPT_CAINFO, access_.ca);
   text(CURLOPT_SSLCERT, access_.certificate);
   text(CURLOPT_SSLKEY, access_.key);
@@ -129,6 +142,7 @@ Reply HttpServer::exchange(const std::string& url, const Request& request) {
   error_.front() = '\0';
   set_up(url, request, headers.get());
   curl_easy_setopt(curl_.get(), CURLOPT_WRITEDATA, &reply.body);
+  curl_easy_setopt(curl_.get(), CURLOPT_HEADERDATA, &reply);
   const CURLcode code = curl_easy_perform(curl_.get());
   if (code == CURLE_OK) {
     long status = 0;

@@ -40,7 +40,7 @@ LockOutcome LockClient::take_once(const Claim& claim) {
     case LockKind::fleetlock: {
       const auto request = fleetlock_request(FleetLockCall::pre_reboot, lock_.group, claim.id);
       const auto& url = lock_.urls.front();
-      outcome = fleetlock_outcome(FleetLockCall::pre_reboot, server_.exchange(url, request), url);
+      outcome = fleetlock_outcome(FleetLockCall::pre_reboot, exchange(url, request), url);
       break;
     }
     case LockKind::etcd:
@@ -58,12 +58,22 @@ LockOutcome LockClient::give_back(const Claim& claim) {
     case LockKind::fleetlock: {
       const auto request = fleetlock_request(FleetLockCall::steady_state, lock_.group, claim.id);
       const auto& url = lock_.urls.front();
-      return fleetlock_outcome(FleetLockCall::steady_state, server_.exchange(url, request), url);
+      return fleetlock_outcome(FleetLockCall::steady_state, exchange(url, request), url);
     }
     case LockKind::etcd:
       return run_etcd(claim, false);
   }
   return {Kind::free, "", -1, ""};
+}
+
+Reply LockClient::exchange(const std::string& url, const Request& request) {
+  constexpr std::int64_t usec_per_second = 1'000'000;
+  auto reply = server_.exchange(url, request);
+  if (reply.server_time != 0) {
+    const auto ours = static_cast<std::int64_t>(wall_clock_usec()) / usec_per_second;
+    clock_skew_ = ours - reply.server_time;
+  }
+  return reply;
 }
 
 LockOutcome LockClient::run_etcd(const Claim& claim, bool takes) {
@@ -103,7 +113,7 @@ Reply LockClient::ask_etcd(const Request& request) {
   bool sent = false;
   for (std::size_t i = 0; i < lock_.urls.size() && !given_up_; ++i) {
     const auto& url = lock_.urls[(endpoint_ + i) % lock_.urls.size()];
-    reply = server_.exchange(url, request);
+    reply = exchange(url, request);
     if (reply.status != 0 && reply.status < 500) {
       endpoint_ = (endpoint_ + i) % lock_.urls.size();
       reply.sent = sent;

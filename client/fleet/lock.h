@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <handover/handover.hpp>
 #include <vector>
 
@@ -27,6 +28,9 @@ class LockClient {
   /// Also what an earlier request of ours may still take is free for others then.
   LockOutcome give_back(const Claim& claim);
 
+  /// How far this host's clock was from the server's, in seconds, when it answered last.
+  [[nodiscard]] std::int64_t clock_skew() const { return clock_skew_; }
+
   // etcd only
   client::Result<Board> board(const std::string& id = "-");
   /// False: it has changed hands since.
@@ -36,11 +40,13 @@ class LockClient {
   LockOutcome take_once(const Claim& claim);
   LockOutcome run_etcd(const Claim& claim, bool takes);
   Reply ask_etcd(const Request& request);
+  Reply exchange(const std::string& url, const Request& request);
   [[nodiscard]] SlotGroup group() const { return {lock_.prefix, lock_.group, lock_.slots}; }
 
   const Lock& lock_;
   Server& server_;
   const std::atomic<bool>& given_up_;
+  std::int64_t clock_skew_ = 0;
   std::size_t endpoint_ = 0;  ///< that has answered last
 };
 

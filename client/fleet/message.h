@@ -2,6 +2,7 @@
 // What goes to a lock's server and comes back, as plain values, and what became of a request.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace handover::fleet {
@@ -15,8 +16,9 @@ struct Request {
 struct Reply {
   int status = 0;  ///< of HTTP; 0: none came
   std::string body;
-  std::string failure;  ///< why none came, one sentence's end: "cannot connect to …"
-  bool sent = true;     ///< false: it is certain that no server has seen the request
+  std::string failure;           ///< why none came, one sentence's end: "cannot connect to …"
+  std::int64_t server_time = 0;  ///< its Date header, in seconds since 1970; 0: it has none
+  bool sent = true;              ///< false: it is certain that no server has seen the request
 };
 
 /// What became of asking for a slot, or of giving it back.

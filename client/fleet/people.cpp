@@ -58,7 +58,7 @@ bool is_person(sd_bus* bus, const char* session) {
                                            "Class", nullptr, &kind);
   const std::unique_ptr<char, decltype(&free)> owned(kind, &free);
   // One that has just ended is nobody's.
-  return r >= 0 && std::string_view(kind) == "user";
+  return r >= 0 && std::string_view(kind).starts_with("user");
 }
 
 }  // namespace

@@ -4,7 +4,8 @@
 protocol's text has it, on loopback. It writes its port to DIRECTORY/port and each request to
 DIRECTORY/requests, one JSON line each. DIRECTORY/behaviour.json, if it is there, has it misbehave:
 {"status": 500, "body": "…"} answers that, "delay": waits so many seconds first, "drop": closes the
-connection unanswered after it did what was asked. With DIRECTORY/server.crt and server.key it speaks
+connection unanswered after it did what was asked, and "clock" is by how many seconds its clock is
+ahead. With DIRECTORY/server.crt and server.key it speaks
 TLS, and with DIRECTORY/clients.crt asks for a client's certificate."""
 
 import json
@@ -73,6 +74,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(text)))
         self.end_headers()
         self.wfile.write(text.encode())
+
+    def date_time_string(self, timestamp=None):
+        file = DIRECTORY / "behaviour.json"
+        behaviour = json.loads(file.read_text()) if file.exists() else {}
+        return super().date_time_string(time.time() + behaviour.get("clock", 0))
 
     def log_message(self, *_):
         pass

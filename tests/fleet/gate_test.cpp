@@ -119,6 +119,16 @@ class Gate : public testing::Test {
   std::optional<ChildProcess> gate;
 };
 
+/// What `date` says of a time so many seconds from now, in the host's time zone.
+std::string in_seconds(int seconds) {
+  const auto at = time(nullptr) + seconds;
+  std::array<char, 64> text = {};
+  tm parts = {};
+  gmtime_r(&at, &parts);
+  strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S UTC", &parts);
+  return text.data();
+}
+
 json fleetlock(const FleetLockServer& server) {
   return {{"kind", "fleetlock"}, {"url", server.url()}, {"group", "web"},
           {"id", "me"},          {"proxy", "none"},     {"timeout-seconds", 5}};
@@ -306,6 +316,21 @@ TEST_F(Gate, ARehearsalKeepsTheSlotForTheUpdateThatFollows) {
   EXPECT_EQ(server.holder("web"), "");
 }
 
+TEST_F(Gate, AClockThatIsWrongIsAVetoWhereThereAreWindows) {
+  FleetLockServer server;
+  server.start();
+  server.behave({{"clock", 3600}});
+  start({{"lock", fleetlock(server)},
+         {"windows", {{{"calendar", in_seconds(-60)}, {"length-seconds", 3600}}}}});
+  const auto reason = refused_update();
+  EXPECT_NE(reason.find("s behind that of the lock's server"), std::string::npos) << reason;
+  ASSERT_TRUE(comes_to("idle"));
+  EXPECT_EQ(server.holder("web"), "");
+  server.behave(json::object());
+  host.update_ends("done");
+  EXPECT_TRUE(comes_to("idle"));
+}
+
 TEST_F(Gate, IsPreparedFirstAndRestoredLast) {
   FleetLockServer server;
   server.start();
@@ -353,16 +378,6 @@ TEST_F(Gate, ABadConfigurationIsOneLine) {
     }
   }
   EXPECT_EQ(run({"check", host.directory().write("good.json", "{}")}).code, 0);
-}
-
-/// What `date` says of a time so many seconds from now, in the host's time zone.
-std::string in_seconds(int seconds) {
-  const auto at = time(nullptr) + seconds;
-  std::array<char, 64> text = {};
-  tm parts = {};
-  gmtime_r(&at, &parts);
-  strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S UTC", &parts);
-  return text.data();
 }
 
 TEST_F(Gate, HandoverctlWaitsForTheWindow) {

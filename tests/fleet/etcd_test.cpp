@@ -35,7 +35,8 @@ json pair_of(const std::string& key, const std::string& value, int revision) {
 /// "target" of each comparison, as key=revision.
 std::vector<std::string> compared(const Request& request) {
   std::vector<std::string> all;
-  for (const auto& one : body_of(request)["compare"]) {
+  const auto body = body_of(request);
+  for (const auto& one : body["compare"]) {
     EXPECT_EQ(one["target"], "MOD");
     EXPECT_EQ(one["result"], "EQUAL");
     all.push_back(*from_base64(one["key"].get<std::string>()) + "=" +

@@ -188,8 +188,12 @@ TEST(Turn, EveryPhaseAndEventKeepsThePromises) {
       const auto answers = std::count_if(
           all.begin(), all.end(), [](A one) { return one == A::accept || one == A::refuse; });
       const bool plain = kind == E::cancel || kind == E::freeze;
-      if (plain) EXPECT_EQ(answers, 1);
-      if (kind == E::prepare) EXPECT_EQ(answers, has(next, A::ask) ? 0 : 1);
+      if (plain) {
+        EXPECT_EQ(answers, 1);
+      }
+      if (kind == E::prepare) {
+        EXPECT_EQ(answers, has(next, A::ask) ? 0 : 1);
+      }
       if (kind == E::restore) {
         EXPECT_TRUE(has(next, A::accept_restore) || has(next, A::refuse_restore) ||
                     next.turn.phase == Phase::checking);

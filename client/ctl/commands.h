@@ -59,6 +59,21 @@ struct Awaited {
 };
 /// Without a limit: for ever.
 Outcome wait_for(Context context, const Awaited& awaited, std::optional<std::uint64_t> limit_usec);
+/// What `metrics` writes, and where.
+struct MetricsRequest {
+  std::string output;      ///< a file, in the text format; "": standard output
+  bool text = false;       ///< the text format there, too
+  bool preflight = false;  ///< ask what an update would meet: reads the target through
+  bool http = false;       ///< standard input and output are a socket with one request
+  std::string fleet_state =
+      "/run/handover-fleet/status.json";  ///< what handover-fleet says of itself
+};
+/// What handoverd cannot tell is left out, and the error that ended it is returned when all else is
+/// written.
+Outcome show_metrics(Context context, const MetricsRequest& request);
+/// The same where no daemon is reached, since `reason`, which is returned.
+Outcome show_metrics_without_daemon(const MetricsRequest& request, const client::Error& reason,
+                                    bool remote);
 Outcome client_unregister(Context context, const std::string& name);
 
 struct PreserveSource {

@@ -60,7 +60,7 @@ _handoverctl() {
     word=${COMP_WORDS[i]}
     case $word in
       --initrd | --cmdline | --allow | --backend | --client | --fd | --file | --output | -n | --most | \
-        --for | --at-most | --timeout | -o | --output-format | -H | --host | -M | --machine)
+        --for | --at-most | --fleet-state | --timeout | -o | --output-format | -H | --host | -M | --machine)
         i+=1
         ;;
       -*) ;;
@@ -78,7 +78,7 @@ _handoverctl() {
   done
 
   case $previous in
-    --initrd | --file | --output)
+    --initrd | --file | --output | --fleet-state)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       return
@@ -116,7 +116,7 @@ _handoverctl() {
   options="$common"
   case $command${action:+ $action} in
     '')
-      choices='status clients sessions preflight update prepare cancel wait monitor history kernels client session'
+      choices='status clients sessions preflight update prepare cancel wait monitor history metrics kernels client session'
       options+=' --version'
       ;;
     preflight | update | prepare)
@@ -165,6 +165,9 @@ _handoverctl() {
       ;;
     'client unregister')
       if [[ $position -eq 0 ]]; then names=$(_handoverctl_clients); fi
+      ;;
+    metrics)
+      options+=' --output --text --preflight --http --fleet-state'
       ;;
     kernels)
       choices='allow'

@@ -13,7 +13,7 @@ function __handoverctl_words
         end
         switch $token
             case --initrd --cmdline --allow --backend --client --fd --file --output -n --most --for \
-                --at-most --timeout -o --output-format -H --host -M --machine
+                --at-most --fleet-state --timeout -o --output-format -H --host -M --machine
                 set skip yes
             case '-*'
             case '*'
@@ -103,6 +103,7 @@ complete -c handoverctl -n '__handoverctl_at ""' -a cancel -d 'End the running u
 complete -c handoverctl -n '__handoverctl_at ""' -a wait -d 'Wait until the daemon or a client is in a state'
 complete -c handoverctl -n '__handoverctl_at ""' -a monitor -d 'Print what happens, as it happens'
 complete -c handoverctl -n '__handoverctl_at ""' -a history -d 'List past updates, or show one of them'
+complete -c handoverctl -n '__handoverctl_at ""' -a metrics -d 'Print metrics for Prometheus'
 complete -c handoverctl -n '__handoverctl_at ""' -a kernels -d 'List the kernel images, and which are good, bad or untried'
 complete -c handoverctl -n '__handoverctl_at ""' -a client -d 'Change what is known of a client'
 complete -c handoverctl -n '__handoverctl_at ""' -a session -d 'Make and use sessions, for scripts'
@@ -135,6 +136,11 @@ complete -c handoverctl -n '__handoverctl_at "session preserve"' -l fd -x -d 'A 
 complete -c handoverctl -n '__handoverctl_at "session preserve"' -l file -r -F -d 'A file, opened for reading and writing'
 complete -c handoverctl -n '__handoverctl_at "session preserve"' -l stdin -d 'The contents of standard input, as a memfd'
 complete -c handoverctl -n '__handoverctl_at "session retrieve"' -l output -r -F -d 'Write the contents there'
+complete -c handoverctl -n '__handoverctl_at metrics' -l output -r -F -d 'Replace that file, in node_exporter\'s text format'
+complete -c handoverctl -n '__handoverctl_at metrics' -l text -d 'Prometheus\' text format, not OpenMetrics'
+complete -c handoverctl -n '__handoverctl_at metrics' -l preflight -d 'Tell what an update would meet'
+complete -c handoverctl -n '__handoverctl_at metrics' -l http -d 'Answer one HTTP request on standard input'
+complete -c handoverctl -n '__handoverctl_at metrics' -l fleet-state -r -F -d 'Of handover-fleet'
 
 # Arguments
 complete -c handoverctl -n '__handoverctl_at preflight update prepare; and __handoverctl_argument 1' -F

@@ -58,6 +58,7 @@ struct Runner {
   }
   Outcome operator()(const MonitorCommand&) const { return monitor(context); }
   Outcome operator()(const HistoryCommand& c) const { return show_history(context, c.id, c.most); }
+  Outcome operator()(const MetricsCommand& c) const { return show_metrics(context, c.request); }
   Outcome operator()(const KernelsCommand&) const { return show_kernels(context); }
   Outcome operator()(const AllowKernelCommand& c) const { return allow_kernel(context, c.release); }
   Outcome operator()(const CreateCommand& c) const {
@@ -98,6 +99,13 @@ int run(const Options& options) {
   if (!connection) {
     const auto& error = connection.error();
     const auto code = exit_code_of(error.name);
+    if (const auto* metrics = std::get_if<MetricsCommand>(&options.command)) {
+      const auto told =
+          show_metrics_without_daemon(metrics->request, error, static_cast<bool>(remote));
+      if (!told && !told.error().is(error.name)) {  // nor could that be written
+        return complain(told.error(), exit_code_of(told.error().name), options.json);
+      }
+    }
     return complain(remote ? not_reached(remote, error) : error,
                     code == ExitCode::access_denied ? code : ExitCode::unreachable, options.json);
   }

@@ -99,7 +99,8 @@ client::Result<Message> Manager::call(const Message& message) {
   if (!connection_.bus()) return bus_error(-ENOTCONN, nullptr);
   OwnedError error;
   sd_bus_message* reply = nullptr;
-  int r = 0;
+  int r = sd_bus_message_set_auto_start(message.get(), start_ == Start::yes ? 1 : 0);
+  if (r < 0) return bus_error(r, nullptr);
   {
     const Notice notice;
     r = sd_bus_call(connection_.bus(), message.get(), 0, &error.value, &reply);

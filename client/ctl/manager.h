@@ -65,7 +65,10 @@ struct KernelRow {
 
 class Manager {
  public:
-  explicit Manager(client::Connection& connection) : connection_(connection) {}
+  /// Whether a call starts a handoverd that does not run.
+  enum class Start { yes, no };
+  explicit Manager(client::Connection& connection, Start start = Start::yes)
+      : connection_(connection), start_(start) {}
 
   client::Result<Status> status();
   client::Result<std::vector<ClientRow>> clients();
@@ -91,6 +94,7 @@ class Manager {
   client::Result<Properties> get_all(const char* path, const char* interface);
 
   client::Connection& connection_;
+  Start start_;
 };
 
 }  // namespace handover::ctl

@@ -54,7 +54,7 @@ std::optional<std::string> given(const CLI::App* command, const char* option,
 /// what happens without the argument. Not here: those that mean something when they are empty, and
 /// names, which the daemon refuses.
 client::Result<void> refuse_empty(const CLI::App* command) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> without = {{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 10> without = {{
       {"KERNEL", "the configured or the newest kernel"},
       {"--cmdline", "the configured or the running kernel's"},
       {"--at-most", "no limit but freeze_budget"},
@@ -63,6 +63,7 @@ client::Result<void> refuse_empty(const CLI::App* command) {
       {"--client", "a session of no client"},
       {"--output", "standard output"},
       {"--file", "another source"},
+      {"--fleet-state", "/run/handover-fleet/status.json"},
       {"NAME", "all sessions"},
   }};
   auto options = command->get_options();
@@ -105,6 +106,7 @@ class Parser {
   void add_common(CLI::App* command);
   client::Result<Awaited> awaited() const;
   client::Result<Remote> remote() const;
+  client::Result<Command> metrics() const;
   CLI::App* add_session(const char* name, const char* what, bool token);
   void add_target_options(CLI::App* command);
   void add_update_options(CLI::App* command);
@@ -120,7 +122,7 @@ class Parser {
   std::optional<std::string> timeout_, host_, machine_;
 
   CLI::App *status_, *clients_, *sessions_, *preflight_, *update_, *prepare_, *cancel_, *monitor_,
-      *history_;
+      *history_, *metrics_;
   CLI::App *wait_, *client_command_, *unregister_, *kernels_, *allow_kernel_;
   CLI::App *session_, *create_, *preserve_, *unpreserve_, *retrieve_, *finish_, *discard_;
 
@@ -131,6 +133,7 @@ class Parser {
   std::string name_, backend_, client_, output_;
   std::string token_ = "0", id_ = "0", most_ = "20";  // parsed by command()
   PreserveSource source_;
+  MetricsRequest metrics_request_;
   std::vector<std::string> behind_separator_;
 };
 
@@ -235,6 +238,15 @@ Parser::Parser() {
   history_ = add(app_, "history", "List past updates, or show one of them");
   history_->add_option("ID", id_, "An update")->type_name("");
   history_->add_option("-n,--most", most_, "How many to list (20)")->type_name("N");
+
+  metrics_ = add(app_, "metrics", "Print metrics for Prometheus");
+  metrics_->add_option("--output", output_, "Replace that file, in node_exporter's text format")
+      ->type_name("FILE");
+  metrics_->add_flag("--text", metrics_request_.text, "Prometheus' text format, not OpenMetrics");
+  metrics_->add_flag("--preflight", metrics_request_.preflight, "Tell what an update would meet");
+  metrics_->add_flag("--http", metrics_request_.http, "Answer one HTTP request on standard input");
+  metrics_->add_option("--fleet-state", metrics_request_.fleet_state, "Of handover-fleet")
+      ->type_name("FILE");
 
   kernels_ = add(app_, "kernels", "List the kernel images, and which are good, bad or untried");
   kernels_->require_subcommand(0, 1);
@@ -391,6 +403,18 @@ client::Result<Awaited> Parser::awaited() const {
   return awaited;
 }
 
+client::Result<Command> Parser::metrics() const {
+  if (json_) {
+    return usage("metrics prints text; 'status --json' and 'history --json' print JSON.");
+  }
+  if (metrics_request_.http && (metrics_request_.text || !output_.empty())) {
+    return usage("--http answers as it is asked: leave --text and --output out.");
+  }
+  MetricsRequest request = metrics_request_;
+  request.output = output_;
+  return Command(MetricsCommand{std::move(request)});
+}
+
 client::Result<Command> Parser::command() const {
   if (auto filled = refuse_empty(chosen()); !filled) return filled.error();
   if (chosen() == &app_) return Command(OverviewCommand{});
@@ -438,6 +462,7 @@ client::Result<Command> Parser::command() const {
     history.most = *most;
     return Command(history);
   }
+  if (metrics_->parsed()) return metrics();
   if (allow_kernel_->parsed()) return Command(AllowKernelCommand{release_});
   if (kernels_->parsed()) return Command(KernelsCommand{});
   if (create_->parsed()) return Command(CreateCommand{name_, backend_, client_});
@@ -475,6 +500,8 @@ std::optional<std::uint64_t> call_limit_usec(const Options& options, bool is_roo
     return std::min(look_usec, options.timeout_usec.value_or(look_usec));
   }
   if (options.timeout_usec) return options.timeout_usec;
+  const auto* metrics = std::get_if<MetricsCommand>(&options.command);
+  if (metrics && !metrics->request.preflight) return look_usec;
   const bool looks = std::holds_alternative<OverviewCommand>(options.command) ||
                      std::holds_alternative<StatusCommand>(options.command) ||
                      std::holds_alternative<ClientsCommand>(options.command) ||

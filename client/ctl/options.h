@@ -45,6 +45,9 @@ struct HistoryCommand {
   std::optional<std::uint64_t> id;
   std::uint32_t most = 20;
 };
+struct MetricsCommand {
+  MetricsRequest request;
+};
 struct KernelsCommand {};
 struct AllowKernelCommand {
   std::string release;
@@ -77,11 +80,12 @@ struct InformationCommand {
   std::string text;
 };
 
-using Command = std::variant<OverviewCommand, StatusCommand, ClientsCommand, SessionsCommand,
-                             PreflightCommand, UpdateCommand, CancelCommand, WaitCommand,
-                             UnregisterCommand, MonitorCommand, HistoryCommand, KernelsCommand,
-                             AllowKernelCommand, CreateCommand, PreserveCommand, UnpreserveCommand,
-                             RetrieveCommand, FinishCommand, DiscardCommand, InformationCommand>;
+using Command =
+    std::variant<OverviewCommand, StatusCommand, ClientsCommand, SessionsCommand, PreflightCommand,
+                 UpdateCommand, CancelCommand, WaitCommand, UnregisterCommand, MonitorCommand,
+                 HistoryCommand, MetricsCommand, KernelsCommand, AllowKernelCommand, CreateCommand,
+                 PreserveCommand, UnpreserveCommand, RetrieveCommand, FinishCommand, DiscardCommand,
+                 InformationCommand>;
 
 struct Options {
   Command command;

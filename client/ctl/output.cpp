@@ -51,7 +51,8 @@ Output::Output(Output&& other) noexcept
     : fd_(std::move(other.fd_)),
       name_(std::move(other.name_)),
       target_(std::move(other.target_)),
-      temporary_(std::exchange(other.temporary_, {})) {}
+      temporary_(std::exchange(other.temporary_, {})),
+      existed_(other.existed_) {}
 
 Output::~Output() {
   if (!temporary_.empty()) unlink(temporary_.c_str());
@@ -80,6 +81,7 @@ client::Result<Output> Output::replacing(const std::string& path, bool exists,
   Output output;
   output.name_ = path;
   output.target_ = path;
+  output.existed_ = exists;
   if (exists) {  // a link stays one
     std::error_code unresolved;
     const auto resolved = std::filesystem::canonical(path, unresolved);
@@ -139,6 +141,17 @@ client::Result<std::uint64_t> Output::copy_from(int fd) {
     if (!written) return written.error();
     done += static_cast<std::uint64_t>(n);
   }
+}
+
+client::Result<void> Output::write(const std::string& text) {
+  return write_all(fd_.get(), text.data(), text.size(), name_);
+}
+
+client::Result<void> Output::share() {
+  constexpr mode_t for_everybody = 0644;
+  if (target_.empty() || existed_) return {};
+  if (fchmod(fd_.get(), for_everybody) < 0) return system_error("Cannot set the mode of " + name_);
+  return {};
 }
 
 client::Result<void> Output::commit() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Where retrieved contents go: a file is replaced as a whole, or stays as it is.
+// Where contents go: a file is replaced as a whole, or stays as it is.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,10 @@ class Output {
 
   /// All of the file behind `fd`, wherever its position stands. How many bytes that were.
   client::Result<std::uint64_t> copy_from(int fd);
+  /// What is known here already.
+  client::Result<void> write(const std::string& text);
+  /// A new file is for everybody to read; without this for its owner alone.
+  client::Result<void> share();
   /// Puts what was written in its place.
   client::Result<void> commit();
 
@@ -38,6 +42,7 @@ class Output {
   std::string name_;       ///< for messages
   std::string target_;     ///< "": written itself
   std::string temporary_;  ///< "": nothing to clean up
+  bool existed_ = false;   ///< has the rights of the file that it replaces
 };
 
 }  // namespace handover::ctl

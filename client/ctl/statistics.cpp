@@ -13,49 +13,6 @@ namespace {
 
 using nlohmann::json;
 
-/// In this order; docs/dbus.md has the same list.
-constexpr std::pair<std::string_view, std::string_view> known[] = {
-    {"connections", "connections to the private socket"},
-    {"subscribers", "programs that want all signals"},
-    {"client-calls", "calls to clients"},
-    {"calls-queued", "calls to clients that wait to be sent"},
-    {"calls-unanswered", "calls to clients that are not answered yet"},
-    {"client-late-answers", "answers of clients that came after their time limit"},
-    {"thaws-owed", "clients that have not answered Thaw or Cancel yet"},
-    {"thaws-repeated", "times that Thaw or Cancel was called again"},
-    {"calls-held", "calls that handoverd has not answered yet"},
-    {"calls-of-strangers", "calls that wait until the bus has said who sent them"},
-    {"calls-refused", "calls refused, since too many waited"},
-    {"questions-open", "questions to polkit that are not answered yet"},
-    {"questions-refused", "calls refused, since too many waited for polkit"},
-    {"charged-clients", "clients"},
-    {"charged-needs", "clients that clients need"},
-    {"charged-sessions", "sessions"},
-    {"charged-descriptors", "descriptors preserved"},
-    {"charged-bytes", "memory preserved"},
-    {"accounts", "users and services that hold some of these"},
-    {"owners-not-charged", "descriptors whose memory is charged to handoverd"},
-    {"sessions-unreached", "sessions that cannot be reached yet"},
-    {"sessions-degraded", "sessions that the kernel does not hold as a whole"},
-    {"events", "events that the state machine took"},
-    {"losses", "losses since the start"},
-    {"fd-store-used", "descriptors in systemd's store"},
-    {"fd-store-limit", "descriptors that fit into it"},
-    {"manifest-bytes", "size of the manifest"},
-    {"manifest-changes", "changes of the manifest"},
-    {"manifest-writes", "times that changes were written"},
-    {"manifest-write-usec", "time that took in all"},
-    {"manifest-longest-write-usec", "time that the longest of them took"},
-    {"manifest-compactions", "times that the whole manifest was written"},
-    {"loop-turns", "turns of the main loop"},
-    {"loop-late-turns", "turns of the main loop that took more than 20 ms"},
-    {"loop-longest-turn-usec", "time that the longest turn took"},
-    {"pool-busy", "threads that work"},
-    {"jobs-waiting", "jobs that wait for a thread"},
-    {"log-waiting", "log lines that wait"},
-    {"log-dropped", "log lines dropped, since the journal did not take them"},
-};
-
 std::string value_text(const std::string& name, const Value& value) {
   if (const auto* number = std::get_if<std::uint64_t>(&value)) {
     const std::string_view key = name;
@@ -82,7 +39,7 @@ std::string words_of(std::string name) {
 std::string statistics_text(const Properties& statistics, std::size_t width) {
   std::vector<std::pair<std::string, std::string>> rows;
   auto others = statistics;
-  for (const auto& [name, meaning] : known) {
+  for (const auto& [name, meaning, counts] : known_statistics) {
     const auto found = others.find(std::string(name));
     if (found == others.end()) continue;
     rows.emplace_back(value_text(found->first, found->second), meaning);

@@ -12,6 +12,8 @@ PACKAGES_BUILD=(
 )
 # For the tests of the fleet's gate: the lock's server, certificates, wall(1).
 PACKAGES_FLEET=(bsdutils etcd-server openssl)
+# To test metrics.
+PACKAGES_BUILD+=(prometheus python3-prometheus-client)
 # To build kernels and root file systems and to run them.
 PACKAGES_MACHINE=(
     bc bison debian-archive-keyring e2fsprogs flex kmod libelf-dev libssl-dev lz4 mmdebstrap
@@ -22,8 +24,27 @@ PACKAGES_LINT=(clang-format clang-tidy fish shellcheck zsh)
 # To look for mistakes in the companion module, against the test kernels.
 PACKAGES_MODULE=(perl sparse)
 
+# Packages whose unit Debian enables and starts at once, though only a program of theirs is needed here.
+PACKAGES_WITH_SERVER=(prometheus)
+
 installed() {
     [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# keep_servers_off PACKAGE…: those that are about to be installed. Their units are masked: without that
+# a server would listen on this host from now on. Debian's scripts leave a mask of the administrator's
+# alone; 'systemctl unmask' takes it back.
+keep_servers_off() {
+    local package server
+    for package in "$@"; do
+        for server in "${PACKAGES_WITH_SERVER[@]}"; do
+            if [ "$package" = "$server" ] && [ ! -e "/etc/systemd/system/$server.service" ]; then
+                note "$server.service is masked: only a program of that package is needed"
+                as_root mkdir -p /etc/systemd/system
+                as_root ln -s /dev/null "/etc/systemd/system/$server.service"
+            fi
+        done
+    done
 }
 
 # install_packages PACKAGE…: installs what is missing; the package lists are fetched only then.
@@ -37,6 +58,7 @@ install_packages() {
     fi
     # sudo asks for the password now, not in the middle of a step whose output goes to a log.
     as_root true
+    keep_servers_off "${missing[@]}"
     say "installing ${#missing[@]} packages: ${missing[*]}"
     # A machine that has just been started may be installing its own updates: apt waits for that.
     local install=(env DEBIAN_FRONTEND=noninteractive apt-get

@@ -19,6 +19,8 @@ for unit in "$@"; do
   fi
   # Without this a unit that cannot be read would pass.
   grep "Overall exposure level for $name" "$directory/report"
+  # What runs for one task, or for one connection, is not started again.
+  if grep -qE '^(Type=oneshot|StandardInput=socket)$' "$unit"; then continue; fi
   grep -q '^Restart=on-failure$' "$unit"
   grep -q '^RestartSec=' "$unit"
   grep -q '^StartLimitIntervalSec=0$' "$unit"

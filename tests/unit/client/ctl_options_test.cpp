@@ -218,6 +218,28 @@ TEST(CtlOptions, Kernels) {
   EXPECT_TRUE(is_refused({"kernels", "allow", "7.3.4", "7.3.5"}));
 }
 
+TEST(CtlOptions, Metrics) {
+  const auto plain = parsed<MetricsCommand>({"metrics"}).request;
+  EXPECT_EQ(plain.output, "");
+  EXPECT_FALSE(plain.text || plain.preflight || plain.http);
+  EXPECT_EQ(plain.fleet_state, "/run/handover-fleet/status.json");
+  const auto file =
+      parsed<MetricsCommand>({"metrics", "--preflight", "--output", "a.prom"}).request;
+  EXPECT_EQ(file.output, "a.prom");
+  EXPECT_TRUE(file.preflight);
+  EXPECT_TRUE(parsed<MetricsCommand>({"metrics", "--text"}).request.text);
+  EXPECT_TRUE(parsed<MetricsCommand>({"metrics", "--http"}).request.http);
+  EXPECT_TRUE(is_refused({"metrics", "--json"}));
+  EXPECT_TRUE(is_refused({"metrics", "--http", "--text"}));
+  EXPECT_TRUE(is_refused({"metrics", "--http", "--output", "a.prom"}));
+  EXPECT_TRUE(is_refused({"metrics", "--output", ""}));
+  EXPECT_TRUE(is_refused({"metrics", "--fleet-state="}));
+  EXPECT_TRUE(is_refused({"metrics", "a.prom"}));
+  EXPECT_TRUE(call_limit_usec(*parse_options({"metrics"}), true).has_value());
+  EXPECT_FALSE(call_limit_usec(*parse_options({"metrics", "--preflight"}), true).has_value())
+      << "a kernel and its initrd are read through";
+}
+
 TEST(CtlOptions, AMistypedWordIsNamed) {
   struct Mistake {
     std::vector<std::string> arguments;

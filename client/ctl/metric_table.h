@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The metrics by name: docs/metrics.md has the same table, and a test compares the two.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+
+#include "exposition.h"
+
+namespace handover::ctl {
+
+enum class Metric {
+  up,
+  daemon,
+  kernel,
+  state,
+  generation,
+  backend_available,
+  module_loaded,
+  module_damaged_sessions,
+  clients,
+  sessions,
+  preserved_descriptors,
+  preserved_bytes,
+  job_progress,
+  updates,
+  failed_updates,
+  losses,
+  blackout,
+  standstill,
+  last_update,
+  last_update_finished,
+  last_update_success,
+  last_update_blackout,
+  last_update_standstill,
+  last_update_phase,
+  last_update_losses,
+  last_update_left_out,
+  last_update_health,
+  preflight_up,
+  preflight_findings,
+  preflight_finding,
+  kernels,
+  fleet_phase,
+  fleet_window_open,
+  fleet_window_opens,
+  fleet_lock_held,
+  fleet_lock_since,
+  fleet_lock_server_up,
+  fleet_health_failed,
+};
+
+struct MetricRow {
+  Metric metric;
+  std::string_view name;  ///< the family's
+  MetricType type;
+  std::string_view labels;  ///< their names, with commas between them
+  std::string_view help;
+};
+
+inline constexpr std::array metric_table = {
+    MetricRow{Metric::up, "handover_up", MetricType::gauge, "", "Whether handoverd answers."},
+    MetricRow{Metric::daemon, "handover_daemon", MetricType::info,
+              "version,backend,emulated,module_abi,module_format", "The running handoverd."},
+    MetricRow{Metric::kernel, "handover_kernel", MetricType::info, "release",
+              "The running kernel."},
+    MetricRow{Metric::state, "handover_state", MetricType::gauge, "state",
+              "1 for the state that handoverd is in, 0 for all others."},
+    MetricRow{Metric::generation, "handover_generation", MetricType::gauge, "",
+              "Live updates since the cold boot."},
+    MetricRow{Metric::backend_available, "handover_backend_available", MetricType::gauge, "backend",
+              "Whether that backend can keep descriptors now."},
+    MetricRow{Metric::module_loaded, "handover_module_loaded", MetricType::gauge, "",
+              "Whether the companion module is loaded and used."},
+    MetricRow{Metric::module_damaged_sessions, "handover_module_damaged_sessions",
+              MetricType::gauge, "",
+              "Sessions of the earlier kernel whose tables the companion module found damaged."},
+    MetricRow{Metric::clients, "handover_clients", MetricType::gauge, "phase",
+              "Registered clients, by the phase that each is in."},
+    MetricRow{Metric::sessions, "handover_sessions", MetricType::gauge, "direction",
+              "Sessions; incoming ones hold state of the earlier kernel."},
+    MetricRow{Metric::preserved_descriptors, "handover_preserved_descriptors", MetricType::gauge,
+              "backend", "Descriptors in sessions, by the backends that hold the session."},
+    MetricRow{Metric::preserved_bytes, "handover_preserved_bytes", MetricType::gauge, "backend",
+              "Memory in sessions, by the backends that hold the session."},
+    MetricRow{Metric::job_progress, "handover_job_progress_ratio", MetricType::gauge, "type,phase",
+              "How far the running update is, from 0 to 1."},
+    MetricRow{Metric::updates, "handover_updates", MetricType::gauge, "mode,outcome",
+              "Updates and rehearsals on record, by how they ended."},
+    MetricRow{Metric::failed_updates, "handover_failed_updates", MetricType::gauge, "error",
+              "Updates and rehearsals on record that were cancelled or failed, by the error."},
+    MetricRow{Metric::losses, "handover_losses", MetricType::gauge, "",
+              "What the updates on record have lost, in sentences of their records."},
+    MetricRow{Metric::blackout, "handover_blackout_seconds", MetricType::histogram, "kind",
+              "The longest standstill of a client in each update or rehearsal on record."},
+    MetricRow{Metric::standstill, "handover_standstill_seconds", MetricType::histogram, "kind",
+              "The standstill of each client in each update or rehearsal on record."},
+    MetricRow{Metric::last_update, "handover_last_update", MetricType::info,
+              "id,mode,outcome,error,client,from,to", "The newest update on record."},
+    MetricRow{Metric::last_update_finished, "handover_last_update_finished_timestamp_seconds",
+              MetricType::gauge, "", "When the newest update ended."},
+    MetricRow{Metric::last_update_success, "handover_last_update_success", MetricType::gauge, "",
+              "Whether the newest update is done, or done with losses."},
+    MetricRow{Metric::last_update_blackout, "handover_last_update_blackout_seconds",
+              MetricType::gauge, "", "The longest standstill of a client in the newest update."},
+    MetricRow{Metric::last_update_standstill, "handover_last_update_standstill_seconds",
+              MetricType::gauge, "client", "How long each client stood still in it."},
+    MetricRow{Metric::last_update_phase, "handover_last_update_phase_seconds", MetricType::gauge,
+              "phase,in_blackout", "How long each phase of it took."},
+    MetricRow{Metric::last_update_losses, "handover_last_update_losses", MetricType::gauge, "",
+              "What it lost."},
+    MetricRow{Metric::last_update_left_out, "handover_last_update_left_out_clients",
+              MetricType::gauge, "", "Registered clients that it went on without."},
+    MetricRow{Metric::last_update_health, "handover_last_update_health", MetricType::gauge,
+              "health", "1 for what the health command says of it, 0 for all else."},
+    MetricRow{Metric::preflight_up, "handover_preflight_up", MetricType::gauge, "",
+              "Whether handoverd has answered what an update would meet."},
+    MetricRow{Metric::preflight_findings, "handover_preflight_findings", MetricType::gauge,
+              "severity", "What an update would meet, by severity."},
+    MetricRow{Metric::preflight_finding, "handover_preflight_finding", MetricType::gauge,
+              "id,severity", "How often that finding is there."},
+    MetricRow{Metric::kernels, "handover_kernels", MetricType::gauge, "state",
+              "This host's kernel images, by what earlier updates say of them."},
+    MetricRow{Metric::fleet_phase, "handover_fleet_phase", MetricType::gauge, "phase",
+              "1 for how far handover-fleet is in this host's turn."},
+    MetricRow{Metric::fleet_window_open, "handover_fleet_window_open", MetricType::gauge, "",
+              "Whether a maintenance window is open."},
+    MetricRow{Metric::fleet_window_opens, "handover_fleet_window_opens_timestamp_seconds",
+              MetricType::gauge, "", "When the next maintenance window opens."},
+    MetricRow{Metric::fleet_lock_held, "handover_fleet_lock_held", MetricType::gauge, "kind,group",
+              "Whether this host holds a slot of the fleet's lock."},
+    MetricRow{Metric::fleet_lock_since, "handover_fleet_lock_since_timestamp_seconds",
+              MetricType::gauge, "kind,group", "Since when this host has held its slot."},
+    MetricRow{Metric::fleet_lock_server_up, "handover_fleet_lock_server_up", MetricType::gauge,
+              "kind,group", "Whether the lock's server has answered the last request."},
+    MetricRow{Metric::fleet_health_failed, "handover_fleet_health_failed", MetricType::gauge, "",
+              "Whether the slot is kept since the host was not well behind its update."},
+};
+
+}  // namespace handover::ctl

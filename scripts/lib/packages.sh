@@ -7,13 +7,10 @@
 PACKAGES_BUILD=(
     build-essential ca-certificates ccache cmake dbus libarchive-dev libcli11-dev
     libcurl4-openssl-dev libexpected-dev libgtest-dev libsystemd-dev ninja-build
-    nlohmann-json3-dev pkg-config python3 python3-dbus
-    python3-gi zlib1g-dev
+    nlohmann-json3-dev pkg-config python3 python3-dbus python3-gi zlib1g-dev
 )
-# For the tests of the fleet's gate: the lock's server, certificates, wall(1).
-PACKAGES_FLEET=(bsdutils etcd-server openssl)
-# To test metrics.
-PACKAGES_BUILD+=(prometheus python3-prometheus-client)
+# For the tests of the fleet's gate (the lock's server, certificates, wall(1)), metrics, roll-outs.
+PACKAGES_FLEET=(ansible-core bsdutils etcd-server openssl prometheus python3-prometheus-client)
 # To build kernels and root file systems and to run them.
 PACKAGES_MACHINE=(
     bc bison debian-archive-keyring e2fsprogs flex kmod libelf-dev libssl-dev lz4 mmdebstrap
@@ -23,6 +20,8 @@ PACKAGES_MACHINE=(
 PACKAGES_LINT=(clang-format clang-tidy fish shellcheck zsh)
 # To look for mistakes in the companion module, against the test kernels.
 PACKAGES_MODULE=(perl sparse)
+# To look for mistakes in client/ansible.
+PACKAGES_LINT+=(ansible-lint)
 
 # Packages whose unit Debian enables and starts at once, though only a program of theirs is needed here.
 PACKAGES_WITH_SERVER=(prometheus)

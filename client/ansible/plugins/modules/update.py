@@ -1,0 +1,127 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+---
+module: update
+short_description: Carry a host into another kernel, and wait for it
+version_added: "0.1.0"
+description:
+  - Begins an update of handoverd, waits until the host is there again and the update's record is
+    complete, the health command's verdict included, and returns the record.
+  - A host whose kernel is I(kernel) already, named by its release, is left alone.
+options:
+  kernel:
+    description:
+      - A path on the host, a release, the id of a boot loader entry, C(default) or C(newest).
+      - Without it, the configured or the newest kernel.
+    type: str
+  initrd:
+    description: Its initial RAM disk, a path on the host. An empty text is none.
+    type: str
+  cmdline:
+    description: Its command line.
+    type: str
+  allow:
+    description: Ids of findings that count as warnings though they are errors.
+    type: list
+    elements: str
+    default: []
+  mode:
+    description: How to leave the kernel. Without it, as handoverd is configured.
+    type: str
+    choices: [immediate, orderly]
+  allow_losses:
+    description: Whether an update that lost something is a success.
+    type: bool
+    default: false
+  wait_timeout:
+    description: How many seconds the host has, from the beginning to its complete record.
+    type: int
+    default: 900
+  poll_seconds:
+    description: How long to wait between two looks.
+    type: int
+    default: 3
+  executable:
+    description: Name or path of handoverctl.
+    type: path
+    default: handoverctl
+attributes:
+  check_mode:
+    support: full
+    description: In check mode preflight is asked, and an error of it fails the task.
+  action:
+    support: full
+    description: The waiting is done on the controller, over connections that break.
+author:
+  - The handoverd project (@handoverd)
+"""
+
+EXAMPLES = r"""
+- name: Go into the newest kernel
+  handover.update.update:
+    kernel: newest
+    wait_timeout: 600
+  register: updated
+
+- name: Show how long workloads stood still
+  ansible.builtin.debug:
+    msg: "{{ updated.record.blackout_usec | int // 1000 }} ms"
+"""
+
+RETURN = r"""
+record:
+  description: The update's record, as docs/history.md of handoverd has it; empty if there is none.
+  returned: always
+  type: dict
+outcome:
+  description:
+    - C(done), C(done-with-losses), C(cancelled) or C(failed) as in the record.
+    - C(refused) if the update never began, C(lost) if the host did not come back in time, and
+      C(already) if it had the kernel.
+  returned: always
+  type: str
+error:
+  description: Name of the D-Bus error that ended or refused it.
+  returned: on failure, if there is one
+  type: str
+update_id:
+  description: Id of the update.
+  returned: once it has begun
+  type: int
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.handover.update.plugins.module_utils.handoverctl import (
+    PROGRAM_ARGUMENT, TARGET_ARGUMENTS, Handoverctl, target_words,
+)
+
+UPDATE_ARGUMENTS = dict(
+    TARGET_ARGUMENTS,
+    mode={"type": "str", "choices": ["immediate", "orderly"]},
+    allow_losses={"type": "bool", "default": False},
+    wait_timeout={"type": "int", "default": 900},
+    poll_seconds={"type": "int", "default": 3},
+    **PROGRAM_ARGUMENT
+)
+
+
+def main():
+    """On the host: begins the update. The action plugin of the same name does the rest."""
+    module = AnsibleModule(argument_spec=UPDATE_ARGUMENTS, supports_check_mode=True)
+    if module.check_mode:
+        module.exit_json(changed=True)
+    words = ["update", "--no-block"] + target_words(module.params)
+    if module.params["mode"]:
+        words.append("--" + module.params["mode"])
+    document = Handoverctl(module).run(words)[1]
+    module.exit_json(changed=True, update_id=document["id"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""notes.py SOURCE: what the collection's pure parts make of records and notes."""
+
+import csv
+import io
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+SOURCE = Path(sys.argv.pop(1))
+sys.path.insert(0, str(SOURCE / "client/ansible/plugins/plugin_utils"))
+import rollout  # noqa: E402
+import verdict  # noqa: E402
+
+RECORD = {
+    "id": 7, "outcome": "done", "from_release": "7.2", "to_release": "7.3", "losses": [],
+    "blackout_usec": 1432000, "blackout_client": "vm-3", "finished_at": "2026-05-01T10:00:00Z",
+    "reason": "",
+    "timeline": {"clients": {"vm-3": {"blackout_usec": 1432000}, "db": {"blackout_usec": 20000},
+                             "gone": {}}},
+}
+
+
+class Verdict(unittest.TestCase):
+    def test_an_update_is_a_success_or_names_what_it_is(self):
+        for record, losses, outcome, failed in [
+                ({}, False, "lost", True),
+                ({"outcome": "done"}, False, "done", False),
+                ({"outcome": "done", "health": "passed"}, False, "done", False),
+                ({"outcome": "done", "health": "failed"}, False, "unhealthy", True),
+                ({"outcome": "done", "health": "running"}, False, "unhealthy", True),
+                ({"outcome": "done-with-losses"}, False, "done-with-losses", True),
+                ({"outcome": "done-with-losses"}, True, "done-with-losses", False),
+                ({"outcome": "done-with-losses", "health": "failed"}, True, "unhealthy", True),
+                ({"outcome": "cancelled"}, False, "cancelled", True),
+                ({"outcome": "failed", "reason": "no"}, False, "failed", True)]:
+            said = verdict.verdict_of(record, losses)
+            self.assertEqual((said["outcome"], said.get("failed", False)), (outcome, failed), record)
+            self.assertEqual("msg" in said, failed)
+
+    def test_the_culprit_is_kept(self):
+        said = verdict.verdict_of({"outcome": "failed", "error": "org.handover1.Error.Vetoed",
+                                   "reason": "db says no"}, False)
+        self.assertEqual(said["error"], "org.handover1.Error.Vetoed")
+        self.assertIn("db says no", said["msg"])
+
+    def test_a_record_is_waited_for_until_it_is_complete(self):
+        self.assertFalse(verdict.is_complete({}))
+        self.assertFalse(verdict.is_complete({"outcome": "done", "health": "running"}))
+        self.assertTrue(verdict.is_complete({"outcome": "done"}))
+        self.assertTrue(verdict.is_complete({"outcome": "failed"}))
+
+
+class Judged(unittest.TestCase):
+    @staticmethod
+    def notes(**counts):
+        outcomes = [name.replace("_", "-") for name, count in counts.items() for _ in range(count)]
+        return {"h%d" % i: {"outcome": one} for i, one in enumerate(outcomes)}
+
+    def test_the_share_is_of_the_hosts_that_were_tried(self):
+        for counts, most, stop in [
+                ({}, 0, False),
+                ({"done": 10}, 0, False),
+                ({"done": 9, "failed": 1}, 0, True),
+                ({"done": 9, "failed": 1}, 10, False),
+                ({"done": 9, "lost": 1, "unhealthy": 1}, 10, True),
+                ({"ready": 100, "vetoed": 5, "unreachable": 5, "begun": 1}, 0, False),
+                ({"not_rehearsed": 1, "ready": 9}, 50, True),
+                ({"already": 9, "cancelled": 1}, 10, False)]:
+            self.assertEqual(rollout.judged(self.notes(**counts), most)["stop"], stop, counts)
+
+    def test_each_outcome_is_of_one_kind(self):
+        self.assertFalse(set(rollout.DONE) & set(rollout.FAILED))
+        self.assertFalse(set(rollout.LEFT) & set(rollout.DONE + rollout.FAILED))
+
+
+class Notes(unittest.TestCase):
+    def test_they_are_there_again_by_any_name(self):
+        with tempfile.TemporaryDirectory() as directory:
+            self.assertEqual(rollout.read_notes(directory), {})
+            for host in ("a", "a/../../b", "ü [::1]", ".hidden", "%2F"):
+                rollout.write_note(directory, host, {"outcome": host})
+                self.assertEqual(rollout.read_note(directory, host), {"outcome": host})
+            self.assertEqual(len(rollout.read_notes(directory)), 5)
+            self.assertEqual({path.parent.name for path in Path(directory).rglob("*.json")}, {"hosts"})
+            rollout.write_note(directory, "a", {"outcome": "done"})
+            self.assertTrue(rollout.is_done(rollout.read_note(directory, "a")))
+            self.assertEqual(rollout.read_note(directory, "b"), {})
+
+    def test_what_cannot_be_written_leaves_what_was(self):
+        with tempfile.TemporaryDirectory() as directory:
+            rollout.write_note(directory, "a", {"outcome": "done"})
+            with self.assertRaises(UnicodeEncodeError):
+                rollout.write_file(rollout.path_of(directory, "a"), "\ud800")
+            self.assertEqual(rollout.read_note(directory, "a"), {"outcome": "done"})
+            self.assertEqual(len(list(Path(directory, "hosts").iterdir())), 1)
+
+
+class Report(unittest.TestCase):
+    def rows(self):
+        notes = {"b": {"outcome": "done", "record": RECORD},
+                 "c": {"outcome": "vetoed", "from": "7.2", "reason": "=cmd|' /C calc'!A0"},
+                 "old": {"outcome": "begun"}}
+        return rollout.rows_of(["c", "b", "d"], notes)
+
+    def test_it_has_each_host_once_in_the_inventorys_order(self):
+        rows = self.rows()
+        self.assertEqual([row["host"] for row in rows], ["c", "b", "d", "old"])
+        self.assertEqual([row["outcome"] for row in rows], ["vetoed", "done", "not tried", "begun"])
+        self.assertEqual(rows[1]["blackout_ms"], 1432)
+        self.assertEqual(rows[1]["standstill_ms"], 1432)
+        self.assertEqual((rows[1]["from"], rows[1]["to"]), ("7.2", "7.3"))
+
+    def test_csv_is_read_back_and_is_no_formula(self):
+        read = list(csv.DictReader(io.StringIO(rollout.csv_of(self.rows()))))
+        self.assertEqual(read[1]["blackout_client"], "vm-3")
+        self.assertEqual(read[0]["reason"][0], "'")
+
+    def test_markdown_keeps_its_columns(self):
+        rows = self.rows()
+        rows[1]["reason"] = "a | b\nc"
+        text = rollout.markdown_of(rows, "May", rollout.judged({}, 0))
+        table = [line for line in text.splitlines() if line.startswith("|")]
+        self.assertEqual(len(table), 2 + len(rows))
+        for line in table:
+            self.assertEqual(line.replace("\\|", "").count("|"), len(rollout.COLUMNS) + 1, line)
+        self.assertIn("- blackout: median 1432.0 ms, longest 1432.0 ms", text)
+
+    def test_losses_are_counted_and_told(self):
+        row = rollout.row_of("a", {"outcome": "losses", "record": {"losses": ["one", "two"]}})
+        self.assertEqual((row["losses"], row["reason"]), (2, "one; two"))
+
+
+unittest.main()

@@ -16,15 +16,13 @@ PACKAGES_MACHINE=(
     bc bison debian-archive-keyring e2fsprogs flex kmod libelf-dev libssl-dev lz4 mmdebstrap
     qemu-system-x86 rsync xz-utils zstd
 )
-# To look for mistakes in the sources and the completions.
-PACKAGES_LINT=(clang-format clang-tidy fish shellcheck zsh)
+# To look for mistakes in the sources, the completions and client/ansible.
+PACKAGES_LINT=(ansible-lint clang-format clang-tidy fish shellcheck zsh)
 # To look for mistakes in the companion module, against the test kernels.
 PACKAGES_MODULE=(perl sparse)
-# To look for mistakes in client/ansible.
-PACKAGES_LINT+=(ansible-lint)
 
 # Packages whose unit Debian enables and starts at once, though only a program of theirs is needed here.
-PACKAGES_WITH_SERVER=(prometheus)
+declare -A SERVERS_OF_PACKAGES=([etcd-server]=etcd [prometheus]=prometheus)
 
 installed() {
     [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
@@ -34,15 +32,14 @@ installed() {
 # a server would listen on this host from now on. Debian's scripts leave a mask of the administrator's
 # alone; 'systemctl unmask' takes it back.
 keep_servers_off() {
-    local package server
+    local package unit
     for package in "$@"; do
-        for server in "${PACKAGES_WITH_SERVER[@]}"; do
-            if [ "$package" = "$server" ] && [ ! -e "/etc/systemd/system/$server.service" ]; then
-                note "$server.service is masked: only a program of that package is needed"
-                as_root mkdir -p /etc/systemd/system
-                as_root ln -s /dev/null "/etc/systemd/system/$server.service"
-            fi
-        done
+        unit=/etc/systemd/system/${SERVERS_OF_PACKAGES[$package]:-}.service
+        if [ -n "${SERVERS_OF_PACKAGES[$package]:-}" ] && [ ! -e "$unit" ]; then
+            note "${unit##*/} is masked: only a program of that package is needed"
+            as_root mkdir -p /etc/systemd/system
+            as_root ln -s /dev/null "$unit"
+        fi
     done
 }
 

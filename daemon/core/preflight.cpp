@@ -390,9 +390,8 @@ std::vector<Finding> preflight(const PreflightInput& input) {
                  input.target_problem->message, "");
   }
   // Where no kernel is booted, nothing is known of the running one.
-  if (input.target || (input.target_problem && !input.running.release.empty())) {
-    check_running(input, findings);
-  }
+  const bool boots = input.target || (input.target_problem && !input.running.release.empty());
+  if (boots) check_running(input, findings);
   if (input.target) {
     check_target(input, *input.target, findings);
     check_module(input, *input.target, findings);
@@ -404,7 +403,7 @@ std::vector<Finding> preflight(const PreflightInput& input) {
   check_clients(input, findings);
   check_hooks(input, findings);
   check_what_may_go_wrong(input, findings);
-  check_surroundings(input, findings);
+  if (boots) check_surroundings(input, findings);
   return findings.take();
 }
 

@@ -10,19 +10,16 @@
 #include "history.h"
 #include "metric_table.h"
 #include "statistics.h"
+#include "words.h"
 
 namespace handover::ctl {
 namespace {
 
 using nlohmann::json;
 
-constexpr double usec_per_sec = 1e6;
+constexpr double usec_in_second = 1e6;
 
 // docs/dbus.md has these words. What a later daemon says besides is a sample, too.
-constexpr std::array states = {"normal", "preparing", "prepared",    "cancelling", "freezing",
-                               "frozen", "rebooting", "withdrawing", "thawing",    "restoring"};
-constexpr std::array phases = {"idle",    "preparing", "prepared", "freezing", "frozen",
-                               "thawing", "restoring", "restored", "given_up", "gone"};
 constexpr std::array severities = {"error", "warning", "fact"};
 constexpr std::array kernel_states = {"good", "bad", "untried"};
 constexpr std::array healths = {"running", "passed", "failed"};
@@ -53,7 +50,7 @@ std::optional<double> instant(const std::string& text) {
 std::optional<double> seconds(const json& object, const char* key) {
   const json& value = member_of(object, key);
   if (!value.is_number_unsigned()) return std::nullopt;
-  return static_cast<double>(value.get<std::uint64_t>()) / usec_per_sec;
+  return static_cast<double>(value.get<std::uint64_t>()) / usec_in_second;
 }
 
 std::size_t length(const json& object, const char* key) {
@@ -118,7 +115,7 @@ void Collector::daemon(const Status& status) {
        {"module_abi", std::to_string(status.module_abi)},
        {"module_format", std::to_string(status.module_format)}},
       1);
-  auto state = counts_of(states);
+  auto state = counts_of(state_words);
   state[status.state] = 1;
   add_counts(Metric::state, "state", state);
   add(Metric::generation, static_cast<double>(status.generation));
@@ -137,7 +134,7 @@ void Collector::daemon(const Status& status) {
 }
 
 void Collector::holdings() {
-  auto by_phase = counts_of(phases);
+  auto by_phase = counts_of(phase_words);
   for (const auto& client : input_.clients) ++by_phase[client.phase];
   add_counts(Metric::clients, "phase", by_phase);
 
@@ -286,7 +283,7 @@ void Collector::statistics() {
     if (!value) continue;
     auto& family = families_[metric_table.size() + i];
     const bool is_time = known_statistics[i].name.find("-usec") != std::string_view::npos;
-    family.samples.push_back({{}, static_cast<double>(*value) / (is_time ? usec_per_sec : 1)});
+    family.samples.push_back({{}, static_cast<double>(*value) / (is_time ? usec_in_second : 1)});
   }
 }
 
@@ -330,6 +327,7 @@ static_assert(in_order(), "metric_table has the order of Metric");
 
 std::vector<Family> all_families() {
   std::vector<Family> families;
+  families.reserve(metric_table.size() + known_statistics.size());
   for (const auto& row : metric_table) {
     families.push_back({std::string(row.name), row.type, std::string(row.help), {}, {}});
   }

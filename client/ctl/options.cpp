@@ -12,6 +12,8 @@
 #include <string_view>
 #include <utility>
 
+#include "words.h"
+
 namespace handover::ctl {
 namespace {
 
@@ -376,10 +378,6 @@ client::Result<Remote> Parser::remote() const {
 
 /// "STATE" or "CLIENT=PHASE"; the words are those of docs/dbus.md.
 client::Result<Awaited> Parser::awaited() const {
-  constexpr std::array states = {"normal",    "preparing", "prepared",   "freezing", "frozen",
-                                 "rebooting", "restoring", "cancelling", "thawing",  "withdrawing"};
-  constexpr std::array phases = {"idle",    "preparing", "prepared", "freezing", "frozen",
-                                 "thawing", "restoring", "restored", "given_up", "gone"};
   const auto refuse = [&](const std::string& word, const auto& known) -> client::Error {
     std::string words;
     for (const auto* one : known) words += (words.empty() ? "" : ", ") + std::string(one);
@@ -392,14 +390,14 @@ client::Result<Awaited> Parser::awaited() const {
   // A client's name may hold '='; a phase does not.
   const auto equals = awaited_.rfind('=');
   if (equals == std::string::npos) {
-    if (!knows(states, awaited_)) return refuse(awaited_, states);
+    if (!knows(state_words, awaited_)) return refuse(awaited_, state_words);
     awaited.state = awaited_;
     return awaited;
   }
   awaited.client = awaited_.substr(0, equals);
   awaited.phase = awaited_.substr(equals + 1);
   if (awaited.client.empty()) return usage("--for: the client's name is missing before '='.");
-  if (!knows(phases, awaited.phase)) return refuse(awaited.phase, phases);
+  if (!knows(phase_words, awaited.phase)) return refuse(awaited.phase, phase_words);
   return awaited;
 }
 

@@ -157,7 +157,7 @@ void Gate::on_restore(client::Call call) {
   feed(event);
 }
 
-void Gate::on_plain(client::Call call, Event event) {
+void Gate::on_plain(client::Call call, const Event& event) {
   call_.emplace(std::move(call));
   feed(event);
   // Prepare's answer comes later.

@@ -47,7 +47,7 @@ class Gate {
 
   void on_prepare(client::Call call);
   void on_restore(client::Call call);
-  void on_plain(client::Call call, Event event);
+  void on_plain(client::Call call, const Event& event);
   void on_registered(client::Client::State state);
   void on_release(common::RestartRequest request);
 

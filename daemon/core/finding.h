@@ -37,6 +37,7 @@ enum class FindingId {
   module_format,         ///< the target's reads other tables
   cmdline_too_long,      ///< the target would not get all of it
   cmdline_off,           ///< it does not switch kho or liveupdate on
+  config_unread,         ///< what is built into the target is not known
   initrd_empty,          ///< it has no bytes
   initrd_damaged,        ///< it is cut, or no archive
   initrd_other_kernel,   ///< it has modules, and none of the target
@@ -54,6 +55,7 @@ enum class FindingId {
   hook_unsafe,           ///< others than root could change it, so it is not run
   watchdog_unavailable,  ///< nothing resets a new kernel that hangs
   watchdog_stops,        ///< the kernel may stop it at the kexec
+  uki_addons,            ///< the firmware would add them to the target
   bless_impossible,      ///< the boot loader cannot be told
   kernel_untried,        ///< no update has gone into the target yet
   kernel_chosen,         ///< which kernel, and why that one
@@ -98,8 +100,6 @@ enum class FindingId {
   fd_store_small,  ///< of the next boot
   runtime_full,    ///< no room for the manifest
   state_full,      ///< no room for the update's record
-  config_unread,   ///< what is built into the target is not known
-  uki_addons,      ///< the firmware would add them to the target
 };
 constexpr auto words(FindingId) {
   return std::to_array<Word<FindingId>>({{FindingId::needs_unknown, "needs-unknown"},
@@ -114,6 +114,7 @@ constexpr auto words(FindingId) {
                                          {FindingId::module_format, "module-format"},
                                          {FindingId::cmdline_too_long, "cmdline-too-long"},
                                          {FindingId::cmdline_off, "cmdline-off"},
+                                         {FindingId::config_unread, "config-unread"},
                                          {FindingId::initrd_empty, "initrd-empty"},
                                          {FindingId::initrd_damaged, "initrd-damaged"},
                                          {FindingId::initrd_other_kernel, "initrd-other-kernel"},
@@ -131,6 +132,7 @@ constexpr auto words(FindingId) {
                                          {FindingId::hook_unsafe, "hook-unsafe"},
                                          {FindingId::watchdog_unavailable, "watchdog-unavailable"},
                                          {FindingId::watchdog_stops, "watchdog-stops"},
+                                         {FindingId::uki_addons, "uki-addons"},
                                          {FindingId::bless_impossible, "bless-impossible"},
                                          {FindingId::kernel_untried, "kernel-untried"},
                                          {FindingId::kernel_chosen, "kernel-chosen"},
@@ -172,9 +174,7 @@ constexpr auto words(FindingId) {
                                          {FindingId::boot_keys_many, "boot-keys-many"},
                                          {FindingId::fd_store_small, "fd-store-small"},
                                          {FindingId::runtime_full, "runtime-full"},
-                                         {FindingId::state_full, "state-full"},
-                                         {FindingId::config_unread, "config-unread"},
-                                         {FindingId::uki_addons, "uki-addons"}});
+                                         {FindingId::state_full, "state-full"}});
 }
 
 /// How grave a finding is unless it is overruled.

@@ -112,10 +112,10 @@ struct InAgainChange {
   bool operator==(const InAgainChange&) const = default;
 };
 
-using Change = std::variant<HeadChange, RestingChange, SessionChange, SessionGone, TokenChange,
-                            TokenGone, ClientChange, ClientGone, UpdateChange, TimesChange,
-                            LossChange, LeftOutChange, InAgainChange, LateLossChange,
-                            LateLossesWritten>;
+using Change =
+    std::variant<HeadChange, RestingChange, SessionChange, SessionGone, TokenChange, TokenGone,
+                 ClientChange, ClientGone, UpdateChange, TimesChange, LossChange, LeftOutChange,
+                 InAgainChange, LateLossChange, LateLossesWritten>;
 
 /// Copies everything but the tokens.
 SessionChange change_of(const SessionRecord& session);

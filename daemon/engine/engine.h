@@ -186,7 +186,6 @@ class Engine final : private Model, private Sessions::Watch {
   void session_noted(std::uint64_t id) override;
   void write_down() override;
   void token_noted(const Sessions::Held& held, std::uint64_t token) override;
-  void token_retrieved(const Sessions::Held& held, std::uint64_t token) override;
   void session_whole(const Sessions::Held& held) override;
   void session_degraded(const Sessions::Held& held, const std::string& why) override;
   void session_unreached(const Sessions::Held& held) override;
@@ -415,7 +414,7 @@ class Engine final : private Model, private Sessions::Watch {
   /// next one.
   std::vector<HistoryEntry> unwritten_;
   std::vector<std::string> late_losses_;  ///< the same of losses that were told later
-  std::vector<LostSession> lost_;  ///< and not made anew since
+  std::vector<LostSession> lost_;         ///< and not made anew since
 
   /// Armed, or about to be; by an earlier kernel or process, perhaps.
   std::optional<ArmedWatchdog> watchdog_;

@@ -73,13 +73,10 @@ class Journal {
     left_out_.push_back(left_out);
     presses_ = true;
   }
-  /// These come with what is written next, or a moment later. Where a thousand clients answer one
+  /// It comes with what is written next, or a moment later. Where a thousand clients answer one
   /// after the other, each would cost all others the time of a write; and a daemon that dies before
-  /// it asks them again, or does not know how long they took.
+  /// it does not know how long they took.
   void note_times(const std::string& client) { times_.insert(client); }
-  void note_retrieved(std::uint64_t session, std::uint64_t token) {
-    tokens_.insert({session, token});
-  }
   /// After its update was over.
   void note_late_loss(const std::string& sentence) {
     late_losses_.push_back(sentence);

@@ -31,11 +31,6 @@ void Engine::token_noted(const Sessions::Held& held, std::uint64_t token) {
   wake();
 }
 
-void Engine::token_retrieved(const Sessions::Held& held, std::uint64_t token) {
-  journal_.note_retrieved(held.record.id, token);
-  wake();
-}
-
 void Engine::session_whole(const Sessions::Held& held) {
   log::event(log::Id::session_whole, log::Level::info,
              {{log::Field::session, held.record.name},

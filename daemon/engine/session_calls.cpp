@@ -343,7 +343,7 @@ void Sessions::retrieve(Held& held, std::uint64_t token, const std::string& cgro
         tell_charged_here(retrieved->warning);
         if (auto* const known = find_token(there->record, token)) {
           known->retrieved = true;
-          watch_.token_retrieved(*there, token);
+          watch_.token_noted(*there, token);
         } else if (there->record.luo_opened) {
           there->record.luo_claimed = true;
           watch_.session_noted(there->record.id);

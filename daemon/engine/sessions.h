@@ -79,8 +79,6 @@ class Sessions {
     /// What was noted must be on record before the kernel is told.
     virtual void write_down() = 0;
     virtual void token_noted(const Held& held, std::uint64_t token) = 0;
-    /// Its owner has it: to be written down some time.
-    virtual void token_retrieved(const Held& held, std::uint64_t token) = 0;
     /// A session that was unreached or degraded is whole.
     virtual void session_whole(const Held& held) = 0;
     virtual void session_degraded(const Held& held, const std::string& why) = 0;

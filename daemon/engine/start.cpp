@@ -51,13 +51,14 @@ std::vector<SessionRecord> in_wave_order(std::vector<SessionRecord> records, con
 
 /// (waits) PID 1's copies first, ours behind them: with the last descriptor of an earlier kernel's
 /// session the kernel frees what it holds.
-void forget_all(Host& host, std::map<std::string, NamedDescriptor> stored,
+void forget_all(Host& host, const std::map<std::string, NamedDescriptor>& stored,
                 const std::atomic<bool>& enough) {
   std::size_t left = stored.size();
   std::optional<Error> why;
   for (const auto& [name, fd] : stored) {
     if (enough) break;
-    auto forgotten = run_or_fail("forgetting a descriptor", [&] { return host.forget_fd(name); });
+    auto forgotten = run_or_fail("forgetting a descriptor",
+                                 [&host, &name = name] { return host.forget_fd(name); });
     if (forgotten) {
       --left;
       continue;
@@ -593,7 +594,7 @@ void Engine::forget_unknown(std::function<void()> then) {
   host_.run(
       manifest_queue,
       [this, alive = alive_, stored, enough, then = std::move(then)]() -> std::function<void()> {
-        forget_all(host_, std::move(*stored), *enough);
+        forget_all(host_, *stored, *enough);
         return [this, alive, then] {
           if (!*alive) return;
           forget_alarm_.reset();

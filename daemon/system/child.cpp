@@ -103,9 +103,9 @@ int end(Process& process, const std::string& own) {
 /// to do, or the host is busy.
 bool is_late(Clock::duration took, std::uint64_t worked_usec, std::chrono::microseconds limit) {
   constexpr int share = 20;
-  constexpr int longest = 10;
+  constexpr int most_limits = 10;
   if (took < limit) return false;
-  return took >= longest * limit || std::chrono::microseconds(worked_usec) < took / share;
+  return took >= most_limits * limit || std::chrono::microseconds(worked_usec) < took / share;
 }
 
 /// It is in our own cgroup now.

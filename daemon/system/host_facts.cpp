@@ -94,7 +94,8 @@ std::string signature_of(const fs::path& device, const std::string& root) {
   const auto number = text_in(root + "/sys/class/block/" + device.filename().string() + "/dev");
   if (number.empty()) return {};
   constexpr std::string_view type = "E:ID_FS_TYPE=";
-  for (const auto& line : lines_of(text_in(root + "/run/udev/data/b" + number))) {
+  const auto known = std::string(root).append("/run/udev/data/b").append(number);
+  for (const auto& line : lines_of(text_in(known))) {
     if (line.starts_with(type)) return line.substr(type.size());
   }
   return {};

@@ -105,8 +105,8 @@ class ManagerSocket {
   std::shared_ptr<const Connected> get(int& sys_errno) {
     sys_errno = 0;
     const auto address = manager_address();
-    if (!address) return nullptr;
-    const std::string_view text = ::getenv("NOTIFY_SOCKET");
+    const char* const text = ::getenv("NOTIFY_SOCKET");
+    if (!address || text == nullptr) return nullptr;
     const std::lock_guard lock(mutex_);
     if (now_ && now_->text == text) return now_;
     UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -115,7 +115,7 @@ class ManagerSocket {
       sys_errno = errno;
       return nullptr;
     }
-    now_ = std::make_shared<Connected>(Connected{std::string(text), std::move(fd)});
+    now_ = std::make_shared<Connected>(Connected{text, std::move(fd)});
     return now_;
   }
   /// It leads to a manager that has gone.

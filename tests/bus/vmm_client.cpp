@@ -117,8 +117,7 @@ void VmmClient::launch(json config) {
                 "--directory",
                 host.directory().path("status")};
   if (!may_trace) {
-    const std::vector<std::string> without = {"/usr/bin/setpriv", "--bounding-set",
-                                              "-sys_ptrace"};
+    const std::vector<std::string> without = {"/usr/bin/setpriv", "--bounding-set", "-sys_ptrace"};
     setup.argv.insert(setup.argv.begin(), without.begin(), without.end());
   }
   setup.environment = {"HANDOVER_PRIVATE_SOCKET=" + host.directory().path("run/private"),

@@ -114,15 +114,12 @@ TEST_F(JournalTest, BeginsWithAWholeText) {
 
 /// A thousand clients that answer one after the other are not a thousand writes.
 TEST_F(JournalTest, WritesTimesWithWhatComesNextOrAMomentLater) {
-  facts.all.sessions[0].tokens.push_back({7, Kind::memfd, 4096, false});
   begin_update();
   ASSERT_TRUE(journal.begin());
   run();
   EXPECT_FALSE(journal.presses());
   facts.all.update->timeline.clients["disk"].freeze_usec = 5;
   journal.note_times("disk");
-  facts.all.sessions[0].tokens[0].retrieved = true;
-  journal.note_retrieved(1, 7);
   EXPECT_FALSE(journal.presses());
   const auto before = text_in_run();
   journal.flush_soon();

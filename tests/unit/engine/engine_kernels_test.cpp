@@ -27,10 +27,13 @@ class KernelsTest : public WorldTest {
   void reach_the_reboot_call() {
     world.keep_frozen();
     ASSERT_TRUE(world.update_until(State::frozen));
-    world.host().hold(target_queue);
+    world.before_step = [&] {
+      if (world.engine().state() == State::rebooting) world.host().hold(target_queue);
+    };
     world.let_go();
     ASSERT_TRUE(world.run_until([&] { return world.engine().state() == State::rebooting; }));
     world.settle();
+    world.before_step = nullptr;
   }
   void be_reset() {
     world.power_cut();

@@ -132,8 +132,8 @@ TEST_F(WatchdogTest, IsStoppedThoughTheStateIsLost) {
     engine.request(JobType::update, {}, Caller{}, [](const Result<std::uint64_t>&) {});
   });
   ASSERT_TRUE(world.run_until([&] { return watchdog().arms > 0; }));
-  world.machine.booted_by_kexec = true;
   world.power_cut();
+  world.machine.booted_by_kexec = true;
   EXPECT_TRUE(watchdog().counts);
   ASSERT_TRUE(world.calm_down());
   EXPECT_FALSE(watchdog().counts);

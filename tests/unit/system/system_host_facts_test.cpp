@@ -77,7 +77,7 @@ TEST(HostFacts, NetworkFileSystemsAreKnownByTheirTypes) {
   for (const std::string type : {"nfs", "cifs", "9p", "lustre", "fuse.ceph", "fuse.ceph-fuse",
                                  "fuse.sshfs", "ceph", "gpfs", "ocfs2", "fuse.glusterfs"}) {
     root.write("proc/self/mountinfo", "30 22 0:40 / /home rw - " + type + " there rw\n");
-    const auto facts = host_facts("", root.path());
+    const auto facts = host_facts("", {}, root.path());
     ASSERT_EQ(facts.network_mounts.size(), 1U) << type;
     EXPECT_EQ(facts.network_mounts[0].type, type);
   }
@@ -117,7 +117,7 @@ TEST(HostFacts, TheMinimumUptimeIsThatOfTheRunningCommandLine) {
   const TemporaryDirectory root;
   const auto minimum = [&](const std::string& cmdline) {
     root.write("proc/cmdline", cmdline + "\n");
-    return host_facts("systemd.minimum_uptime_sec=77", root.path()).minimum_uptime_usec;
+    return host_facts("systemd.minimum_uptime_sec=77", {}, root.path()).minimum_uptime_usec;
   };
   constexpr std::uint64_t second = 1'000'000;
   EXPECT_EQ(minimum("quiet"), 15 * second);

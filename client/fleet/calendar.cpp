@@ -11,17 +11,18 @@
 namespace handover::fleet {
 namespace {
 
-constexpr std::uint64_t limit_usec = 10'000'000;
-constexpr std::uint64_t usec_per_second = 1'000'000;
+constexpr std::uint64_t analyze_limit_usec = 10'000'000;
+constexpr std::uint64_t calendar_usec_per_second = 1'000'000;
 /// So many elapses, from a window's length before now on, tell an open one and the next.
 constexpr const char* iterations = "--iterations=32";
 
 client::Result<std::vector<std::uint64_t>> elapses_since(const std::string& calendar,
                                                          std::uint64_t since,
                                                          const std::atomic<bool>& given_up) {
-  const auto base = "--base-time=@" + std::to_string(since / usec_per_second);
-  auto ended = run_program({"systemd-analyze", "calendar", iterations, base, "--", calendar},
-                           {"TZ=UTC", "LC_ALL=C", "SYSTEMD_COLORS=0"}, limit_usec, given_up);
+  const auto base = "--base-time=@" + std::to_string(since / calendar_usec_per_second);
+  auto ended =
+      run_program({"systemd-analyze", "calendar", iterations, base, "--", calendar},
+                  {"TZ=UTC", "LC_ALL=C", "SYSTEMD_COLORS=0"}, analyze_limit_usec, given_up);
   if (!ended) return ended.error();
   if (!ended->well) {
     const auto said = one_line(ended->complaint);

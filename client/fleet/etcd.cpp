@@ -82,7 +82,7 @@ std::optional<HeldSlot> slot_of(const SlotGroup& group, const json& pair) {
   return slot;
 }
 
-LockOutcome refused(std::string message) {
+LockOutcome refuses(std::string message) {
   return {LockOutcome::Kind::refused, std::move(message), -1, ""};
 }
 
@@ -173,7 +173,7 @@ EtcdStep take_step(const SlotGroup& group, const Board& board, const Claim& clai
   };
   if (const auto* own = find_own(board, claim)) {
     if (own->claim.host != claim.host) {
-      step.outcome = refused(of_another_host(*own, group, claim));
+      step.outcome = refuses(of_another_host(*own, group, claim));
       return step;
     }
     return take(own->number, own->revision);
@@ -187,7 +187,7 @@ EtcdStep take_step(const SlotGroup& group, const Board& board, const Claim& clai
       if (!is_held) return take(number, 0);
     }
   }
-  step.outcome = refused("All " + std::to_string(group.slots) + " slots of group '" + group.group +
+  step.outcome = refuses("All " + std::to_string(group.slots) + " slots of group '" + group.group +
                          "' are held: " + describe(board.held) + ".");
   return step;
 }

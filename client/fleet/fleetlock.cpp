@@ -13,7 +13,7 @@ const char* path_of(FleetLockCall call) {
 }
 
 /// " (kind): value" of the protocol's error document, as far as it is one.
-std::string said_by(const Reply& reply) {
+std::string said_by_server(const Reply& reply) {
   const auto document = nlohmann::json::parse(reply.body, nullptr, false);
   const auto field = [&](const char* name) -> std::string {
     if (!document.is_object()) return "";
@@ -47,7 +47,7 @@ LockOutcome fleetlock_outcome(FleetLockCall call, const Reply& reply, const std:
     outcome.kind = asks ? Kind::held : Kind::free;
   } else {
     outcome.kind = asks && reply.status < 500 ? Kind::refused : Kind::uncertain;
-    outcome.message = server + " refused " + path_of(call) + said_by(reply) + ".";
+    outcome.message = server + " refused " + path_of(call) + said_by_server(reply) + ".";
   }
   return outcome;
 }

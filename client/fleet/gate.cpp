@@ -28,7 +28,7 @@ constexpr std::uint64_t longest_release_pause_usec = 60'000'000;
 /// The clock may be set meanwhile.
 constexpr std::uint64_t longest_window_pause_usec = 300'000'000;
 constexpr std::uint64_t shortest_window_pause_usec = 1'000'000;
-constexpr std::uint64_t spare_usec = 30'000'000;
+constexpr std::uint64_t restore_spare_usec = 30'000'000;
 
 std::string now_utc() { return utc(wall_clock_usec()); }
 
@@ -96,7 +96,7 @@ client::Result<void> Gate::connect() {
   client::Client::Options options;
   options.gate = true;
   options.prepare_timeout_usec = longest_ask_usec(config_);
-  options.restore_timeout_usec = longest_usec(config_.health.after) + spare_usec;
+  options.restore_timeout_usec = longest_usec(config_.health.after) + restore_spare_usec;
   auto client = client::Client::register_async(*connection_, setup_.name, options, callbacks());
   if (!client) return client.error();
   client_.emplace(std::move(*client));

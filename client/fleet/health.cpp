@@ -9,7 +9,7 @@ namespace handover::fleet {
 namespace {
 
 /// What it says of itself, on one line.
-std::string said_by(const Ended& ended) {
+std::string said_by_program(const Ended& ended) {
   const auto& text = ended.complaint.empty() ? ended.output : ended.complaint;
   const auto line = one_line(text);
   return line.empty() ? "" : ": " + line;
@@ -25,7 +25,7 @@ std::string try_once(const Check& check, const std::vector<std::string>& environ
     const auto state = one_line(ended->output);
     return check.what() + " is " + (state.empty() ? "unknown (" + ended->how + ")" : state);
   }
-  return check.what() + " " + ended->how + said_by(*ended);
+  return check.what() + " " + ended->how + said_by_program(*ended);
 }
 
 }  // namespace

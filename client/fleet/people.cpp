@@ -16,7 +16,7 @@
 namespace handover::fleet {
 namespace {
 
-constexpr std::uint64_t limit_usec = 10'000'000;
+constexpr std::uint64_t bus_limit_usec = 10'000'000;
 constexpr const char* login = "org.freedesktop.login1";
 constexpr const char* login_path = "/org/freedesktop/login1";
 constexpr const char* login_manager = "org.freedesktop.login1.Manager";
@@ -30,7 +30,7 @@ Bus open_bus() {
   sd_bus* bus = nullptr;
   if (sd_bus_open_system(&bus) < 0) return {};
   Bus owned(bus);
-  sd_bus_set_method_call_timeout(bus, limit_usec);
+  sd_bus_set_method_call_timeout(bus, bus_limit_usec);
   return owned;
 }
 
@@ -129,7 +129,7 @@ client::Result<std::vector<std::string>> logged_in() {
 }
 
 client::Result<void> tell_everybody(const std::string& message, const std::atomic<bool>& given_up) {
-  auto ended = run_program({"wall", "--", message}, {}, limit_usec, given_up);
+  auto ended = run_program({"wall", "--", message}, {}, bus_limit_usec, given_up);
   if (!ended) return ended.error();
   if (ended->well) return {};
   return client::Error{"", "wall " + ended->how + ": " + one_line(ended->complaint), EIO};

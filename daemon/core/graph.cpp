@@ -181,12 +181,17 @@ std::set<std::string> all_names(const Graph& graph) {
 
 }  // namespace
 
-Wave::Wave(const Graph& graph, Direction direction, const Gates& gates)
-    : Wave(graph, direction, all_names(graph), gates) {}
+Wave::Wave(const Graph& graph, Direction direction) : Wave(graph, Gates(), direction) {}
+
+Wave::Wave(const Graph& graph, const Gates& gates, Direction direction)
+    : Wave(graph, gates, direction, all_names(graph)) {}
+
+Wave::Wave(const Graph& graph, Direction direction, const std::set<std::string>& only)
+    : Wave(graph, Gates(), direction, only) {}
 
 // Clients that are not in this part take their turn silently: what lies behind them still waits.
-Wave::Wave(const Graph& graph, Direction direction, const std::set<std::string>& only,
-           const Gates& gates) {
+Wave::Wave(const Graph& graph, const Gates& gates, Direction direction,
+           const std::set<std::string>& only) {
   for (const std::string& name : graph.names()) {
     indices_.emplace_hint(indices_.end(), name, nodes_.size());
     Node& node = nodes_.emplace_back();

@@ -79,11 +79,13 @@ struct Gates {
 /// together. The cost of a whole pass is linear in clients and needs.
 class Wave {
  public:
-  Wave(const Graph& graph, Direction direction, const Gates& gates = {});
+  Wave(const Graph& graph, Direction direction);
+  Wave(const Graph& graph, const Gates& gates, Direction direction);
   /// A pass over a part of the graph. Two clients keep their order if one depends on the other only
   /// through clients that are not in this part.
-  Wave(const Graph& graph, Direction direction, const std::set<std::string>& only,
-       const Gates& gates = {});
+  Wave(const Graph& graph, Direction direction, const std::set<std::string>& only);
+  Wave(const Graph& graph, const Gates& gates, Direction direction,
+       const std::set<std::string>& only);
 
   /// The clients that became ready since the last call, sorted by name.
   std::vector<std::string> take_ready();

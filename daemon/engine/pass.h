@@ -53,11 +53,11 @@ Gates gates_of(const std::map<std::string, ClientRecord>& clients, ClientCall ca
 class Pass {
  public:
   Pass(const Graph& graph, const Gates& gates, ClientCall call, Event then, std::uint64_t number)
-      : wave_(graph, direction_of(call), gates), call_(call), then_(then), number_(number) {}
+      : wave_(graph, gates, direction_of(call)), call_(call), then_(then), number_(number) {}
   /// Over those of `only`.
   Pass(const Graph& graph, const Gates& gates, ClientCall call, Event then, std::uint64_t number,
        const std::set<std::string>& only)
-      : wave_(graph, direction_of(call), only, gates), call_(call), then_(then), number_(number) {}
+      : wave_(graph, gates, direction_of(call), only), call_(call), then_(then), number_(number) {}
 
   [[nodiscard]] ClientCall call() const { return call_; }
   /// What is posted when every client is done.

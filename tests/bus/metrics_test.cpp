@@ -117,8 +117,8 @@ TEST(MetricsOfTheDaemon, AreOpenMetrics) {
       "try: from prometheus_client.openmetrics import parser\n"
       "except ImportError: sys.exit(77)\n"
       "print(len(list(parser.text_string_to_metric_families(sys.stdin.read()))))\n";
-  const auto said =
-      judged(host, {"python3", "-c", parser}, run_ctl(host, {"metrics", "--preflight"}).out);
+  const auto said = judged(host, {"/usr/bin/python3", "-c", parser},
+                           run_ctl(host, {"metrics", "--preflight"}).out);
   if (!said || said->code == 77) GTEST_SKIP() << "python3-prometheus-client is not here";
   EXPECT_EQ(said->code, 0) << said->err;
 }

@@ -131,13 +131,13 @@ TEST(Wave, GatesStandBeforeOrBehindEverybodyWhateverNeedsWhom) {
   ASSERT_TRUE(graph.has_value());
   const std::set<std::string> all = {"a", "b", "gate"};
   for (const auto direction : {Direction::dependencies_first, Direction::dependants_first}) {
-    Wave before(*graph, direction, {{"gate"}, Gates::Place::before});
+    Wave before(*graph, {{"gate"}, Gates::Place::before}, direction);
     EXPECT_EQ(before.take_ready(), std::vector<std::string>{"gate"});
     EXPECT_TRUE(before.take_ready().empty());
     before.done("gate");
     EXPECT_EQ(before.take_ready(), (std::vector<std::string>{"a", "b"}));
 
-    Wave behind(*graph, direction, all, {{"gate", "unknown"}, Gates::Place::behind});
+    Wave behind(*graph, {{"gate", "unknown"}, Gates::Place::behind}, direction, all);
     EXPECT_EQ(behind.take_ready(), (std::vector<std::string>{"a", "b"}));
     behind.done("b");
     EXPECT_TRUE(behind.take_ready().empty());
@@ -151,7 +151,7 @@ TEST(Wave, GatesStandBeforeOrBehindEverybodyWhateverNeedsWhom) {
 TEST(Wave, AGateThatIsNotInThePassHoldsNobodyUp) {
   auto graph = Graph::make({{"a", {}}, {"gate", {}}});
   ASSERT_TRUE(graph.has_value());
-  Wave wave(*graph, Direction::dependencies_first, {"a"}, {{"gate"}, Gates::Place::before});
+  Wave wave(*graph, {{"gate"}, Gates::Place::before}, Direction::dependencies_first, {"a"});
   EXPECT_EQ(wave.take_ready(), std::vector<std::string>{"a"});
   wave.done("a");
   EXPECT_TRUE(wave.finished());

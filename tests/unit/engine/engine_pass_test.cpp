@@ -113,7 +113,7 @@ class PassTest : public testing::Test {
 };
 
 TEST_F(PassTest, CallsEachWhenThoseBeforeItAreDone) {
-  Pass pass(graph, ClientCall::freeze, Event::clients_frozen, 3);
+  Pass pass(graph, {}, ClientCall::freeze, Event::clients_frozen, 3);
   EXPECT_EQ(pass.number(), 3U);
   EXPECT_EQ(pass.then(), Event::clients_frozen);
   EXPECT_EQ(pass.take_ready(), (Strings{"clock", "guest"}));
@@ -133,7 +133,7 @@ TEST_F(PassTest, CallsEachWhenThoseBeforeItAreDone) {
 }
 
 TEST_F(PassTest, AnAnswerThatIsNotTheLastWordKeepsItsPlace) {
-  Pass pass(graph, ClientCall::restore, Event::clients_restored, 1);
+  Pass pass(graph, {}, ClientCall::restore, Event::clients_restored, 1);
   (void)pass.take_ready();
   pass.called("disk");
   pass.answered("disk");  // it failed, and is waited for
@@ -143,7 +143,7 @@ TEST_F(PassTest, AnAnswerThatIsNotTheLastWordKeepsItsPlace) {
 }
 
 TEST_F(PassTest, OverSomeKeepsTheirOrder) {
-  Pass pass(graph, ClientCall::thaw, Event::clients_thawed, 1, {"guest", "disk"});
+  Pass pass(graph, {}, ClientCall::thaw, Event::clients_thawed, 1, {"guest", "disk"});
   EXPECT_EQ(pass.take_ready(), Strings{"disk"});
   pass.done("disk");
   EXPECT_EQ(pass.take_ready(), Strings{"guest"});
@@ -152,12 +152,12 @@ TEST_F(PassTest, OverSomeKeepsTheirOrder) {
 }
 
 TEST_F(PassTest, OverNobodyIsFinishedAtOnce) {
-  const Pass pass(graph, ClientCall::cancel, Event::clients_cancelled, 1, {});
+  const Pass pass(graph, {}, ClientCall::cancel, Event::clients_cancelled, 1, {});
   EXPECT_TRUE(pass.finished());
 }
 
 TEST_F(PassTest, AbsentTimeEndsOnce) {
-  Pass pass(graph, ClientCall::thaw, Event::clients_thawed, 1);
+  Pass pass(graph, {}, ClientCall::thaw, Event::clients_thawed, 1);
   EXPECT_FALSE(pass.absent_time_over());
   pass.end_absent_time();
   EXPECT_TRUE(pass.absent_time_over());

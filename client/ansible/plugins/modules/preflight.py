@@ -14,22 +14,6 @@ description:
   - Asks handoverd what an update with these options would meet, and begins none.
   - No client is asked, and nothing is changed.
 options:
-  kernel:
-    description:
-      - A path on the host, a release, the id of a boot loader entry, C(default) or C(newest).
-      - Without it, the configured or the newest kernel.
-    type: str
-  initrd:
-    description: Its initial RAM disk, a path on the host. An empty text is none.
-    type: str
-  cmdline:
-    description: Its command line.
-    type: str
-  allow:
-    description: Ids of findings that count as warnings though they are errors.
-    type: list
-    elements: str
-    default: []
   fail_on:
     description:
       - Which findings fail the task.
@@ -37,14 +21,13 @@ options:
     type: str
     choices: [error, warning, never]
     default: error
-  executable:
-    description: Name or path of handoverctl.
-    type: path
-    default: handoverctl
 attributes:
   check_mode:
     support: full
     description: It never changes anything.
+extends_documentation_fragment:
+  - handover.update.handoverctl
+  - handover.update.handoverctl.target
 author:
   - The handoverd project (@handoverd)
 """

@@ -19,14 +19,12 @@ options:
   after:
     description: The newest record whose id is greater than this.
     type: int
-  executable:
-    description: Name or path of handoverctl.
-    type: path
-    default: handoverctl
 attributes:
   check_mode:
     support: full
     description: It never changes anything.
+extends_documentation_fragment:
+  - handover.update.handoverctl
 author:
   - The handoverd project (@handoverd)
 """

@@ -15,22 +15,6 @@ description:
   - Workloads stand still for as long as a freeze takes.
   - If the connection breaks meanwhile, the host undoes it all the same.
 options:
-  kernel:
-    description:
-      - A path on the host, a release, the id of a boot loader entry, C(default) or C(newest).
-      - Without it, the configured or the newest kernel.
-    type: str
-  initrd:
-    description: Its initial RAM disk, a path on the host. An empty text is none.
-    type: str
-  cmdline:
-    description: Its command line.
-    type: str
-  allow:
-    description: Ids of findings that count as warnings though they are errors.
-    type: list
-    elements: str
-    default: []
   mode:
     description: How the update would leave the kernel. Without it, as handoverd is configured.
     type: str
@@ -42,14 +26,13 @@ options:
     description: Stay prepared, so that an update goes on from there.
     type: bool
     default: false
-  executable:
-    description: Name or path of handoverctl.
-    type: path
-    default: handoverctl
 attributes:
   check_mode:
     support: full
     description: In check mode nothing is rehearsed, and the record is empty.
+extends_documentation_fragment:
+  - handover.update.handoverctl
+  - handover.update.handoverctl.target
 author:
   - The handoverd project (@handoverd)
 """

@@ -15,22 +15,6 @@ description:
     complete, the health command's verdict included, and returns the record.
   - A host whose kernel is I(kernel) already, named by its release, is left alone.
 options:
-  kernel:
-    description:
-      - A path on the host, a release, the id of a boot loader entry, C(default) or C(newest).
-      - Without it, the configured or the newest kernel.
-    type: str
-  initrd:
-    description: Its initial RAM disk, a path on the host. An empty text is none.
-    type: str
-  cmdline:
-    description: Its command line.
-    type: str
-  allow:
-    description: Ids of findings that count as warnings though they are errors.
-    type: list
-    elements: str
-    default: []
   mode:
     description: How to leave the kernel. Without it, as handoverd is configured.
     type: str
@@ -47,10 +31,6 @@ options:
     description: How long to wait between two looks.
     type: int
     default: 3
-  executable:
-    description: Name or path of handoverctl.
-    type: path
-    default: handoverctl
 attributes:
   check_mode:
     support: full
@@ -58,6 +38,9 @@ attributes:
   action:
     support: full
     description: The waiting is done on the controller, over connections that break.
+extends_documentation_fragment:
+  - handover.update.handoverctl
+  - handover.update.handoverctl.target
 author:
   - The handoverd project (@handoverd)
 """

@@ -196,7 +196,11 @@ bool Engine::leaves_kernel() const {
 
 void Engine::refresh_sessions(std::function<void()> then) {
   if (leaves_kernel()) return then();
-  look_at_module([this, then = std::move(then)] { sessions_.refresh_all(then); });
+  look_at_module([this, then = std::move(then)] {
+    // The look waits for the module: an update may have begun to leave meanwhile.
+    if (leaves_kernel()) return then();
+    sessions_.refresh_all(then);
+  });
 }
 
 std::optional<backend::Module> Engine::module() {

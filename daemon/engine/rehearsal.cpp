@@ -101,6 +101,9 @@ void Engine::end_rehearsal() {
   // The next job may begin before this one's end is told.
   const auto job = std::exchange(update_.job, std::nullopt);
   outside_.manager_changed("CurrentJob");
+  // What was noted of those who are left out belongs to this update, and not to the next one, in
+  // which they may be prepared again.
+  for (const auto& left : update_.record()->left_out) journal_.note_in_again(left.client);
   update_.go_on_from_rehearsal(next_id_++);
   log::set_update(update_.record()->id);
   journal_.note_update();

@@ -14,6 +14,7 @@
 #include "core/preflight.h"
 #include "core/text.h"
 #include "system/boot.h"
+#include "system/boot_listing.h"
 #include "system/child.h"
 #include "system/collapse.h"
 #include "system/command_run.h"
@@ -252,6 +253,8 @@ Result<void> look_at_target(LookedAt& looked, UpdateOptions options, bool module
 
 Result<LookedAt> ThisHost::look_at(UpdateOptions options, bool module) {
   LookedAt looked;
+  // Before anything there is opened.
+  if (auto answers = system::boot_answers(); !answers) return fail(answers.error());
   auto running = system::running_kernel();
   if (!running) return fail(running.error());
   looked.input.running = std::move(*running);

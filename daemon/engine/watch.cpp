@@ -34,7 +34,7 @@ bool Engine::arm_watchdog(Host& host, const WatchdogConfig& config) {
   const auto armed = host.arm_watchdog(config.device, config.timeout_usec);
   if (!armed) {
     log::warning("Nothing watches over the kexec: ", armed.error().message, ".");
-    return true;
+    return armed.error().code == ErrorCode::busy;  // it was started, and cannot be stopped
   }
   log::info("The watchdog ", config.device, " resets the machine in ", *armed,
             " s, unless the new kernel stops it.");

@@ -67,6 +67,7 @@ Result<FoundTarget> find_target(UpdateOptions& options, const std::string& runni
 
 bool means_target(const std::string& wanted, const UpdateOptions& have, const std::string& running,
                   const std::string& root) {
+  if (!boot_answers(root)) return false;
   const auto choice = choose_kernel(wanted, boot_listing(root), running);
   if (!choice) return false;
   const auto entry = entry_path(*choice);

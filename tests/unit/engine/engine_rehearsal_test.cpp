@@ -228,6 +228,21 @@ TEST_F(RehearsalTest, WhoIsOptionalAndDoesNotThawIsLeftOut) {
   EXPECT_TRUE(world.run_until([&] { return guest().runs(); }, 60 * World::second));
 }
 
+TEST_F(RehearsalTest, WhoDidNotThawIsCarriedOnceItIsPreparedAgain) {
+  world.client("disk").preserves("disk", {1});
+  world.client("guest").optional().preserves("guest", {1});
+  world.boot();
+  guest().always(ClientCall::thaw, Does::veto);
+  EXPECT_EQ(rehearse(), "rehearsed");
+  ASSERT_EQ(newest().left_out.size(), 1U);
+  guest().always(ClientCall::thaw, Does::answer);
+  ASSERT_TRUE(world.run_until([&] { return guest().runs(); }, 60 * World::second));
+  EXPECT_EQ(world.update(), "done");
+  EXPECT_TRUE(newest().left_out.empty());
+  EXPECT_FALSE(world.lost_anything());
+  expect_all_is_well(world);
+}
+
 TEST_F(RehearsalTest, WhoStillStandsIsCountedByTheLimit) {
   world.client("disk").preserves("disk", {1});
   world.client("guest").optional().preserves("guest", {1});

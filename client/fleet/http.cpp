@@ -31,7 +31,8 @@ void add(Headers& headers, const std::string& line) {
   }
 }
 
-/// Until then no server has seen anything of a request.
+/// Until then no server has seen anything of a try. On a connection that was kept, curl tries once
+/// more on a new one by itself: what the first try has sent is to be asked for as well.
 bool is_before_sending(CURLcode code) {
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -151,7 +152,9 @@ Reply HttpServer::exchange(const std::string& url, const Request& request) {
     reply.sent = true;
     return reply;
   }
-  reply.sent = !is_before_sending(code);
+  long sent_bytes = 0;  // of all tries
+  curl_easy_getinfo(curl_.get(), CURLINFO_REQUEST_SIZE, &sent_bytes);
+  reply.sent = sent_bytes > 0 || !is_before_sending(code);
   reply.body.clear();
   reply.failure = given_up_
                       ? "it was given up"

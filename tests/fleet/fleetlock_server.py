@@ -4,11 +4,13 @@
 protocol's text has it, on loopback. It writes its port to DIRECTORY/port and each request to
 DIRECTORY/requests, one JSON line each. DIRECTORY/behaviour.json, if it is there, has it misbehave:
 {"status": 500, "body": "…"} answers that, "delay": waits so many seconds first, "drop": closes the
-connection unanswered after it did what was asked, and "clock" is by how many seconds its clock is
+connection unanswered after it did what was asked, "die": the whole server ends there, "keep": it
+keeps connections open behind an answer, and "clock" is by how many seconds its clock is
 ahead. With DIRECTORY/server.crt and server.key it speaks
 TLS, and with DIRECTORY/clients.crt asks for a client's certificate."""
 
 import json
+import os
 import ssl
 import sys
 import threading
@@ -53,6 +55,8 @@ def answer(path, headers, body):
 
 
 class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
         with LOCK, (DIRECTORY / "requests").open("a") as log:
@@ -66,12 +70,17 @@ class Handler(BaseHTTPRequestHandler):
             status, text = behaviour["status"], behaviour.get("body", "")
         else:
             status, text = answer(self.path, self.headers, body)
+        if behaviour.get("die"):
+            os._exit(0)
+        self.close_connection = not behaviour.get("keep")
         if behaviour.get("drop"):
             self.close_connection = True
             self.connection.close()
             return
         self.send_response(status)
         self.send_header("content-length", str(len(text)))
+        if self.close_connection:
+            self.send_header("connection", "close")
         self.end_headers()
         self.wfile.write(text.encode())
 

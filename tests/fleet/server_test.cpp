@@ -111,6 +111,20 @@ TEST_F(FleetLockOverHttp, SlowAndGone) {
   EXPECT_NE(gone.message.find("gave no answer"), std::string::npos) << gone.message;
 }
 
+/// On a connection that was kept, curl sends once more by itself, and then finds nobody.
+TEST_F(FleetLockOverHttp, AServerThatDiesWithOurRequestMayHaveCarriedItOut) {
+  start();
+  server.behave({{"keep", true}});
+  const auto http = fleet::make_http_server(lock.access, given_up);
+  fleet::LockClient client(lock, *http, given_up);
+  ASSERT_EQ(client.give_back(mine).kind, Kind::free);
+  server.behave({{"die", true}});
+  const auto outcome = client.take(mine);
+  EXPECT_EQ(server.holder("web"), "me");
+  EXPECT_EQ(outcome.kind, Kind::uncertain) << outcome.message;
+  EXPECT_EQ(server.requests().size(), 2U);
+}
+
 TEST_F(FleetLockOverHttp, BearerTokenFromAFile) {
   start();
   lock.access.token_file = server.directory().write("token", "s3cret\n");

@@ -186,17 +186,17 @@ void Gate::on_release(common::RestartRequest request) {
 void Gate::feed(const Event& event) {
   auto next = step(turn_, event);
   if (next.turn.phase != turn_.phase) status_.since = now_utc();
-  turn_ = std::move(next.turn);
+  const auto before = std::exchange(turn_, std::move(next.turn));
   for (const auto& action : next.actions) {
-    if (!perform(action)) break;
+    if (!perform(action, before)) break;
   }
   publish();
 }
 
-bool Gate::perform(const Action& action) {
+bool Gate::perform(const Action& action, const Turn& before) {
   switch (action.kind) {
     case Action::Kind::persist:
-      return persist();
+      return persist(before);
     case Action::Kind::ask:
       ask();
       break;
@@ -260,12 +260,13 @@ void Gate::settle(std::optional<client::Call>& call, const std::string* refusal)
 }
 
 /// Without it on disk, a yes must not be asked for: nobody would know later of what to give back.
-bool Gate::persist() {
+/// What the disk has is the turn of before, and that goes on.
+bool Gate::persist(const Turn& before) {
   auto written = replace_file(turn_path(setup_.state), to_json(turn_), Durable::yes);
   if (written) return true;
   say(SD_ERR, written.error().message);
   if (turn_.phase != Phase::asking) return true;
-  turn_ = Turn{};
+  turn_ = before;
   settle(call_, &written.error().message);
   return false;
 }

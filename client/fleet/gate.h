@@ -53,8 +53,8 @@ class Gate {
 
   void feed(const Event& event);
   /// False: what comes after it must not be done.
-  bool perform(const Action& action);
-  bool persist();
+  bool perform(const Action& action, const Turn& before);
+  bool persist(const Turn& before);
   void ask();
   void asked(const Answer& answer);
   void check_health();

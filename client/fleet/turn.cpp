@@ -26,6 +26,7 @@ Step into(const Turn& turn, Phase phase, std::string reason, std::vector<Action>
   Step next{turn, std::move(actions)};
   next.turn.phase = phase;
   next.turn.reason = std::move(reason);
+  next.turn.owes = false;
   return next;
 }
 
@@ -54,6 +55,7 @@ Step on_prepare(const Turn& turn, const Event& event) {
   auto next = into(turn, Phase::asking, "", {{A::persist}, {A::ask}});
   next.turn.claim = event.claim;
   next.turn.boot = event.boot;
+  next.turn.owes = turn.phase != Phase::idle;
   return next;
 }
 
@@ -65,7 +67,9 @@ Step on_answer(const Turn& turn, const Event& event) {
     next.turn.slot = event.slot;
     return next;
   }
-  if (event.kind == E::no) return idle({{A::persist}, {A::refuse_prepare, event.text}});
+  if (event.kind == E::no && !turn.owes) {
+    return idle({{A::persist}, {A::refuse_prepare, event.text}});
+  }
   return into(turn, Phase::releasing, event.text,
               {{A::persist}, {A::refuse_prepare, event.text}, {A::release}});
 }
@@ -199,7 +203,8 @@ std::string to_json(const Turn& turn) {
                                  {"claim", to_json(turn.claim)},
                                  {"slot", turn.slot},
                                  {"boot", turn.boot},
-                                 {"reason", turn.reason}};
+                                 {"reason", turn.reason},
+                                 {"owes", turn.owes}};
   return object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
@@ -222,6 +227,7 @@ client::Result<Turn> parse_turn(std::string_view text) {
     turn.slot = object.at("slot").get<int>();
     turn.boot = object.at("boot").get<std::string>();
     turn.reason = object.at("reason").get<std::string>();
+    turn.owes = object.value("owes", false);
     return turn;
   } catch (const nlohmann::json::exception&) {
     return client::Error{"", "it is not one of handover-fleet's", EBADMSG};

@@ -29,6 +29,7 @@ struct Turn {
   int slot = -1;       ///< in etcd; -1: none, or unknown
   std::string boot;    ///< id of the boot in which the fleet said yes
   std::string reason;  ///< why it is in this phase, if there is something to say
+  bool owes = false;   ///< asking: a slot of before may still be ours, whatever the answer is
   bool operator==(const Turn&) const = default;
 };
 
@@ -39,7 +40,7 @@ struct Event {
   enum class Kind {
     prepare,     ///< the daemon calls; `claim` is what to ask for
     yes,         ///< Prepare's work has ended: `slot`
-    no,          ///< it has ended with `text`, and we hold no slot
+    no,          ///< it has ended with `text`, and has left us no slot
     unsure,      ///< it has ended with `text`, and we may hold one
     cancel,      ///< the daemon calls: Cancel, or a Thaw after which nothing may follow
     freeze,      ///< `text`: why it must not come now, or ""

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -234,6 +235,30 @@ TEST_F(Gate, AServerThatIsLostLaterGetsTheSlotBackWhenItIsThereAgain) {
   // And over a start of the gate.
   start_again();
   EXPECT_EQ(status()["phase"], "releasing");
+  server.start();
+  ASSERT_TRUE(comes_to("idle"));
+  EXPECT_EQ(server.holder("web"), "");
+}
+
+TEST_F(Gate, AnotherUpdateThatIsRefusedDoesNotForgetASlotThatIsOwed) {
+  FleetLockServer server;
+  server.start();
+  start({{"lock", fleetlock(server)}});
+  ASSERT_TRUE(host.prepare().error.empty());
+  ASSERT_TRUE(host.reaches("prepared"));
+  server.stop();
+  ASSERT_TRUE(host.cancel().error.empty());
+  EXPECT_EQ(host.finished().outcome, "cancelled");
+  ASSERT_TRUE(comes_to("releasing"));
+  EXPECT_NE(refused_update().find("gave no answer"), std::string::npos);
+  EXPECT_TRUE(comes_to("releasing"));
+  // Nor one that cannot be written down.
+  const auto staged = host.directory().path("fleet-state/turn.json.new");
+  ASSERT_EQ(mkdir(staged.c_str(), 0755), 0);
+  EXPECT_NE(refused_update().find("Cannot write"), std::string::npos);
+  EXPECT_TRUE(comes_to("releasing"));
+  ASSERT_EQ(rmdir(staged.c_str()), 0);
+  EXPECT_EQ(server.holder("web"), "me");
   server.start();
   ASSERT_TRUE(comes_to("idle"));
   EXPECT_EQ(server.holder("web"), "");

@@ -105,6 +105,21 @@ TEST(Turn, ARefusalLeavesNothingBehind) {
   EXPECT_EQ(no.actions[1].text, "why");
 }
 
+TEST(Turn, ARefusalOfAnotherUpdateDoesNotForgetASlotOfBefore) {
+  for (const auto phase : {Phase::releasing, Phase::held}) {
+    const auto asks = step(turn_in(phase), event_of(E::prepare));
+    EXPECT_TRUE(asks.turn.owes);
+    auto again = parse_turn(to_json(asks.turn));
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_TRUE(again->owes);
+    const auto no = step(*again, event_of(E::no));
+    EXPECT_EQ(no.turn.phase, Phase::releasing);
+    EXPECT_EQ(kinds(no), (std::vector{A::persist, A::refuse_prepare, A::release}));
+    EXPECT_FALSE(step(asks.turn, event_of(E::yes)).turn.owes);
+  }
+  EXPECT_FALSE(step(Turn{}, event_of(E::prepare)).turn.owes);
+}
+
 TEST(Turn, WhatMayBeHeldIsGivenBack) {
   const auto unsure = step(turn_in(Phase::asking), event_of(E::unsure));
   EXPECT_EQ(unsure.turn.phase, Phase::releasing);
@@ -171,6 +186,7 @@ TEST(Turn, EveryPhaseAndEventKeepsThePromises) {
     for (const auto kind : all_events) {
       const auto before = turn_in(phase);
       const auto next = step(before, event_of(kind));
+      EXPECT_TRUE(!next.turn.owes || next.turn.phase == Phase::asking);
       SCOPED_TRACE(std::string(to_string(phase)) + ", event " +
                    std::to_string(static_cast<int>(kind)));
       const auto all = kinds(next);

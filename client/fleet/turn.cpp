@@ -138,6 +138,13 @@ Step on_let_go(const Turn& turn) {
   return into(turn, Phase::releasing, "", {{A::persist}, {A::accept_person}, {A::release}});
 }
 
+/// What ran when the last process of ours ended, runs again.
+Step on_started(const Turn& turn) {
+  if (turn.phase == Phase::releasing) return stay(turn, {{A::release}});
+  if (turn.phase == Phase::checking) return stay(turn, {{A::check_health}});
+  return stay(turn);
+}
+
 /// Of an update that we were in when this process began, nobody says any more how it ended.
 Step on_alone(const Turn& turn, const Event& event) {
   switch (turn.phase) {
@@ -145,8 +152,8 @@ Step on_alone(const Turn& turn, const Event& event) {
     case Phase::kept:
     case Phase::releasing:
       return stay(turn);
-    case Phase::checking:
-      return stay(turn, {{A::check_health}});
+    case Phase::checking:  // since this process began
+      return stay(turn);
     case Phase::held:
       if (turn.boot == event.boot) break;
       return into(turn, Phase::checking, "", {{A::persist}, {A::check_health}});
@@ -190,7 +197,7 @@ Step step(const Turn& turn, const Event& event) {
     case E::let_go:
       return on_let_go(turn);
     case E::started:
-      return turn.phase == Phase::releasing ? stay(turn, {{A::release}}) : stay(turn);
+      return on_started(turn);
     case E::alone:
       return on_alone(turn, event);
   }

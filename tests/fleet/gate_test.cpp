@@ -317,6 +317,27 @@ TEST_F(Gate, AHostThatIsNotWellKeepsItsSlot) {
   EXPECT_TRUE(comes_to("idle"));
 }
 
+TEST_F(Gate, ThatDiesInItsHealthCheckChecksAgain) {
+  FleetLockServer server;
+  server.start();
+  const auto slow = host.directory().write("slow", "");
+  const auto began = host.directory().path("began");
+  start({{"lock", fleetlock(server)},
+         {"health",
+          {{"after",
+            {{{"command",
+               {"/bin/sh", "-c", "touch " + began + "; test ! -e " + slow + " || sleep 300"}},
+              {"timeout-seconds", 600}}}}}}});
+  ASSERT_TRUE(host.update().error.empty());
+  ASSERT_TRUE(host.run_until([&] { return access(began.c_str(), F_OK) == 0; }));
+  EXPECT_EQ(status()["phase"], "checking");
+  std::remove(slow.c_str());
+  start_again();
+  ASSERT_TRUE(comes_to("idle"));
+  EXPECT_EQ(server.holder("web"), "");
+  EXPECT_EQ(status()["health"]["after"]["result"], "passed");
+}
+
 TEST_F(Gate, AHostThatIsNotWellBeforeIsNotUpdated) {
   FleetLockServer server;
   server.start();

@@ -163,11 +163,15 @@ TEST(Turn, AfterARestartOfThisProcess) {
   const auto panic = after(Phase::held, "another");
   EXPECT_EQ(panic.turn.phase, Phase::checking);
   EXPECT_TRUE(has(panic, A::check_health));
-  EXPECT_TRUE(has(after(Phase::checking, "another"), A::check_health));
   EXPECT_EQ(after(Phase::kept, "another").turn.phase, Phase::kept);
   // A slot is given back before the daemon is there.
   EXPECT_EQ(kinds(step(turn_in(Phase::releasing), event_of(E::started))), std::vector{A::release});
   EXPECT_TRUE(step(turn_in(Phase::held), event_of(E::started)).actions.empty());
+  // A check begins anew, whether Restore is called once more or nobody calls: one, not two.
+  EXPECT_EQ(kinds(step(turn_in(Phase::checking), event_of(E::started))),
+            std::vector{A::check_health});
+  EXPECT_TRUE(after(Phase::checking, "another").actions.empty());
+  EXPECT_TRUE(step(turn_in(Phase::checking), event_of(E::restore)).actions.empty());
 }
 
 TEST(Turn, LettingGoIsRefusedInAnUpdate) {

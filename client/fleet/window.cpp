@@ -59,17 +59,24 @@ std::string window_veto(const WindowState& state, std::uint64_t now, bool must_e
 }
 
 client::Result<std::vector<std::uint64_t>> parse_elapses(std::string_view output) {
-  std::vector<std::uint64_t> at;
+  std::vector<std::string> said;
   while (!output.empty()) {
     const auto line = output.substr(0, output.find('\n'));
     output.remove_prefix(std::min(line.size() + 1, output.size()));
     const auto colon = line.find(": ");
     if (colon == std::string_view::npos) continue;
     const auto title = line.substr(0, colon);
-    if (!title.ends_with("Next elapse") && title.find("Iter") == std::string_view::npos) continue;
     const std::string text(line.substr(colon + 2));
-    if (text == "never") continue;
-    const auto usec = parse_time(text, "%a %Y-%m-%d %H:%M:%S UTC");
+    if (title.ends_with("Next elapse") || title.find("Iter") != std::string_view::npos) {
+      if (text != "never") said.push_back(text);
+    } else if (title.ends_with("(in UTC)") && !said.empty()) {
+      said.back() = text;
+    }
+  }
+  std::vector<std::uint64_t> at;
+  for (const auto& text : said) {
+    // Without a line in UTC the host's zone is UTC, by whatever name ("GMT").
+    const auto usec = parse_time(text.substr(0, text.rfind(' ')), "%a %Y-%m-%d %H:%M:%S");
     if (!usec) {
       return client::Error{"", "systemd-analyze says '" + text + "' where a time should be.",
                            EBADMSG};

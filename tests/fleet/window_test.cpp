@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdlib>
+#include <optional>
+#include <string>
 
 #include "fleet/calendar.h"
 #include "fleet/text.h"
@@ -69,6 +72,19 @@ TEST(Window, ReadsWhatSystemdAnalyzeSays) {
   ASSERT_TRUE(at) << at.error().message;
   EXPECT_EQ(*at,
             (std::vector{*parse_utc("2026-12-05T01:00:00Z"), *parse_utc("2026-12-12T01:00:00Z")}));
+  at = parse_elapses(
+      "  Original form: 04:00\n"
+      "Normalized form: *-*-* 04:00:00\n"
+      "    Next elapse: Tue 2026-12-01 04:00:00 EST\n"
+      "       (in UTC): Tue 2026-12-01 09:00:00 UTC\n"
+      "       From now: 3h 6min left\n"
+      "       Iter. #2: Wed 2026-12-02 04:00:00 EST\n"
+      "       (in UTC): Wed 2026-12-02 09:00:00 UTC\n");
+  ASSERT_TRUE(at) << at.error().message;
+  EXPECT_EQ(*at,
+            (std::vector{*parse_utc("2026-12-01T09:00:00Z"), *parse_utc("2026-12-02T09:00:00Z")}));
+  EXPECT_EQ(*parse_elapses("    Next elapse: Tue 2026-12-01 04:00:00 GMT\n"),
+            std::vector{*parse_utc("2026-12-01T04:00:00Z")});
   EXPECT_TRUE(parse_elapses("    Next elapse: never\n")->empty());
   EXPECT_FALSE(parse_elapses("    Next elapse: bald\n"));
 }
@@ -91,6 +107,47 @@ TEST(Window, AsksSystemdAnalyze) {
   ASSERT_FALSE(wrong);
   EXPECT_NE(wrong.error().message.find("Failed to parse calendar"), std::string::npos)
       << wrong.error().message;
+}
+
+/// A host in that time zone.
+class InZone {
+ public:
+  explicit InZone(const char* zone) {
+    if (const char* before = getenv("TZ")) before_ = before;
+    setenv("TZ", zone, 1);
+  }
+  InZone(const InZone&) = delete;
+  InZone& operator=(const InZone&) = delete;
+  ~InZone() {
+    if (before_) {
+      setenv("TZ", before_->c_str(), 1);
+    } else {
+      unsetenv("TZ");
+    }
+  }
+
+ private:
+  std::optional<std::string> before_;
+};
+
+TEST(Window, IsInTheHostsTimeZoneUnlessItNamesOne) {
+  const std::atomic<bool> never = false;
+  const auto now = *parse_utc("2026-12-01T09:30:00Z");
+  const auto closes = [&](const char* calendar) {
+    Windows windows;
+    windows.list = {{calendar, 3'600'000'000}};
+    auto state = look_at(windows, now, never);
+    EXPECT_TRUE(state) << state.error().message;
+    return state && state->closes ? utc(*state->closes) : "closed";
+  };
+  for (const char* zone : {"America/New_York", "Africa/Abidjan", "UTC"}) {
+    const InZone host(zone);
+    const bool behind = std::string_view(zone) == "America/New_York";
+    EXPECT_EQ(closes("04:00"), behind ? "2026-12-01T10:00:00Z" : "closed") << zone;
+    EXPECT_EQ(closes("09:00"), behind ? "closed" : "2026-12-01T10:00:00Z") << zone;
+    EXPECT_EQ(closes("09:00 UTC"), "2026-12-01T10:00:00Z") << zone;
+    EXPECT_EQ(closes("10:00 Europe/Berlin"), "2026-12-01T10:00:00Z") << zone;
+  }
 }
 
 TEST(Window, AnUpdateTakesAsLongAsTheNewestThatWasDone) {

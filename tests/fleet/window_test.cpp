@@ -109,6 +109,28 @@ TEST(Window, AsksSystemdAnalyze) {
       << wrong.error().message;
 }
 
+TEST(Window, ThatElapsesOftenWithinItsLength) {
+  const std::atomic<bool> never = false;
+  const auto state = [&](const char* calendar, std::uint64_t length_usec, const char* now) {
+    Windows windows;
+    windows.list = {{calendar, length_usec}};
+    auto looked = look_at(windows, *parse_utc(now), never);
+    EXPECT_TRUE(looked) << looked.error().message;
+    return looked ? *looked : WindowState{};
+  };
+  // Each minute of an hour, and an hour longer.
+  EXPECT_EQ(state("Sat 02:* UTC", 3'600'000'000, "2026-12-05T02:59:30Z"),
+            (WindowState{true, *parse_utc("2026-12-05T03:59:00Z"),
+                         *parse_utc("2026-12-12T02:00:00Z")}));
+  // Each minute of a day, and a day longer.
+  EXPECT_EQ(state("Sat *:* UTC", 86'400'000'000, "2026-12-05T23:59:30Z"),
+            (WindowState{true, *parse_utc("2026-12-06T23:59:00Z"),
+                         *parse_utc("2026-12-12T00:00:00Z")}));
+  // It never closes.
+  const auto always = state("*:0/5 UTC", 14'400'000'000, "2026-12-05T12:00:00Z");
+  EXPECT_GT(always.closes.value_or(0), *parse_utc("2026-12-06T12:00:00Z"));
+}
+
 /// A host in that time zone.
 class InZone {
  public:

@@ -222,6 +222,7 @@ Request break_request(const SlotGroup& group, const HeldSlot& slot, const std::s
 client::Result<bool> parse_done(const Reply& reply) {
   auto document = document_of(reply);
   if (!document) return document.error();
+  if (!document->contains("header")) return bad_reply("the answer is not one of etcd's");
   const auto done = document->find("succeeded");  // false is left out
   return done != document->end() && done->is_boolean() && done->get<bool>();
 }

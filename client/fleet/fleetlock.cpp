@@ -12,19 +12,26 @@ const char* path_of(FleetLockCall call) {
   return call == FleetLockCall::pre_reboot ? "/v1/pre-reboot" : "/v1/steady-state";
 }
 
-/// " (kind): value" of the protocol's error document, as far as it is one.
-std::string said_by_server(const Reply& reply) {
+/// The protocol's error document, as far as it is one.
+struct Refusal {
+  std::string kind, value;
+  [[nodiscard]] bool whole() const { return !kind.empty() && !value.empty(); }
+};
+
+Refusal refusal_of(const Reply& reply) {
   const auto document = nlohmann::json::parse(reply.body, nullptr, false);
   const auto field = [&](const char* name) -> std::string {
     if (!document.is_object()) return "";
     const auto found = document.find(name);
     return found != document.end() && found->is_string() ? one_line(found->get<std::string>()) : "";
   };
-  const auto kind = field("kind");
-  const auto value = field("value");
+  return {field("kind"), field("value")};
+}
+
+std::string said_by_server(const Reply& reply, const Refusal& refusal) {
   std::string text = " with HTTP status " + std::to_string(reply.status);
-  if (!kind.empty()) text += " (" + kind + ")";
-  if (!value.empty()) text += ": " + value;
+  if (!refusal.kind.empty()) text += " (" + refusal.kind + ")";
+  if (!refusal.value.empty()) text += ": " + refusal.value;
   return text;
 }
 
@@ -46,8 +53,12 @@ LockOutcome fleetlock_outcome(FleetLockCall call, const Reply& reply, const std:
   } else if (reply.status >= 200 && reply.status < 300) {
     outcome.kind = asks ? Kind::held : Kind::free;
   } else {
-    outcome.kind = asks && reply.status < 500 ? Kind::refused : Kind::uncertain;
-    outcome.message = server + " refused " + path_of(call) + said_by_server(reply) + ".";
+    constexpr int request_timeout = 408;  // whose wait it was that ended, it does not say
+    const auto refusal = refusal_of(reply);
+    const bool is_no = reply.status >= 400 && reply.status < 500 &&
+                       reply.status != request_timeout && refusal.whole();
+    outcome.kind = asks && is_no ? Kind::refused : Kind::uncertain;
+    outcome.message = server + " refused " + path_of(call) + said_by_server(reply, refusal) + ".";
   }
   return outcome;
 }

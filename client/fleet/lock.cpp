@@ -98,7 +98,8 @@ LockOutcome LockClient::run_etcd(const Claim& claim, bool takes) {
     const auto reply = ask_etcd(*step.request);
     auto done = parse_done(reply);
     if (done && *done) return {takes ? Kind::held : Kind::free, "", takes ? step.slot : -1, ""};
-    sent = sent || reply.sent;
+    // An answer that is not etcd's own is from somebody on the way, who may have handed it on.
+    sent = sent || reply.sent || (!done && reply.status != 0);
     if (!done) return failed(done.error().message);
   }
   return failed(given_up_ ? "it was given up" : "the slots changed hands all the time");

@@ -4,8 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
 
+#include "fleet/lock.h"
 #include "fleet/text.h"
 
 namespace handover::fleet {
@@ -166,9 +170,47 @@ TEST(Etcd, GivesBackItsOwnAndFencesWhatIsOnItsWay) {
 }
 
 TEST(Etcd, ATransactionIsDoneOrNot) {
-  EXPECT_TRUE(*parse_done(reply_of({{"succeeded", true}})));
+  EXPECT_TRUE(*parse_done(reply_of({{"header", 1}, {"succeeded", true}})));
   EXPECT_FALSE(*parse_done(reply_of({{"header", 1}})));
-  EXPECT_FALSE(parse_done(reply_of({{"succeeded", true}}, 500)));
+  EXPECT_FALSE(parse_done(reply_of({{"header", 1}, {"succeeded", true}}, 500)));
+  EXPECT_FALSE(parse_done(reply_of({{"hello", "who are you?"}})));
+}
+
+/// Answers one request after the other with what it was given.
+class Scripted : public Server {
+ public:
+  explicit Scripted(std::vector<Reply> replies) : replies_(std::move(replies)) {}
+  Reply exchange(const std::string&, const Request&) override { return replies_.at(next_++); }
+
+ private:
+  std::vector<Reply> replies_;
+  std::size_t next_ = 0;
+};
+
+TEST(Etcd, AnAnswerOfSomebodyElseToAChangeLeavesItOpen) {
+  const auto empty = reply_of(
+      {{"header", 1},
+       {"responses",
+        {{{"response_range", json::object()}}, {{"response_range", json::object()}}}}});
+  Reply page;
+  page.status = 200;
+  page.body = "<html>";
+  Lock lock;
+  lock.kind = LockKind::etcd;
+  lock.urls = {"http://e"};
+  const std::atomic<bool> never = false;
+  const auto takes = [&](std::vector<Reply> replies) {
+    Scripted server(std::move(replies));
+    return LockClient(lock, server, never).take(mine).kind;
+  };
+  for (const auto& odd : {page, reply_of({{"error", "timeout"}}, 408), reply_of({}, 429),
+                          reply_of({{"hello", 1}})}) {
+    EXPECT_EQ(takes({empty, odd}), LockOutcome::Kind::uncertain) << odd.status << odd.body;
+    // Whoever only looked has changed nothing.
+    EXPECT_EQ(takes({odd}), LockOutcome::Kind::untouched) << odd.status << odd.body;
+  }
+  EXPECT_EQ(takes({empty, reply_of({{"header", 1}, {"succeeded", true}})}),
+            LockOutcome::Kind::held);
 }
 
 }  // namespace

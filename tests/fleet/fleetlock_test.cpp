@@ -24,19 +24,33 @@ TEST(FleetLock, EachAnswerOfEachCall) {
   struct Case {
     int status;
     bool sent;
+    const char* body;
     Kind pre_reboot, steady_state;
   };
+  constexpr const char* no = R"({"kind": "failed_lock", "value": "taken"})";
   const Case cases[] = {
-      {200, true, Kind::held, Kind::free},           {204, true, Kind::held, Kind::free},
-      {301, true, Kind::refused, Kind::uncertain},   {400, true, Kind::refused, Kind::uncertain},
-      {404, true, Kind::refused, Kind::uncertain},   {409, true, Kind::refused, Kind::uncertain},
-      {500, true, Kind::uncertain, Kind::uncertain}, {503, true, Kind::uncertain, Kind::uncertain},
-      {0, true, Kind::uncertain, Kind::uncertain},   {0, false, Kind::untouched, Kind::untouched},
+      {200, true, "", Kind::held, Kind::free},
+      {204, true, "", Kind::held, Kind::free},
+      {400, true, no, Kind::refused, Kind::uncertain},
+      {404, true, no, Kind::refused, Kind::uncertain},
+      {409, true, no, Kind::refused, Kind::uncertain},
+      {301, true, no, Kind::uncertain, Kind::uncertain},
+      {408, true, no, Kind::uncertain, Kind::uncertain},
+      {500, true, no, Kind::uncertain, Kind::uncertain},
+      {503, true, no, Kind::uncertain, Kind::uncertain},
+      // Somebody on the way, who may have handed it on.
+      {404, true, "<html>", Kind::uncertain, Kind::uncertain},
+      {409, true, "", Kind::uncertain, Kind::uncertain},
+      {429, true, R"({"kind": "busy"})", Kind::uncertain, Kind::uncertain},
+      {429, true, R"({"value": "slow down"})", Kind::uncertain, Kind::uncertain},
+      {0, true, "", Kind::uncertain, Kind::uncertain},
+      {0, false, "", Kind::untouched, Kind::untouched},
   };
   for (const auto& one : cases) {
     Reply reply;
     reply.status = one.status;
     reply.sent = one.sent;
+    reply.body = one.body;
     EXPECT_EQ(fleetlock_outcome(Call::pre_reboot, reply, "u").kind, one.pre_reboot) << one.status;
     EXPECT_EQ(fleetlock_outcome(Call::steady_state, reply, "u").kind, one.steady_state)
         << one.status;

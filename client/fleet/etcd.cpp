@@ -86,8 +86,20 @@ LockOutcome refuses(std::string message) {
   return {LockOutcome::Kind::refused, std::move(message), -1, ""};
 }
 
+/// By one and the same gate, as far as both say.
+bool is_of_us(const HeldSlot& slot, const Claim& claim) {
+  const auto& installation = slot.claim.installation;
+  return slot.claim.host == claim.host && (installation.empty() || claim.installation.empty() ||
+                                           installation == claim.installation);
+}
+
 /// Two machines that count as one would both go at once.
 std::string of_another_host(const HeldSlot& slot, const SlotGroup& group, const Claim& claim) {
+  if (slot.claim.host == claim.host) {
+    return "Slot " + std::to_string(slot.number) + " of group '" + group.group +
+           "' is held under this machine's id and host name by another installation: give each "
+           "host an id of its own, or break the slot if this host was installed anew.";
+  }
   return "Slot " + std::to_string(slot.number) + " of group '" + group.group +
          "' is held under this machine's id by host '" + slot.claim.host + "', and this is '" +
          claim.host + "': give each host an id of its own, or break the slot if it was renamed.";
@@ -105,7 +117,8 @@ std::string to_json(const Claim& claim) {
   const json object = {{"id", claim.id},
                        {"host", claim.host},
                        {"generation", claim.generation},
-                       {"since", claim.since}};
+                       {"since", claim.since},
+                       {"installation", claim.installation}};
   return object.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -120,6 +133,7 @@ Claim parse_claim(std::string_view text) {
   take("id", claim.id);
   take("host", claim.host);
   take("since", claim.since);
+  take("installation", claim.installation);
   const auto generation = object.find("generation");
   if (generation != object.end() && generation->is_number_unsigned()) {
     claim.generation = generation->get<std::uint64_t>();
@@ -172,7 +186,7 @@ EtcdStep take_step(const SlotGroup& group, const Board& board, const Claim& clai
     return step;
   };
   if (const auto* own = find_own(board, claim)) {
-    if (own->claim.host != claim.host) {
+    if (!is_of_us(*own, claim)) {
       step.outcome = refuses(of_another_host(*own, group, claim));
       return step;
     }
@@ -198,7 +212,7 @@ EtcdStep give_back_step(const SlotGroup& group, const Board& board, const Claim&
   json compare = json::array({unchanged(host, board.host_revision)});
   json then = json::array({put(host, R"({"holds":false})")});
   const auto* own = find_own(board, claim);
-  if (own != nullptr && own->claim.host == claim.host) {
+  if (own != nullptr && is_of_us(*own, claim)) {
     const auto key = slot_key(group, own->number);
     step.slot = static_cast<int>(own->number);
     compare.push_back(unchanged(key, own->revision));

@@ -23,10 +23,11 @@
 namespace handover::fleet {
 
 struct Claim {
-  std::string id;                ///< of the machine
-  std::string host;              ///< its name, for people, and to tell two hosts of one id apart
-  std::uint64_t generation = 0;  ///< of handoverd, before the update
-  std::string since;             ///< RFC 3339
+  std::string id;                 ///< of the machine
+  std::string host;               ///< its name, for people, and to tell two hosts of one id apart
+  std::uint64_t generation = 0;   ///< of handoverd, before the update
+  std::string since;              ///< RFC 3339
+  std::string installation = {};  ///< drawn at random by each, once: host_id.h; "": not known
   bool operator==(const Claim&) const = default;
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gate.h"
 
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -66,9 +65,6 @@ client::Result<void> Gate::start() {
 
 /// A turn that cannot be read may hold a slot: it counts as one that has to be given back.
 client::Result<void> Gate::load() {
-  if (mkdir(setup_.state.c_str(), 0755) < 0 && errno != EEXIST) {
-    return common::errno_error("Cannot make " + setup_.state);
-  }
   const auto path = turn_path(setup_.state);
   auto text = common::read_file(path);
   if (!text && text.error().code == ENOENT) return {};
@@ -136,7 +132,7 @@ client::Client::Callbacks Gate::callbacks() {
 }
 
 Claim Gate::new_claim(std::uint64_t generation) const {
-  return {setup_.id, host_name(), generation, now_utc()};
+  return {setup_.id, host_name(), generation, now_utc(), setup_.installation};
 }
 
 // ---- what comes

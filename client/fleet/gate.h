@@ -31,6 +31,7 @@ class Gate {
     std::string state;     ///< directory
     std::string runtime;   ///< directory
     std::string id, boot;  ///< of this host, and this boot
+    std::string installation;
   };
   Gate(Setup setup, Config config, sd_event* event);
   Gate(const Gate&) = delete;

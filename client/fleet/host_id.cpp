@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "host_id.h"
 
+#include <sys/stat.h>
 #include <systemd/sd-id128.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include <cerrno>
 
 #include "common/file.h"
+#include "store.h"
 
 namespace handover::fleet {
 namespace {
@@ -45,6 +47,28 @@ std::string host_name() {
   std::array<char, 256> name = {};
   if (gethostname(name.data(), name.size() - 1) < 0) return "localhost";
   return name.data();
+}
+
+client::Result<std::string> installation_id(const std::string& directory) {
+  if (mkdir(directory.c_str(), 0755) < 0 && errno != EEXIST) {
+    return common::errno_error("Cannot make " + directory);
+  }
+  const auto path = directory + "/installation";
+  sd_id128_t id = {};
+  auto text = common::read_file(path);
+  if (!text && text.error().code != ENOENT) return text.error();
+  if (text) {
+    // One that is not whole says nothing.
+    if (sd_id128_from_string(text->substr(0, text->find('\n')).c_str(), &id) == 0) {
+      return text_of_id(id);
+    }
+  }
+  if (const int r = sd_id128_randomize(&id); r < 0) {
+    return common::errno_error("Cannot draw an id for " + path, -r);
+  }
+  auto written = replace_file(path, text_of_id(id) + "\n", Durable::yes);
+  if (!written) return written.error();
+  return text_of_id(id);
 }
 
 }  // namespace handover::fleet

@@ -13,5 +13,8 @@ client::Result<std::string> machine_id();
 /// Of this boot of the kernel.
 client::Result<std::string> boot_id();
 std::string host_name();
+/// Drawn at random when it is asked for first, and kept in that directory: it tells hosts apart
+/// that were cloned from one image, id and name included.
+client::Result<std::string> installation_id(const std::string& directory);
 
 }  // namespace handover::fleet

@@ -33,7 +33,7 @@ int complain(const client::Error& error, int exit_code) {
 }
 
 client::Result<Gate::Setup> set_up(const RunOptions& options, const Config& config) {
-  Gate::Setup setup{options.name, state_directory(), runtime_directory(), config.lock.id, ""};
+  Gate::Setup setup{options.name, state_directory(), runtime_directory(), config.lock.id, "", ""};
   if (setup.id.empty()) {
     auto id = machine_id();
     if (!id) return id.error();
@@ -42,6 +42,9 @@ client::Result<Gate::Setup> set_up(const RunOptions& options, const Config& conf
   auto boot = boot_id();
   if (!boot) return boot.error();
   setup.boot = std::move(*boot);
+  auto installation = installation_id(setup.state);
+  if (!installation) return installation.error();
+  setup.installation = std::move(*installation);
   return setup;
 }
 

@@ -5,12 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
+#include "fleet/host_id.h"
 #include "fleet/lock.h"
 #include "fleet/text.h"
+#include "support/temporary_directory.h"
 
 namespace handover::fleet {
 namespace {
@@ -142,6 +145,42 @@ TEST(Etcd, RefusesAnotherHostOfTheSameId) {
   // And does not give back what is the other's.
   const auto back = give_back_step(group, board, mine);
   EXPECT_EQ(compared(*back.request), std::vector<std::string>{"/p/g/hosts/me=0"});
+}
+
+TEST(Etcd, TellsApartTwoHostsOfOneImage) {
+  auto ours = mine;
+  ours.installation = "first";
+  auto clones = mine;
+  clones.installation = "second";
+  EXPECT_EQ(parse_claim(to_json(ours)), ours);
+  Board board;
+  board.held = {{1, clones, 9}};
+  const auto step = take_step(group, board, ours, 0);
+  EXPECT_FALSE(step.request);
+  EXPECT_EQ(step.outcome.kind, LockOutcome::Kind::refused);
+  EXPECT_NE(step.outcome.message.find("by another installation"), std::string::npos);
+  const auto back = give_back_step(group, board, ours);
+  EXPECT_EQ(compared(*back.request), std::vector<std::string>{"/p/g/hosts/me=0"});
+  // Its own, and one of a gate that did not say it.
+  for (const auto& own : {ours, mine}) {
+    board.held = {{1, own, 9}};
+    EXPECT_TRUE(take_step(group, board, ours, 0).request);
+    EXPECT_EQ(compared(*give_back_step(group, board, ours).request).size(), 2U);
+  }
+}
+
+TEST(Etcd, AnInstallationIsDrawnOnce) {
+  const test::TemporaryDirectory here;
+  const test::TemporaryDirectory there;
+  auto first = installation_id(here.path("state"));
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ(first->size(), 32U);
+  EXPECT_EQ(*installation_id(here.path("state")), *first);
+  EXPECT_NE(*installation_id(there.path("state")), *first);
+  // A clone that was told: without the file, it draws another.
+  ASSERT_EQ(std::remove(here.path("state/installation").c_str()), 0);
+  EXPECT_NE(*installation_id(here.path("state")), *first);
+  EXPECT_FALSE(installation_id(here.path("no/state")));
 }
 
 TEST(Etcd, RefusesWhenAllAreHeld) {

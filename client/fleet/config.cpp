@@ -225,6 +225,35 @@ client::Result<void> parse_parts(Fields& fields, Config& config) {
 
 }  // namespace
 
+const char* to_string(LockKind kind) {
+  switch (kind) {
+    case LockKind::none:
+      return "none";
+    case LockKind::fleetlock:
+      return "fleetlock";
+    case LockKind::etcd:
+      return "etcd";
+  }
+  return "";
+}
+
+std::string describe(const LockPlace& place) {
+  if (place.kind == LockKind::none) return "no lock";
+  std::string text = to_string(place.kind);
+  for (const auto& url : place.urls) text += (&url == &place.urls.front() ? " at " : ", ") + url;
+  text += ", group " + place.group;
+  return place.kind == LockKind::etcd ? text + " below " + place.prefix : text;
+}
+
+Lock Lock::at(const LockPlace& place) const {
+  auto lock = *this;
+  lock.kind = place.kind;
+  lock.urls = place.urls;
+  lock.group = place.group;
+  lock.prefix = place.prefix;
+  return lock;
+}
+
 std::string Check::what() const {
   return unit.empty() ? "command " + command.front() : "unit " + unit;
 }

@@ -34,6 +34,17 @@ struct Access {
 };
 
 enum class LockKind { none, fleetlock, etcd };
+const char* to_string(LockKind kind);
+
+/// Where a lock's slots are: what a slot is given back to.
+struct LockPlace {
+  LockKind kind = LockKind::none;
+  std::vector<std::string> urls;
+  std::string group, prefix;
+  bool operator==(const LockPlace&) const = default;
+};
+/// "etcd at https://e1:2379, https://e2:2379, group web below /handover/fleet"
+std::string describe(const LockPlace& place);
 
 struct Lock {
   LockKind kind = LockKind::none;
@@ -45,6 +56,10 @@ struct Lock {
   std::string id;                          ///< what we are called there; "": by the machine's id
   std::uint64_t wait_usec = 0;             ///< how long Prepare waits for a slot; 0: one look
   Access access;
+
+  [[nodiscard]] LockPlace place() const { return {kind, urls, group, prefix}; }
+  /// The same, elsewhere.
+  [[nodiscard]] Lock at(const LockPlace& place) const;
 };
 
 /// A command, or a systemd unit, that says whether the host is well.

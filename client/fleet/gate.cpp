@@ -77,6 +77,12 @@ client::Result<void> Gate::load() {
     return {};
   }
   turn_ = std::move(*turn);
+  if (turn_.phase != Phase::idle && turn_.place && *turn_.place != config_.lock.place()) {
+    say(SD_WARNING,
+        "The configuration's lock is another now: the slot goes back to where it was "
+        "taken, " +
+            describe(*turn_.place) + ".");
+  }
   return {};
 }
 
@@ -141,6 +147,7 @@ void Gate::on_prepare(client::Call call) {
   Event event;
   event.kind = Event::Kind::prepare;
   event.claim = new_claim(call.generation());
+  event.place = config_.lock.place();
   event.boot = setup_.boot;
   on_plain(std::move(call), event);
 }
@@ -299,16 +306,22 @@ void Gate::check_health() {
   });
 }
 
+/// The configuration may have another since; keys and tokens are today's.
+Lock Gate::lock_of_turn() const {
+  return turn_.place ? config_.lock.at(*turn_.place) : config_.lock;
+}
+
 void Gate::release() {
-  worker_.run([this, claim = turn_.claim](const std::atomic<bool>& given_up) {
-    auto named = claim;
-    // A turn that was idle has none: what the server has of us counts.
-    if (named.id.empty()) named = new_claim(0);
-    const auto server = make_http_server(config_.lock.access, given_up);
-    return [this, outcome = LockClient(config_.lock, *server, given_up).give_back(named)] {
-      released(outcome);
-    };
-  });
+  worker_.run(
+      [this, claim = turn_.claim, lock = lock_of_turn()](const std::atomic<bool>& given_up) {
+        auto named = claim;
+        // A turn that was idle has none: what the server has of us counts.
+        if (named.id.empty()) named = new_claim(0);
+        const auto server = make_http_server(lock.access, given_up);
+        return [this, outcome = LockClient(lock, *server, given_up).give_back(named)] {
+          released(outcome);
+        };
+      });
 }
 
 /// Another update may have begun since, and needs the slot.

@@ -60,6 +60,7 @@ class Gate {
   void asked(const Answer& answer);
   void check_health();
   void release();
+  [[nodiscard]] Lock lock_of_turn() const;
   void release_again();
   void released(const LockOutcome& outcome);
   void note_server(const LockOutcome& outcome);

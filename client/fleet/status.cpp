@@ -12,18 +12,6 @@ namespace {
 
 using nlohmann::json;
 
-const char* word_of(LockKind kind) {
-  switch (kind) {
-    case LockKind::none:
-      return "none";
-    case LockKind::fleetlock:
-      return "fleetlock";
-    case LockKind::etcd:
-      return "etcd";
-  }
-  return "";
-}
-
 /// null for what is not known.
 json text_or_null(const std::string& text) { return text.empty() ? json() : json(text); }
 json time_or_null(const std::optional<std::uint64_t>& usec) {
@@ -34,7 +22,7 @@ json lock_of(const Status& status, const Lock& lock) {
   const auto phase = status.turn.phase;
   // What is not certain counts as held.
   const bool holds = lock.kind != LockKind::none && phase != Phase::idle && phase != Phase::asking;
-  json object = {{"kind", word_of(lock.kind)},
+  json object = {{"kind", to_string(lock.kind)},
                  {"group", lock.kind == LockKind::none ? json() : json(lock.group)},
                  {"slots", lock.kind == LockKind::etcd ? json(lock.slots) : json()},
                  {"id", status.id},

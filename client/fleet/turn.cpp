@@ -39,6 +39,21 @@ std::string kept_sentence(const Turn& turn) {
          "); 'handover-fleet release' lets go.";
 }
 
+/// Who asks with that claim, at that place, gets the slot of the turn itself, and no second one.
+bool asks_for_the_same(const Turn& turn, const Event& event) {
+  // A person has let go of whatever the server has of us.
+  if (turn.claim.id.empty()) return true;
+  // Without one, it is of before this was written down.
+  const bool same_place = !turn.place || turn.place == event.place;
+  return same_place && turn.claim.id == event.claim.id && turn.claim.host == event.claim.host;
+}
+
+std::string owed_elsewhere(const Turn& turn) {
+  const auto place = turn.place ? " (" + describe(*turn.place) + ")" : std::string();
+  return "A slot of before the configuration or the host's name was changed has to go back first" +
+         place + ".";
+}
+
 Step on_prepare(const Turn& turn, const Event& event) {
   switch (turn.phase) {
     case Phase::asking:
@@ -47,13 +62,16 @@ Step on_prepare(const Turn& turn, const Event& event) {
       return stay(turn, {{A::refuse, "The health check after the last update has not ended yet."}});
     case Phase::kept:
       return stay(turn, {{A::refuse, kept_sentence(turn)}});
-    case Phase::idle:
     case Phase::held:
     case Phase::releasing:
+      if (asks_for_the_same(turn, event)) break;
+      return stay(turn, {{A::refuse, owed_elsewhere(turn)}});
+    case Phase::idle:
       break;
   }
   auto next = into(turn, Phase::asking, "", {{A::persist}, {A::ask}});
   next.turn.claim = event.claim;
+  next.turn.place = event.place;
   next.turn.boot = event.boot;
   next.turn.owes = turn.phase != Phase::idle;
   return next;
@@ -163,6 +181,28 @@ Step on_alone(const Turn& turn, const Event& event) {
   return into(turn, Phase::releasing, turn.reason, {{A::persist}, {A::release}});
 }
 
+nlohmann::json json_of(const LockPlace& place) {
+  return {{"kind", to_string(place.kind)},
+          {"urls", place.urls},
+          {"group", place.group},
+          {"prefix", place.prefix}};
+}
+
+/// Throws json::exception on what is none.
+LockPlace place_of(const nlohmann::json& object) {
+  LockPlace place;
+  const auto word = object.at("kind").get<std::string>();
+  for (const auto kind : {LockKind::fleetlock, LockKind::etcd}) {
+    if (word == to_string(kind)) place.kind = kind;
+  }
+  place.urls = object.at("urls").get<std::vector<std::string>>();
+  place.group = object.at("group").get<std::string>();
+  place.prefix = object.at("prefix").get<std::string>();
+  // Without a URL, there is nobody to ask.
+  if (place.urls.empty()) place.kind = LockKind::none;
+  return place;
+}
+
 }  // namespace
 
 std::string_view to_string(Phase phase) {
@@ -205,13 +245,14 @@ Step step(const Turn& turn, const Event& event) {
 }
 
 std::string to_json(const Turn& turn) {
-  const nlohmann::json object = {{"version", 1},
-                                 {"phase", to_string(turn.phase)},
-                                 {"claim", to_json(turn.claim)},
-                                 {"slot", turn.slot},
-                                 {"boot", turn.boot},
-                                 {"reason", turn.reason},
-                                 {"owes", turn.owes}};
+  nlohmann::json object = {{"version", 1},
+                           {"phase", to_string(turn.phase)},
+                           {"claim", to_json(turn.claim)},
+                           {"slot", turn.slot},
+                           {"boot", turn.boot},
+                           {"reason", turn.reason},
+                           {"owes", turn.owes}};
+  if (turn.place) object["place"] = json_of(*turn.place);
   return object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
@@ -235,6 +276,7 @@ client::Result<Turn> parse_turn(std::string_view text) {
     turn.boot = object.at("boot").get<std::string>();
     turn.reason = object.at("reason").get<std::string>();
     turn.owes = object.value("owes", false);
+    if (object.contains("place")) turn.place = place_of(object["place"]);
     return turn;
   } catch (const nlohmann::json::exception&) {
     return client::Error{"", "it is not one of handover-fleet's", EBADMSG};

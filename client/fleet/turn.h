@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <handover/handover.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "config.h"
 #include "etcd.h"
 
 namespace handover::fleet {
@@ -25,11 +27,12 @@ std::string_view to_string(Phase phase);
 /// All of it outlives the process, and the kernel.
 struct Turn {
   Phase phase = Phase::idle;
-  Claim claim;         ///< of the slot, once one was asked for
-  int slot = -1;       ///< in etcd; -1: none, or unknown
-  std::string boot;    ///< id of the boot in which the fleet said yes
-  std::string reason;  ///< why it is in this phase, if there is something to say
-  bool owes = false;   ///< asking: a slot of before may still be ours, whatever the answer is
+  Claim claim;                          ///< of the slot, once one was asked for
+  std::optional<LockPlace> place = {};  ///< where it was asked for
+  int slot = -1;                        ///< in etcd; -1: none, or unknown
+  std::string boot;                     ///< id of the boot in which the fleet said yes
+  std::string reason;                   ///< why it is in this phase, if there is something to say
+  bool owes = false;  ///< asking: a slot of before may still be ours, whatever the answer is
   bool operator==(const Turn&) const = default;
 };
 
@@ -38,7 +41,7 @@ client::Result<Turn> parse_turn(std::string_view text);
 
 struct Event {
   enum class Kind {
-    prepare,     ///< the daemon calls; `claim` is what to ask for
+    prepare,     ///< the daemon calls; `claim` is what to ask for, at `place`
     yes,         ///< Prepare's work has ended: `slot`
     no,          ///< it has ended with `text`, and has left us no slot
     unsure,      ///< it has ended with `text`, and we may hold one
@@ -56,6 +59,7 @@ struct Event {
   Kind kind = Kind::alone;
   std::string text;
   Claim claim;
+  std::optional<LockPlace> place = {};
   int slot = -1;
   std::string boot;
 };

@@ -264,6 +264,31 @@ TEST_F(Gate, AnotherUpdateThatIsRefusedDoesNotForgetASlotThatIsOwed) {
   EXPECT_EQ(server.holder("web"), "");
 }
 
+TEST_F(Gate, ASlotGoesBackToWhereItWasTaken) {
+  FleetLockServer first;
+  FleetLockServer second;
+  first.start();
+  second.start();
+  start({{"lock", fleetlock(first)}});
+  ASSERT_TRUE(host.prepare().error.empty());
+  ASSERT_TRUE(host.reaches("prepared"));
+  first.stop();
+  ASSERT_TRUE(host.cancel().error.empty());
+  EXPECT_EQ(host.finished().outcome, "cancelled");
+  ASSERT_TRUE(comes_to("releasing"));
+  start({{"lock", fleetlock(second)}});
+  EXPECT_NE(refused_update().find("has to go back first (fleetlock at " + first.url()),
+            std::string::npos);
+  EXPECT_EQ(status()["phase"], "releasing");
+  first.start();
+  ASSERT_TRUE(comes_to("idle"));
+  EXPECT_EQ(first.holder("web"), "");
+  EXPECT_TRUE(second.requests().empty());
+  ASSERT_TRUE(host.prepare().error.empty());
+  ASSERT_TRUE(host.reaches("prepared"));
+  EXPECT_EQ(second.holder("web"), "me");
+}
+
 TEST_F(Gate, ACancelledUpdateGivesTheSlotBack) {
   FleetLockServer server;
   server.start();

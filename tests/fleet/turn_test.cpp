@@ -26,6 +26,7 @@ Event event_of(E kind, std::string text = "why") {
   event.kind = kind;
   event.text = std::move(text);
   event.claim = {"id", "host", 4, "then"};
+  event.place = {LockKind::etcd, {"http://a"}, "web", "/p"};
   event.slot = 2;
   event.boot = "boot";
   return event;
@@ -35,6 +36,7 @@ Turn turn_in(Phase phase) {
   Turn turn;
   turn.phase = phase;
   turn.claim = {"id", "host", 4, "then"};
+  turn.place = {LockKind::etcd, {"http://a"}, "web", "/p"};
   turn.slot = 2;
   turn.boot = "boot";
   turn.reason = "before";
@@ -118,6 +120,30 @@ TEST(Turn, ARefusalOfAnotherUpdateDoesNotForgetASlotOfBefore) {
     EXPECT_FALSE(step(asks.turn, event_of(E::yes)).turn.owes);
   }
   EXPECT_FALSE(step(Turn{}, event_of(E::prepare)).turn.owes);
+}
+
+TEST(Turn, ASlotThatIsOwedElsewhereGoesBackBeforeAnotherIsAskedFor) {
+  std::vector<Event> others(5, event_of(E::prepare));
+  others[0].place->urls = {"http://b"};
+  others[1].place->group = "db";
+  others[2].place->kind = LockKind::none;
+  others[3].claim.id = "other";
+  others[4].claim.host = "renamed";
+  for (const auto& other : others) {
+    for (const auto phase : {Phase::releasing, Phase::held}) {
+      const auto refused = step(turn_in(phase), other);
+      EXPECT_EQ(refused.turn, turn_in(phase));
+      ASSERT_EQ(kinds(refused), std::vector{A::refuse});
+      EXPECT_NE(refused.actions[0].text.find("etcd at http://a, group web below /p"),
+                std::string::npos)
+          << refused.actions[0].text;
+    }
+    const auto asks = step(Turn{}, other);
+    EXPECT_TRUE(has(asks, A::ask));
+    EXPECT_EQ(asks.turn.place, other.place);
+  }
+  const auto let_go = step(Turn{}, event_of(E::let_go));
+  EXPECT_TRUE(has(step(let_go.turn, event_of(E::prepare)), A::ask));
 }
 
 TEST(Turn, WhatMayBeHeldIsGivenBack) {
@@ -238,6 +264,11 @@ TEST(Turn, IsReadAsItWasWritten) {
     ASSERT_TRUE(again) << again.error().message;
     EXPECT_EQ(*again, turn_in(phase));
   }
+  // Of a gate that did not write down where.
+  auto old =
+      parse_turn(R"({"version":1,"phase":"releasing","claim":"","slot":0,"boot":"","reason":""})");
+  ASSERT_TRUE(old) << old.error().message;
+  EXPECT_EQ(old->place, std::nullopt);
   for (const char* bad :
        {"", "{}", "[1]", R"({"version": 2})",
         R"({"version":1,"phase":"odd","claim":"","slot":0,"boot":"","reason":""})"}) {

@@ -25,13 +25,14 @@ client::Result<std::vector<std::uint64_t>> elapses_since(const std::string& cale
                                                          const std::atomic<bool>& given_up) {
   const auto base = "--base-time=@" + std::to_string(since / calendar_usec_per_second);
   const auto iterations = "--iterations=" + std::to_string(page);
-  auto ended =
-      run_program({"systemd-analyze", "calendar", iterations, base, "--", calendar},
-                  {"LC_ALL=C", "SYSTEMD_COLORS=0"}, analyze_limit_usec, given_up);
+  auto ended = run_program({"systemd-analyze", "calendar", iterations, base, "--", calendar},
+                           {"LC_ALL=C", "SYSTEMD_COLORS=0"}, analyze_limit_usec, given_up);
   if (!ended) return ended.error();
   if (!ended->well) {
     const auto said = one_line(ended->complaint);
-    return client::Error{"", said.empty() ? "systemd-analyze " + ended->how : said, EINVAL};
+    const bool is_wrong = said.find("Failed to parse") != std::string::npos;
+    return client::Error{"", said.empty() ? "systemd-analyze " + ended->how : said,
+                         is_wrong ? EINVAL : EIO};
   }
   return parse_elapses(ended->output);
 }

@@ -17,7 +17,7 @@ namespace handover::fleet {
 client::Result<WindowState> look_at(const Windows& windows, std::uint64_t now,
                                     const std::atomic<bool>& given_up);
 
-/// A wrong expression's error says what systemd-analyze says of it.
+/// A wrong expression's error is EINVAL, and says what systemd-analyze says of it.
 client::Result<void> check_calendar(const Window& window, const std::atomic<bool>& given_up);
 
 }  // namespace handover::fleet

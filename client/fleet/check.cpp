@@ -16,19 +16,33 @@
 namespace handover::fleet {
 namespace {
 
-client::Error wrong(const std::string& file, const std::string& field, const std::string& why) {
-  return {"", file + ": " + field + " " + why, EINVAL};
+client::Error wrong(const std::string& file, const std::string& field, const std::string& why,
+                    int code) {
+  return {"", file + ": " + field + " " + why, code};
+}
+
+/// A file of that path, by what access(2) has just said.
+client::Error unusable(const std::string& file, const std::string& field, const std::string& what,
+                       const std::string& path) {
+  const int code = errno;
+  return wrong(
+      file, field,
+      what + ": " + path + ": " + strerror(code),  // NOLINT(concurrency-mt-unsafe): one thread
+      code);
 }
 
 client::Result<void> check_windows(const std::string& file, const Windows& windows) {
   const std::atomic<bool> given_up = false;
   for (std::size_t i = 0; i < windows.list.size(); ++i) {
     auto good = check_calendar(windows.list[i], given_up);
-    if (!good) {
-      return wrong(file, "/windows/" + std::to_string(i) + "/calendar",
-                   "must be a calendar expression of systemd.time(7), as \"Sat 02:00\": " +
-                       one_line(good.error().message));
-    }
+    if (good) continue;
+    const auto& error = good.error();
+    const std::string what =
+        error.code == EINVAL
+            ? "must be a calendar expression of systemd.time(7), as \"Sat 02:00\": "
+            : "cannot be checked now: ";
+    return wrong(file, "/windows/" + std::to_string(i) + "/calendar",
+                 what + one_line(error.message), error.code);
   }
   return {};
 }
@@ -38,13 +52,12 @@ client::Result<void> check_access(const std::string& file, const Access& access)
       {{"ca", &access.ca}, {"certificate", &access.certificate}, {"key", &access.key}}};
   for (const auto& [field, path] : files) {
     if (path->empty() || ::access(path->c_str(), R_OK) == 0) continue;
-    return wrong(file, std::string("/lock/") + field,
-                 "must be a file that handover-fleet can read: " + *path + ": " +
-                     strerror(errno));  // NOLINT(concurrency-mt-unsafe): one thread
+    return unusable(file, std::string("/lock/") + field,
+                    "must be a file that handover-fleet can read", *path);
   }
   if (auto token = read_token(access); !token) {
     return wrong(file, access.token_file.empty() ? "/lock/token-credential" : "/lock/token-file",
-                 "must hold a token: " + token.error().message);
+                 "must hold a token: " + token.error().message, token.error().code);
   }
   return {};
 }
@@ -55,9 +68,8 @@ client::Result<void> check_programs(const std::string& file, const std::string& 
     if (checks[i].command.empty() || ::access(checks[i].command.front().c_str(), X_OK) == 0) {
       continue;
     }
-    return wrong(file, "/health/" + stage + "/" + std::to_string(i) + "/command",
-                 "must begin with a program that can be run: " + checks[i].command.front() + ": " +
-                     strerror(errno));  // NOLINT(concurrency-mt-unsafe): one thread
+    return unusable(file, "/health/" + stage + "/" + std::to_string(i) + "/command",
+                    "must begin with a program that can be run", checks[i].command.front());
   }
   return {};
 }

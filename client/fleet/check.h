@@ -10,6 +10,7 @@
 namespace handover::fleet {
 
 /// Reads the file, and looks at calendars, keys and programs. The error is one line with the field.
+/// EINVAL: the configuration is wrong; another code: it cannot be used now.
 client::Result<Config> usable_config(const std::string& file);
 
 }  // namespace handover::fleet

@@ -32,6 +32,12 @@ int complain(const client::Error& error, int exit_code) {
   return exit_code;
 }
 
+/// What does not get better by itself stops the unit for good (RestartPreventExitStatus=): only
+/// what the configuration says, not a file that is not there yet, or a program that took too long.
+int complain_of_config(const client::Error& error) {
+  return complain(error, error.code == EINVAL ? wrong_usage : failed);
+}
+
 client::Result<Gate::Setup> set_up(const RunOptions& options, const Config& config) {
   Gate::Setup setup{options.name, state_directory(), runtime_directory(), config.lock.id, "", ""};
   if (setup.id.empty()) {
@@ -50,7 +56,7 @@ client::Result<Gate::Setup> set_up(const RunOptions& options, const Config& conf
 
 int act(const RunOptions& options) {
   auto config = usable_config(options.config);
-  if (!config) return complain(config.error(), wrong_usage);
+  if (!config) return complain_of_config(config.error());
   auto setup = set_up(options, *config);
   if (!setup) return complain(setup.error(), failed);
   auto event = common::make_loop();
@@ -74,7 +80,7 @@ int act(const RunOptions& options) {
 
 int act(const CheckOptions& options) {
   auto config = usable_config(options.config);
-  return config ? 0 : complain(config.error(), wrong_usage);
+  return config ? 0 : complain_of_config(config.error());
 }
 
 int act(const StatusOptions& options) {
@@ -93,14 +99,14 @@ int act(const ReleaseOptions& options) {
 
 int act(const ListOptions& options) {
   auto config = usable_config(options.config);
-  if (!config) return complain(config.error(), wrong_usage);
+  if (!config) return complain_of_config(config.error());
   auto listed = list_slots(config->lock, options.json);
   return listed ? common::print({*listed}) : complain(listed.error(), failed);
 }
 
 int act(const BreakOptions& options) {
   auto config = usable_config(options.config);
-  if (!config) return complain(config.error(), wrong_usage);
+  if (!config) return complain_of_config(config.error());
   auto broken = break_slot(config->lock, options.slot);
   return broken ? common::print({*broken}) : complain(broken.error(), failed);
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -107,6 +108,12 @@ TEST(Window, AsksSystemdAnalyze) {
   ASSERT_FALSE(wrong);
   EXPECT_NE(wrong.error().message.find("Failed to parse calendar"), std::string::npos)
       << wrong.error().message;
+  EXPECT_EQ(wrong.error().code, EINVAL);
+  // That it could not be asked says nothing of the expression.
+  const std::atomic<bool> at_once = true;
+  auto given_up = check_calendar({"Sat 02:00", 1}, at_once);
+  ASSERT_FALSE(given_up);
+  EXPECT_EQ(given_up.error().code, EIO);
 }
 
 TEST(Window, ThatElapsesOftenWithinItsLength) {
@@ -119,13 +126,13 @@ TEST(Window, ThatElapsesOftenWithinItsLength) {
     return looked ? *looked : WindowState{};
   };
   // Each minute of an hour, and an hour longer.
-  EXPECT_EQ(state("Sat 02:* UTC", 3'600'000'000, "2026-12-05T02:59:30Z"),
-            (WindowState{true, *parse_utc("2026-12-05T03:59:00Z"),
-                         *parse_utc("2026-12-12T02:00:00Z")}));
+  EXPECT_EQ(
+      state("Sat 02:* UTC", 3'600'000'000, "2026-12-05T02:59:30Z"),
+      (WindowState{true, *parse_utc("2026-12-05T03:59:00Z"), *parse_utc("2026-12-12T02:00:00Z")}));
   // Each minute of a day, and a day longer.
-  EXPECT_EQ(state("Sat *:* UTC", 86'400'000'000, "2026-12-05T23:59:30Z"),
-            (WindowState{true, *parse_utc("2026-12-06T23:59:00Z"),
-                         *parse_utc("2026-12-12T00:00:00Z")}));
+  EXPECT_EQ(
+      state("Sat *:* UTC", 86'400'000'000, "2026-12-05T23:59:30Z"),
+      (WindowState{true, *parse_utc("2026-12-06T23:59:00Z"), *parse_utc("2026-12-12T00:00:00Z")}));
   // It never closes.
   const auto always = state("*:0/5 UTC", 14'400'000'000, "2026-12-05T12:00:00Z");
   EXPECT_GT(always.closes.value_or(0), *parse_utc("2026-12-06T12:00:00Z"));

@@ -89,8 +89,8 @@ LockOutcome refuses(std::string message) {
 /// By one and the same gate, as far as both say.
 bool is_of_us(const HeldSlot& slot, const Claim& claim) {
   const auto& installation = slot.claim.installation;
-  return slot.claim.host == claim.host && (installation.empty() || claim.installation.empty() ||
-                                           installation == claim.installation);
+  return slot.claim.host == claim.host &&
+         (installation.empty() || claim.installation.empty() || installation == claim.installation);
 }
 
 /// Two machines that count as one would both go at once.
@@ -109,6 +109,19 @@ const HeldSlot* find_own(const Board& board, const Claim& claim) {
   const auto own = std::find_if(board.held.begin(), board.held.end(),
                                 [&](const HeldSlot& slot) { return slot.claim.id == claim.id; });
   return own == board.held.end() ? nullptr : &*own;
+}
+
+/// Numbers from there on are offered to nobody: as many hold those, or a number that is beyond
+/// (there were more slots before), as make up all of them together with those below.
+std::uint64_t offered_below(const SlotGroup& group, const Board& board) {
+  const auto count_from = [&](std::uint64_t number) {
+    return static_cast<std::uint64_t>(
+        std::count_if(board.held.begin(), board.held.end(),
+                      [&](const HeldSlot& slot) { return slot.number >= number; }));
+  };
+  auto below = group.slots;
+  while (below > 0 && below + count_from(below) > group.slots) --below;
+  return below;
 }
 
 }  // namespace
@@ -192,14 +205,13 @@ EtcdStep take_step(const SlotGroup& group, const Board& board, const Claim& clai
     }
     return take(own->number, own->revision);
   }
-  // Also those count that are beyond: the number was larger before.
-  if (board.held.size() < group.slots) {
-    for (std::uint64_t i = 0; i < group.slots; ++i) {
-      const auto number = (spread + i) % group.slots;
-      const bool is_held = std::any_of(board.held.begin(), board.held.end(),
-                                       [&](const HeldSlot& slot) { return slot.number == number; });
-      if (!is_held) return take(number, 0);
-    }
+  // Two hosts that read the same may take two of these at once, and no more.
+  const auto offered = offered_below(group, board);
+  for (std::uint64_t i = 0; i < offered; ++i) {
+    const auto number = (spread + i) % offered;
+    const bool is_held = std::any_of(board.held.begin(), board.held.end(),
+                                     [&](const HeldSlot& slot) { return slot.number == number; });
+    if (!is_held) return take(number, 0);
   }
   step.outcome = refuses("All " + std::to_string(group.slots) + " slots of group '" + group.group +
                          "' are held: " + describe(board.held) + ".");

@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -193,6 +195,38 @@ TEST(Etcd, RefusesWhenAllAreHeld) {
             "host-x since t.");
 }
 
+/// Many hosts that read the same board at once: what all of them could take.
+std::size_t most_held(std::uint64_t slots, const std::vector<std::uint64_t>& held) {
+  Board board;
+  for (const auto number : held) board.held.push_back({number, other, 1});
+  std::set<std::uint64_t> all(held.begin(), held.end());
+  const SlotGroup lowered{"/p", "g", slots};
+  for (std::uint64_t spread = 0; spread < slots; ++spread) {
+    const auto step = take_step(lowered, board, mine, spread);
+    if (step.request) all.insert(static_cast<std::uint64_t>(step.slot));
+  }
+  return all.size();
+}
+
+TEST(Etcd, WhereThereWereMoreSlotsBeforeNoMoreThanThereAreAreTakenAtOnce) {
+  EXPECT_EQ(most_held(2, {4}), 2U);
+  EXPECT_EQ(most_held(3, {2, 4}), 3U);
+  EXPECT_EQ(most_held(3, {0, 4}), 3U);
+  EXPECT_EQ(most_held(3, {4, 5, 6}), 3U);
+  EXPECT_EQ(most_held(2, {3, 4, 5}), 3U);  // already too many
+  EXPECT_EQ(most_held(5, {}), 5U);
+  // All boards of up to six numbers: never more, and never none where one is free.
+  for (unsigned bits = 0; bits < 64; ++bits) {
+    std::vector<std::uint64_t> held;
+    for (std::uint64_t number = 0; number < 6; ++number) {
+      if ((bits >> number & 1U) != 0) held.push_back(number);
+    }
+    for (std::uint64_t slots = 1; slots <= 6; ++slots) {
+      EXPECT_EQ(most_held(slots, held), std::max<std::size_t>(slots, held.size())) << bits;
+    }
+  }
+}
+
 TEST(Etcd, GivesBackItsOwnAndFencesWhatIsOnItsWay) {
   Board board;
   board.host_revision = 5;
@@ -227,10 +261,10 @@ class Scripted : public Server {
 };
 
 TEST(Etcd, AnAnswerOfSomebodyElseToAChangeLeavesItOpen) {
-  const auto empty = reply_of(
-      {{"header", 1},
-       {"responses",
-        {{{"response_range", json::object()}}, {{"response_range", json::object()}}}}});
+  const auto empty =
+      reply_of({{"header", 1},
+                {"responses",
+                 {{{"response_range", json::object()}}, {{"response_range", json::object()}}}}});
   Reply page;
   page.status = 200;
   page.body = "<html>";
@@ -242,8 +276,8 @@ TEST(Etcd, AnAnswerOfSomebodyElseToAChangeLeavesItOpen) {
     Scripted server(std::move(replies));
     return LockClient(lock, server, never).take(mine).kind;
   };
-  for (const auto& odd : {page, reply_of({{"error", "timeout"}}, 408), reply_of({}, 429),
-                          reply_of({{"hello", 1}})}) {
+  for (const auto& odd :
+       {page, reply_of({{"error", "timeout"}}, 408), reply_of({}, 429), reply_of({{"hello", 1}})}) {
     EXPECT_EQ(takes({empty, odd}), LockOutcome::Kind::uncertain) << odd.status << odd.body;
     // Whoever only looked has changed nothing.
     EXPECT_EQ(takes({odd}), LockOutcome::Kind::untouched) << odd.status << odd.body;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "calendar.h"
 #include "common/log.h"
@@ -35,6 +36,7 @@ std::string look_at_host(const Config& config, Answer& answer, const std::atomic
   if (config.windows.must_end_within) {
     expected = duration_of_last(read_history()).value_or(expected);
   }
+  answer.expected_usec = expected;
   auto veto = window_veto(*window, now, config.windows.must_end_within, expected);
   if (!veto.empty()) return veto;
 
@@ -99,9 +101,17 @@ Answer ask_fleet(const Config& config, const Claim& claim, Server& server,
   warn_people(config.people, given_up);
   answer.event.kind = Event::Kind::yes;
   // All of that may have taken hours.
-  if (!answer.window->open_at(wall_clock_usec())) {
+  const auto now = wall_clock_usec();
+  if (!answer.window->open_at(now)) {
     answer.event.kind = Event::Kind::unsure;
     answer.event.text = "The maintenance window has closed while the update waited.";
+    return answer;
+  }
+  auto late =
+      window_veto(*answer.window, now, config.windows.must_end_within, answer.expected_usec);
+  if (!late.empty()) {
+    answer.event.kind = Event::Kind::unsure;
+    answer.event.text = std::move(late);
   }
   return answer;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -21,6 +22,7 @@ namespace handover::fleet {
 struct Answer {
   Event event;                        ///< yes, no or unsure
   std::optional<WindowState> window;  ///< if it was looked at
+  std::uint64_t expected_usec = 0;    ///< how long the update will take, as far as it counts
   std::optional<std::string> health;  ///< of the checks before, if they ran: "", or what failed
   std::optional<LockOutcome> lock;    ///< if it was asked for
 };

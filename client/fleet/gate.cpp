@@ -27,6 +27,7 @@ constexpr std::uint64_t longest_release_pause_usec = 60'000'000;
 /// The clock may be set meanwhile.
 constexpr std::uint64_t longest_window_pause_usec = 300'000'000;
 constexpr std::uint64_t shortest_window_pause_usec = 1'000'000;
+constexpr std::uint64_t failed_window_pause_usec = 10'000'000;
 constexpr std::uint64_t restore_spare_usec = 30'000'000;
 
 std::string now_utc() { return utc(wall_clock_usec()); }
@@ -125,10 +126,8 @@ client::Client::Callbacks Gate::callbacks() {
   callbacks.freeze = [this](client::Call call) {
     Event event;
     event.kind = Event::Kind::freeze;
-    // From prepared, an update comes without another Prepare.
-    if (status_.window && !status_.window->open_at(wall_clock_usec())) {
-      event.text = "The maintenance window has closed.";
-    }
+    event.text = freeze_veto(status_.window, status_.window_failure, wall_clock_usec(),
+                             config_.windows.must_end_within, expected_usec_);
     on_plain(std::move(call), event);
   };
   callbacks.restore = [this](client::Call call) { on_restore(std::move(call)); };
@@ -286,6 +285,7 @@ void Gate::ask() {
 
 void Gate::asked(const Answer& answer) {
   if (answer.window) looked(*answer.window);
+  expected_usec_ = answer.expected_usec;
   if (answer.health) status_.before = HealthNote{*answer.health, now_utc()};
   if (answer.lock) note_server(*answer.lock);
   feed(answer.event);
@@ -365,7 +365,7 @@ void Gate::looked(const client::Result<WindowState>& window) {
   status_.window_at = now_utc();
   status_.window_failure = window ? "" : window.error().message;
   status_.window = window ? std::optional(window.value()) : std::nullopt;
-  auto pause_usec = longest_window_pause_usec;
+  auto pause_usec = window ? longest_window_pause_usec : failed_window_pause_usec;
   const auto now = wall_clock_usec();
   if (status_.window) {
     for (const auto& border : {status_.window->closes, status_.window->opens}) {

@@ -79,7 +79,8 @@ class Gate {
   std::optional<client::Call> call_, prepare_call_, restore_call_;
   std::optional<common::RestartRequest> person_;
   std::shared_ptr<std::atomic<bool>> asking_;
-  std::uint64_t asked_count_ = 0;  ///< tells an answer that nobody waits for any more
+  std::uint64_t expected_usec_ = 0;  ///< how long the update will take, by the last Prepare
+  std::uint64_t asked_count_ = 0;    ///< tells an answer that nobody waits for any more
   common::RestartSocket socket_;
   common::Timer release_timer_, window_timer_;
   std::uint64_t release_pause_usec_ = 0;

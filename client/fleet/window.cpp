@@ -58,6 +58,16 @@ std::string window_veto(const WindowState& state, std::uint64_t now, bool must_e
          std::to_string(expected_usec / usec_per_second) + " s; " + next + ".";
 }
 
+std::string freeze_veto(const std::optional<WindowState>& state, const std::string& failure,
+                        std::uint64_t now, bool must_end_within, std::uint64_t expected_usec) {
+  if (!state) {
+    const std::string why = failure.empty() ? "nobody has looked at them yet" : failure;
+    return "The maintenance windows cannot be told: " + why + ".";
+  }
+  if (!state->open_at(now)) return "The maintenance window has closed.";
+  return window_veto(*state, now, must_end_within, expected_usec);
+}
+
 client::Result<std::vector<std::uint64_t>> parse_elapses(std::string_view output) {
   std::vector<std::string> said;
   while (!output.empty()) {

@@ -39,8 +39,13 @@ WindowState look_at_windows(const std::vector<Elapses>& windows, std::uint64_t n
 std::string window_veto(const WindowState& state, std::uint64_t now, bool must_end_within,
                         std::uint64_t expected_usec);
 
-/// What `systemd-analyze calendar --iterations=N` says, with LC_ALL=C: when it elapses. It says it in
-/// the host's time zone, and in UTC as well where that differs. {}: never.
+/// The same at Freeze, by what was looked at last: nothing, with why (`failure`), is a veto. From
+/// prepared, an update may come long after its Prepare.
+std::string freeze_veto(const std::optional<WindowState>& state, const std::string& failure,
+                        std::uint64_t now, bool must_end_within, std::uint64_t expected_usec);
+
+/// What `systemd-analyze calendar --iterations=N` says, with LC_ALL=C: when it elapses. It says it
+/// in the host's time zone, and in UTC as well where that differs. {}: never.
 client::Result<std::vector<std::uint64_t>> parse_elapses(std::string_view output);
 
 /// "2026-12-05T01:00:00Z", and back.

@@ -19,6 +19,8 @@
 #include "ctl.h"
 #include "etcd_process.h"
 #include "fleet/lock.h"
+#include "fleet/pause.h"
+#include "fleet/window.h"
 #include "host.h"
 #include "server_process.h"
 
@@ -158,6 +160,22 @@ TEST_F(Gate, OutsideItsWindowNothingIsFrozen) {
   EXPECT_NE(said.text.find("window  closed, the next opens 2099-01-03T02:00:00Z"),
             std::string::npos)
       << said.text;
+}
+
+TEST_F(Gate, FromPreparedAnUpdateThatWouldEndTooLateIsNotFrozen) {
+  start({{"windows", {{{"calendar", in_seconds(-60)}, {"length-seconds", 90}}}},
+         {"must-end-within", true},
+         {"expected-seconds", 5}});
+  ASSERT_TRUE(host.prepare().error.empty());
+  ASSERT_TRUE(host.reaches("prepared"));
+  // The window is open for a while yet, but not for as long as an update takes.
+  const auto closes = fleet::parse_utc(status()["window"]["closes"].get<std::string>());
+  ASSERT_TRUE(closes);
+  ASSERT_TRUE(host.run_until([&] { return fleet::wall_clock_usec() + 4'000'000 > *closes; }));
+  ASSERT_TRUE(host.update().error.empty());
+  const auto end = host.finished();
+  EXPECT_NE(end.reason.find("and an update takes 5 s"), std::string::npos) << end.reason;
+  EXPECT_EQ(host.generation(), 0U);
 }
 
 TEST_F(Gate, ASlotOfEtcdIsTakenAndGivenBack) {

@@ -54,6 +54,20 @@ TEST(Window, VetoSaysWhenTheNextOneOpens) {
             "next one opens at 2026-12-05T01:00:00Z.");
 }
 
+TEST(Window, FreezesOnlyWhereOneIsKnownToBeOpenLongEnough) {
+  EXPECT_EQ(freeze_veto(WindowState{}, "", 5, true, UINT64_MAX), "");
+  EXPECT_EQ(freeze_veto(std::nullopt, "no systemd-analyze", 5, false, 0),
+            "The maintenance windows cannot be told: no systemd-analyze.");
+  EXPECT_NE(freeze_veto(std::nullopt, "", 5, false, 0), "");
+  const WindowState open{true, 10'000'000, std::nullopt};
+  EXPECT_EQ(freeze_veto(open, "", 9'999'999, false, 5'000'000), "");
+  EXPECT_EQ(freeze_veto(open, "", 10'000'000, false, 0), "The maintenance window has closed.");
+  EXPECT_EQ(freeze_veto(open, "", 5'000'000, true, 5'000'000), "");
+  EXPECT_EQ(freeze_veto(open, "", 5'000'001, true, 5'000'000),
+            "The maintenance window closes at 1970-01-01T00:00:10Z, and an update takes 5 s; none "
+            "opens any more.");
+}
+
 TEST(Window, TimesAreReadAsTheyAreWritten) {
   EXPECT_EQ(utc(0), "1970-01-01T00:00:00Z");
   EXPECT_EQ(parse_utc("2026-12-05T01:00:00Z"), 1'796'432'400'000'000U);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "config.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -27,13 +30,34 @@ bool is_word(const std::string& text) {
          });
 }
 
+constexpr std::string_view plain_http = "http://";
+
+/// Without a user and a password: it stands in logs and vetoes.
 bool is_http_url(const std::string& url) {
-  for (const std::string_view scheme : {"http://", "https://"}) {
+  for (const std::string_view scheme : {plain_http, std::string_view("https://")}) {
     if (url.starts_with(scheme) && url.size() > scheme.size() && url[scheme.size()] != '/') {
-      return url.find_first_of(" \t\r\n?#") == std::string::npos;
+      return url.find_first_of(" \t\r\n?#@") == std::string::npos;
     }
   }
   return false;
+}
+
+/// Whether what goes there can be read on a network.
+bool is_in_the_clear(const std::string& url) {
+  if (!url.starts_with(plain_http)) return false;
+  const auto rest = url.substr(plain_http.size());
+  if (rest.starts_with("[::1]")) return false;
+  const auto host = rest.substr(0, rest.find_first_of(":/"));
+  in_addr address = {};
+  const bool is_address = inet_pton(AF_INET, host.c_str(), &address) == 1;
+  return host != "localhost" &&
+         (!is_address || ntohl(address.s_addr) >> IN_CLASSA_NSHIFT != IN_LOOPBACKNET);
+}
+
+void refuse_url(Fields& fields, std::string_view name) {
+  fields.refuse(name,
+                "must begin with http:// or https:// and a host, without a user and a password "
+                "(\"token-file\" is for those)");
 }
 
 void trim_slashes(std::string& text) {
@@ -149,9 +173,7 @@ void parse_etcd(Fields& fields, Lock& lock) {
   }
   for (auto& url : lock.urls) {
     trim_slashes(url);
-    if (!is_http_url(url)) {
-      fields.refuse("endpoints", "must be URLs that begin with http:// or https://");
-    }
+    if (!is_http_url(url)) refuse_url(fields, "endpoints");
   }
   if (fields.take("prefix", lock.prefix)) trim_slashes(lock.prefix);
   if (!is_absolute(lock.prefix) || lock.prefix.size() < 2 || lock.prefix.size() > 256) {
@@ -164,7 +186,7 @@ void parse_fleetlock(Fields& fields, Lock& lock) {
   std::string url;
   if (!fields.take("url", url, true)) return;
   trim_slashes(url);
-  if (!is_http_url(url)) fields.refuse("url", "must be a URL that begins with http:// or https://");
+  if (!is_http_url(url)) refuse_url(fields, "url");
   lock.urls = {url};
 }
 
@@ -192,6 +214,12 @@ client::Result<Lock> parse_lock(Fields fields) {
   }
   fields.take_seconds("wait-seconds", lock.wait_usec);
   parse_access(fields, lock.access);
+  const auto* const token = !lock.access.token_file.empty()         ? "token-file"
+                            : !lock.access.token_credential.empty() ? "token-credential"
+                                                                    : nullptr;
+  if (token != nullptr && std::any_of(lock.urls.begin(), lock.urls.end(), is_in_the_clear)) {
+    fields.refuse(token, "must not go over http://, where others can read it: use https://");
+  }
   if (auto done = fields.finish(); !done) return done.error();
   return lock;
 }

@@ -78,7 +78,16 @@ TEST(FleetConfig, AWrongFieldIsNamedInOneLine) {
       {R"({"lock": {"kind": "consul"}})", "f.json: /lock/kind must be etcd or fleetlock"},
       {R"({"lock": {"kind": "etcd"}})", "f.json: /lock/endpoints must have at least one"},
       {R"({"lock": {"kind": "etcd", "endpoints": ["e1:2379"]}})",
-       "f.json: /lock/endpoints must be URLs that begin with http:// or https://"},
+       "f.json: /lock/endpoints must begin with http:// or https:// and a host"},
+      {R"({"lock": {"kind": "etcd", "endpoints": ["https://e", "https://me:s3cret@e"]}})",
+       "f.json: /lock/endpoints must begin with http:// or https:// and a host, without a user"},
+      {R"({"lock": {"kind": "fleetlock", "url": "https://me:s3cret@f"}})",
+       "f.json: /lock/url must begin with http:// or https:// and a host, without a user"},
+      {R"({"lock": {"kind": "fleetlock", "url": "http://f", "token-file": "/t"}})",
+       "f.json: /lock/token-file must not go over http://, where others can read it: use https://"},
+      {R"({"lock": {"kind": "etcd", "endpoints": ["https://e", "http://127.0.0.1.example:2379"],
+                    "token-credential": "t"}})",
+       "f.json: /lock/token-credential must not go over http://"},
       {R"({"lock": {"kind": "etcd", "endpoints": ["http://e"], "prefix": "x"}})",
        "f.json: /lock/prefix must begin with a '/'"},
       {R"({"lock": {"kind": "etcd", "endpoints": ["http://e"], "slots": 0}})",
@@ -87,7 +96,7 @@ TEST(FleetConfig, AWrongFieldIsNamedInOneLine) {
        "f.json: /lock/group must have letters, digits, '-', '_' and '.' only, 128 at most"},
       {R"({"lock": {"kind": "fleetlock", "url": "http://f", "slots": 2}})",
        "f.json: /lock/slots is unknown here"},
-      {R"({"lock": {"kind": "fleetlock", "url": "ftp://f"}})", "f.json: /lock/url must be a URL"},
+      {R"({"lock": {"kind": "fleetlock", "url": "ftp://f"}})", "f.json: /lock/url must begin with"},
       {R"({"lock": {"kind": "fleetlock", "url": "http://f", "ca": "ca.pem"}})",
        "f.json: /lock/ca must be an absolute path"},
       {R"({"lock": {"kind": "fleetlock", "url": "http://f", "key": "/k"}})",
@@ -109,6 +118,12 @@ TEST(FleetConfig, AWrongFieldIsNamedInOneLine) {
     const auto said = refused(text);
     EXPECT_EQ(said.substr(0, std::string_view(expected).size()), expected) << text;
     EXPECT_EQ(said.find('\n'), std::string::npos) << said;
+    EXPECT_EQ(said.find("s3cret"), std::string::npos) << said;
+  }
+  for (const char* url : {"https://f", "http://localhost:1", "http://127.0.0.1",
+                          "http://127.1.2.3/x", "http://[::1]:2379"}) {
+    const json config = {{"lock", {{"kind", "fleetlock"}, {"url", url}, {"token-file", "/t"}}}};
+    EXPECT_EQ(refused(config.dump()), "") << url;
   }
 }
 

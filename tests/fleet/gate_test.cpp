@@ -489,6 +489,31 @@ TEST_F(Gate, HandoverctlWaitsForTheWindow) {
   EXPECT_EQ(host.history().front().at("outcome"), "done");
 }
 
+TEST_F(Gate, HandoverctlWaitsOverAStartOfTheGate) {
+  start({{"windows", {{{"calendar", in_seconds(20)}, {"length-seconds", 3600}}}}});
+  ASSERT_TRUE(host.run_until([&] { return status()["window"]["open"] == false; }));
+  const auto file = host.directory().path("waits.log");
+  std::optional<int> ended;
+  ChildProcess::Setup setup;
+  setup.argv = {HANDOVERCTL_PROGRAM, "update", "--wait-for-window"};
+  setup.environment = environment();
+  setup.log = file;
+  const ChildProcess process(host.loop(), setup, [&](int how) { ended = how; });
+  ASSERT_TRUE(host.run_until([&] { return text_of(file).find("Waiting") != std::string::npos; }));
+  // It ends in order, and takes its file away; then one is killed, and leaves it.
+  gate->signal(SIGTERM);
+  ASSERT_TRUE(host.run_until([&] { return status().empty(); }));
+  const auto until = fleet::now_usec() + 1'000'000;
+  ASSERT_TRUE(host.run_until([&] { return fleet::now_usec() > until; }));
+  EXPECT_EQ(ended, std::nullopt) << text_of(file);
+  start_again();
+  gate->signal(SIGKILL);
+  start_again();
+  ASSERT_TRUE(host.run_until([&] { return ended.has_value(); }));
+  ASSERT_TRUE(WIFEXITED(*ended) && WEXITSTATUS(*ended) == 0) << text_of(file);
+  EXPECT_EQ(host.history().front().at("outcome"), "done");
+}
+
 TEST_F(Gate, HandoverctlDoesNotWaitWhereNobodyKnowsAWindow) {
   const auto refused = run_program({HANDOVERCTL_PROGRAM, "update", "--wait-for-window"});
   EXPECT_EQ(refused.code, 6);

@@ -11,9 +11,17 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 SOURCE = Path(sys.argv.pop(1))
-sys.path.insert(0, str(SOURCE / "client/ansible/plugins/plugin_utils"))
-import rollout  # noqa: E402
-import verdict  # noqa: E402
+
+# Where they import each other from; Ansible makes it of the collections that are installed.
+PACKAGES = tempfile.TemporaryDirectory(prefix="handover-notes-")
+COLLECTION = Path(PACKAGES.name, "ansible_collections/handover/update")
+COLLECTION.parent.mkdir(parents=True)
+for package in COLLECTION.parents[:2]:
+    (package / "__init__.py").touch()
+COLLECTION.symlink_to(SOURCE.resolve() / "client/ansible")
+sys.path.insert(0, PACKAGES.name)
+from ansible_collections.handover.update.plugins.module_utils import handoverctl  # noqa: E402
+from ansible_collections.handover.update.plugins.plugin_utils import rollout, verdict  # noqa: E402
 
 RECORD = {
     "id": 7, "outcome": "done", "from_release": "7.2", "to_release": "7.3", "losses": [],
@@ -52,6 +60,26 @@ class Verdict(unittest.TestCase):
         self.assertFalse(verdict.is_complete({"outcome": "done", "health": "running"}))
         self.assertTrue(verdict.is_complete({"outcome": "done"}))
         self.assertTrue(verdict.is_complete({"outcome": "failed"}))
+
+
+class Records(unittest.TestCase):
+    def test_after_means_the_newest_real_update_above_it(self):
+        rehearsal = {"id": 9, "outcome": "rehearsed", "rehearsal": {}}
+        failed_rehearsal = {"id": 8, "outcome": "failed", "rehearsal": {}}
+        undone = {"id": 10, "outcome": "cancelled"}
+        old = {"id": 3, "outcome": "done"}
+        failed = {"id": 11, "outcome": "failed"}
+        for records, after, found in [
+                ([], 0, {}),
+                ([RECORD, old], 3, RECORD),
+                ([RECORD, old], 7, {}),
+                ([undone, rehearsal, failed_rehearsal, RECORD, old], 3, RECORD),
+                ([undone, rehearsal, failed_rehearsal, old], 3, {}),
+                ([failed, undone, RECORD], 3, failed)]:
+            self.assertEqual(handoverctl.record_of(records, after=after), found)
+        self.assertEqual(handoverctl.record_of([undone, rehearsal, RECORD], wanted_id=9), rehearsal)
+        self.assertEqual(handoverctl.record_of([undone, rehearsal, RECORD]), undone)
+        self.assertEqual(handoverctl.record_of([undone], wanted_id=9), {})
 
 
 class Judged(unittest.TestCase):

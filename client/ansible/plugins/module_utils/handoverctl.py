@@ -36,6 +36,23 @@ def target_words(params):
     return words
 
 
+def is_real(record):
+    """Whether the kernel was left, or was meant to be: no rehearsal, nor what undid one."""
+    return "rehearsal" not in record and record.get("outcome") not in ("rehearsed", "cancelled")
+
+
+def record_of(records, wanted_id=None, after=None):
+    """The record with that id, the newest of a real update above `after`, or the newest; {} if there is
+    none. `records` has the newest first."""
+    for record in records:
+        if wanted_id is not None and record.get("id") != wanted_id:
+            continue
+        if after is not None and not (record.get("id", 0) > after and is_real(record)):
+            continue
+        return record
+    return {}
+
+
 def parse_object(text):
     """The JSON document in it, or None."""
     try:
@@ -75,7 +92,10 @@ class Handoverctl(object):
         return self.run(["history", "--most", str(most)])[1] or []
 
     def status(self):
-        return self.run(["status"])[1]
+        status = self.run(["status"])[1]
+        if not isinstance(status, dict):
+            self.module.fail_json(msg="handoverctl status says nothing.", error="", rc=OK)
+        return status
 
 
 def go_on_without_terminal():

@@ -17,7 +17,9 @@ options:
     description: The update whose record is wanted. Without it and I(after), the newest.
     type: int
   after:
-    description: The newest record whose id is greater than this.
+    description:
+      - The newest record of an update whose id is greater than this.
+      - Rehearsals are passed over, and what was cancelled.
     type: int
 attributes:
   check_mode:
@@ -64,21 +66,11 @@ release:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.handover.update.plugins.module_utils.handoverctl import (
-    PROGRAM_ARGUMENT, Handoverctl,
+    PROGRAM_ARGUMENT, Handoverctl, record_of,
 )
 
 # All that handoverd keeps.
 MOST = 10000
-
-
-def chosen(records, params):
-    for record in records:
-        if params["id"] is not None and record.get("id") != params["id"]:
-            continue
-        if params["after"] is not None and record.get("id", 0) <= params["after"]:
-            continue
-        return record
-    return {}
 
 
 def main():
@@ -87,10 +79,10 @@ def main():
                            supports_check_mode=True)
     handoverctl = Handoverctl(module)
     status = handoverctl.status()
-    wants_one = module.params["id"] is not None
-    records = handoverctl.records(MOST if wants_one else 1)
+    wanted, after = module.params["id"], module.params["after"]
+    records = handoverctl.records(1 if wanted is None and after is None else MOST)
     module.exit_json(
-        changed=False, record=chosen(records, module.params),
+        changed=False, record=record_of(records, wanted, after),
         newest_id=records[0].get("id", 0) if records else 0, state=status["state"],
         generation=status["generation"], release=status["kernel"])
 

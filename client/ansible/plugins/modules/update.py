@@ -103,7 +103,9 @@ def main():
     if module.params["mode"]:
         words.append("--" + module.params["mode"])
     document = Handoverctl(module).run(words)[1]
-    module.exit_json(changed=True, update_id=document["id"])
+    # Without an id it is found as the first record behind the newest one.
+    begun = {"update_id": document["id"]} if isinstance(document, dict) and "id" in document else {}
+    module.exit_json(changed=True, **begun)
 
 
 if __name__ == "__main__":

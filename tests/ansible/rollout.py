@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from controller import Controller
 from hosts import Host, wait_for
 
 SOURCE, BUILD = Path(sys.argv[1]), Path(sys.argv[2])
@@ -35,23 +36,8 @@ class Fleet:
     def __init__(self, directory):
         self.directory = Path(directory)
         self.hosts = {}
-        self.environment = {
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(self.directory / "collections"),
-            "ANSIBLE_HOME": str(self.directory / "home"),
-            "ANSIBLE_LOCAL_TEMP": str(self.directory / "home/tmp"),
-            "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
-            "LC_ALL": "C.UTF-8",
-        }
-
-    def install(self):
-        (self.directory / "ansible.cfg").write_text(
-            "[defaults]\nforks = 8\nnocows = True\nlocalhost_warning = False\n"
-            "[connection]\npipelining = True\n")
-        subprocess.run(
-            ["ansible-galaxy", "collection", "install", "-p", self.directory / "collections",
-             SOURCE / "client/ansible"],
-            env=self.environment, check=True, stdout=subprocess.DEVNULL)
+        self.controller = Controller(directory)
+        self.environment = self.controller.environment
 
     def boot(self):
         for number in range(1, COUNT + 1):
@@ -221,7 +207,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="handover-fleet-") as directory:
         fleet = Fleet(directory)
         try:
-            fleet.install()
+            fleet.controller.install(SOURCE)
             fleet.boot()
             fleet.hosts[BUSY_DISK].hook("preflight", "#!/bin/sh\necho the disk is busy\nexit 1\n")
             fleet.hosts[REFUSES].hook("prepare", "#!/bin/sh\necho not today\nexit 1\n")

@@ -100,6 +100,13 @@ class Judged(unittest.TestCase):
                 ({"already": 9, "cancelled": 1}, 10, False)]:
             self.assertEqual(rollout.judged(self.notes(**counts), most)["stop"], stop, counts)
 
+    def test_a_host_that_is_left_out_does_not_count(self):
+        notes = self.notes(done=1, failed=1, unhealthy=1)
+        self.assertEqual(rollout.judged(notes, 0)["names"], ["h1", "h2"])
+        self.assertEqual(rollout.judged(rollout.notes_of(["h0", "h2"], notes), 0)["names"], ["h2"])
+        self.assertFalse(rollout.judged(rollout.notes_of(["h0", "h9"], notes), 0)["stop"])
+        self.assertEqual(rollout.notes_of([], notes), notes)
+
     def test_each_outcome_is_of_one_kind(self):
         self.assertFalse(set(rollout.DONE) & set(rollout.FAILED))
         self.assertFalse(set(rollout.LEFT) & set(rollout.DONE + rollout.FAILED))
@@ -129,6 +136,7 @@ class Notes(unittest.TestCase):
 
 class Report(unittest.TestCase):
     def rows(self):
+        # "old" was left out since.
         notes = {"b": {"outcome": "done", "record": RECORD},
                  "c": {"outcome": "vetoed", "from": "7.2", "reason": "=cmd|' /C calc'!A0"},
                  "old": {"outcome": "begun"}}
@@ -136,8 +144,8 @@ class Report(unittest.TestCase):
 
     def test_it_has_each_host_once_in_the_inventorys_order(self):
         rows = self.rows()
-        self.assertEqual([row["host"] for row in rows], ["c", "b", "d", "old"])
-        self.assertEqual([row["outcome"] for row in rows], ["vetoed", "done", "not tried", "begun"])
+        self.assertEqual([row["host"] for row in rows], ["c", "b", "d"])
+        self.assertEqual([row["outcome"] for row in rows], ["vetoed", "done", "not tried"])
         self.assertEqual(rows[1]["blackout_ms"], 1432)
         self.assertEqual(rows[1]["standstill_ms"], 1432)
         self.assertEqual((rows[1]["from"], rows[1]["to"]), ("7.2", "7.3"))

@@ -46,16 +46,19 @@ class ActionModule(ActionBase):
             rollout.write_note(args["directory"], host, args["note"])
         return {"changed": changed}
 
-    def _verdict(self, args, notes):
-        verdict = rollout.judged(notes, args["most_percent"])
-        verdict["failed_hosts"] = verdict.pop("failed")
-        return verdict
+    def _notes(self, args):
+        return rollout.notes_of(args["hosts"], rollout.read_notes(args["directory"]))
+
+    @staticmethod
+    def _said(verdict):
+        return {"stop": verdict["stop"], "tried": verdict["tried"], "share": verdict["share"],
+                "failed_hosts": verdict["failed"], "failed_names": verdict["names"]}
 
     def _judge(self, args, host):
-        return dict(self._verdict(args, rollout.read_notes(args["directory"])), changed=False)
+        return dict(self._said(rollout.judged(self._notes(args), args["most_percent"])), changed=False)
 
     def _report(self, args, host):
-        notes = rollout.read_notes(args["directory"])
+        notes = self._notes(args)
         rows = rollout.rows_of(args["hosts"], notes)
         verdict = rollout.judged(notes, args["most_percent"])
         paths = {"csv": os.path.join(args["directory"], "report.csv"),
@@ -63,5 +66,5 @@ class ActionModule(ActionBase):
         if not self._task.check_mode:
             rollout.write_file(paths["csv"], rollout.csv_of(rows))
             rollout.write_file(paths["markdown"], rollout.markdown_of(rows, args["title"], verdict))
-        return dict(self._verdict(args, notes), changed=True, counts=rollout.counts_of(rows),
+        return dict(self._said(verdict), changed=True, counts=rollout.counts_of(rows),
                     complete=all(row["outcome"] in rollout.DONE for row in rows), **paths)

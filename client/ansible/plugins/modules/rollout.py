@@ -36,7 +36,9 @@ options:
     type: float
     default: 10.0
   hosts:
-    description: All hosts of the roll-out, for the report.
+    description:
+      - All hosts of the roll-out, for C(judge) and C(report). Notes of others do not count.
+      - Without any, all that have notes.
     type: list
     elements: str
     default: []
@@ -84,6 +86,11 @@ failed_hosts:
   description: How many of them failed.
   returned: with C(judge) and C(report)
   type: int
+failed_names:
+  description: Their names.
+  returned: with C(judge) and C(report)
+  type: list
+  elements: str
 share:
   description: The same of 100.
   returned: with C(judge) and C(report)

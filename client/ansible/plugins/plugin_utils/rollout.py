@@ -69,13 +69,20 @@ def is_done(note):
     return note.get("outcome") in DONE
 
 
+def notes_of(hosts, notes):
+    """Those of these hosts; of all without any. A host that was left out neither stops the others nor
+    is reported."""
+    wanted = set(hosts)
+    return {host: note for host, note in notes.items() if not wanted or host in wanted}
+
+
 def judged(notes, most_percent):
     """Whether the roll-out goes on: the share of failures among the hosts that were tried."""
-    outcomes = [note.get("outcome") for note in notes.values()]
-    failed = len([one for one in outcomes if one in FAILED])
-    tried = failed + len([one for one in outcomes if one in DONE])
+    names = sorted(host for host, note in notes.items() if note.get("outcome") in FAILED)
+    failed = len(names)
+    tried = failed + len([note for note in notes.values() if is_done(note)])
     share = 100.0 * failed / tried if tried else 0.0
-    return {"tried": tried, "failed": failed, "share": round(share, 1),
+    return {"tried": tried, "failed": failed, "names": names, "share": round(share, 1),
             "stop": failed > 0 and share > most_percent}
 
 
@@ -108,9 +115,8 @@ def row_of(host, note):
 
 
 def rows_of(hosts, notes):
-    """Of each host of the roll-out, in its order, and of those that only the notes know."""
-    known = list(hosts) + [host for host in sorted(notes) if host not in set(hosts)]
-    return [row_of(host, notes.get(host, {})) for host in known]
+    """Of each host of the roll-out, in its order; of those that the notes know without any."""
+    return [row_of(host, notes.get(host, {})) for host in hosts or sorted(notes)]
 
 
 def csv_of(rows):

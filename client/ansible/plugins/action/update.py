@@ -8,8 +8,9 @@ __metaclass__ = type
 
 import time
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.handover.update.plugins.module_utils.handoverctl import UPDATE_ARGUMENTS
 from ansible_collections.handover.update.plugins.plugin_utils.verdict import is_complete, verdict_of
 
 COLLECTION = "handover.update."
@@ -23,7 +24,11 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super(ActionModule, self).run(tmp, task_vars)
         self._vars = task_vars
-        args = self._task.args
+        # Before anything is begun. What goes to the host goes as it was given: a path is one there.
+        args = self.validate_argument_spec(argument_spec=UPDATE_ARGUMENTS)[1]
+        for name in ("wait_timeout", "poll_seconds"):
+            if args[name] < 1:
+                raise AnsibleActionFail("%s is %d; give at least 1 second." % (name, args[name]))
         before = self._module("record", self._only(("executable",)))
         if before.get("failed"):
             return dict(result, outcome="refused", record={}, **self._failure(before))
@@ -31,20 +36,17 @@ class ActionModule(ActionBase):
             return dict(result, changed=False, outcome="already", record=before["record"])
         if self._task.check_mode:
             return dict(result, **self._look())
-        deadline = time.time() + int(args.get("wait_timeout", 900))
+        deadline = time.time() + args["wait_timeout"]
         begun = self._begin()
         if begun.get("failed"):
             return dict(result, outcome="refused", record={}, **self._failure(begun))
         wanted = {"id": begun["update_id"]} if "update_id" in begun else {"after": before["newest_id"]}
-        record = self._wait_for(wanted, deadline)
+        record = self._wait_for(wanted, deadline, args["poll_seconds"])
         result.update(changed=True, record=record)
         if "update_id" in begun:
             result["update_id"] = begun["update_id"]
-        result.update(verdict_of(record, self._flag("allow_losses")))
+        result.update(verdict_of(record, args["allow_losses"]))
         return result
-
-    def _flag(self, name):
-        return str(self._task.args.get(name, False)).lower() in ("true", "yes", "on", "1")
 
     def _only(self, names):
         return dict((name, self._task.args[name]) for name in names if name in self._task.args)
@@ -75,7 +77,7 @@ class ActionModule(ActionBase):
         except AnsibleConnectionFailure:
             return {}
 
-    def _wait_for(self, wanted, deadline):
+    def _wait_for(self, wanted, deadline, poll_seconds):
         """The complete record, or what there is of it at the deadline: {} if the host is lost."""
         args = dict(wanted, **self._only(("executable",)))
         record = {}
@@ -87,7 +89,7 @@ class ActionModule(ActionBase):
                 self._reset()
             if is_complete(record) or time.time() >= deadline:
                 return record
-            time.sleep(int(self._task.args.get("poll_seconds", 3)))
+            time.sleep(poll_seconds)
 
     def _reset(self):
         """A connection of ssh's that is kept open leads into the kernel that is gone."""

@@ -21,6 +21,14 @@ TARGET_ARGUMENTS = {
     "cmdline": {"type": "str"},
     "allow": {"type": "list", "elements": "str", "default": []},
 }
+UPDATE_ARGUMENTS = dict(
+    TARGET_ARGUMENTS,
+    mode={"type": "str", "choices": ["immediate", "orderly"]},
+    allow_losses={"type": "bool", "default": False},
+    wait_timeout={"type": "int", "default": 900},
+    poll_seconds={"type": "int", "default": 3},
+    **PROGRAM_ARGUMENT
+)
 
 
 def target_words(params):

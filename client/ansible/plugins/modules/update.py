@@ -81,16 +81,7 @@ update_id:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.handover.update.plugins.module_utils.handoverctl import (
-    PROGRAM_ARGUMENT, TARGET_ARGUMENTS, Handoverctl, target_words,
-)
-
-UPDATE_ARGUMENTS = dict(
-    TARGET_ARGUMENTS,
-    mode={"type": "str", "choices": ["immediate", "orderly"]},
-    allow_losses={"type": "bool", "default": False},
-    wait_timeout={"type": "int", "default": 900},
-    poll_seconds={"type": "int", "default": 3},
-    **PROGRAM_ARGUMENT
+    UPDATE_ARGUMENTS, Handoverctl, target_words,
 )
 
 

@@ -21,7 +21,7 @@ for package in COLLECTION.parents[:2]:
 COLLECTION.symlink_to(SOURCE.resolve() / "client/ansible")
 sys.path.insert(0, PACKAGES.name)
 from ansible_collections.handover.update.plugins.module_utils import handoverctl  # noqa: E402
-from ansible_collections.handover.update.plugins.plugin_utils import rollout, verdict  # noqa: E402
+from ansible_collections.handover.update.plugins.plugin_utils import look, rollout, verdict  # noqa: E402
 
 RECORD = {
     "id": 7, "outcome": "done", "from_release": "7.2", "to_release": "7.3", "losses": [],
@@ -80,6 +80,107 @@ class Records(unittest.TestCase):
         self.assertEqual(handoverctl.record_of([undone, rehearsal, RECORD], wanted_id=9), rehearsal)
         self.assertEqual(handoverctl.record_of([undone, rehearsal, RECORD]), undone)
         self.assertEqual(handoverctl.record_of([undone], wanted_id=9), {})
+
+
+class Looked(unittest.TestCase):
+    """The next note of a host by its note and what it answers."""
+
+    NOW = {"state": "normal", "release": "7.2", "newest_id": 9, "record": {}}
+    AWAY = {"unreachable": True, "msg": "no route"}
+
+    def look(self, note, now=None, do="write", **settings):
+        step = look.looked(note, {**self.NOW, **(now or {})}, **settings)
+        self.assertEqual(step["do"], do, step)
+        return step["note"]
+
+    def test_a_host_that_is_away_keeps_what_is_known_of_it(self):
+        self.assertEqual(look.looked({}, self.AWAY)["note"], {"outcome": "unreachable", "reason": "no route"})
+        for outcome in look.FAILED + look.PENDING:
+            note = {"outcome": outcome, "from": "7.1", "after": 4, "reason": "why"}
+            self.assertEqual(look.looked(note, self.AWAY), {"do": "write", "note": note})
+        for outcome in ("ready", "vetoed", "unreachable"):
+            note = look.looked({"outcome": outcome}, self.AWAY)["note"]
+            self.assertEqual(note["outcome"], "unreachable")
+            self.assertNotIn("after", note)
+
+    def test_an_update_that_is_not_over_is_waited_for(self):
+        for outcome in look.PENDING:
+            note = {"outcome": outcome, "from": "7.1", "after": 4}
+            for now in ({"state": "frozen"}, {"state": "restoring", "release": "7.3"}, {"state": "preparing"},
+                        {"record": {"id": 5, "outcome": "done", "health": "running"}, "release": "7.3"}):
+                kept = self.look(note, now, kernel="7.3")
+                self.assertEqual((kept["outcome"], kept["after"]), (outcome, 4), now)
+
+    def test_an_update_that_ended_is_adopted_once_the_host_is_well(self):
+        for outcome in look.PENDING:
+            note = {"outcome": outcome, "from": "7.1", "after": 4}
+            for state in ("normal", "prepared"):
+                adopted = self.look(note, {"state": state, "record": RECORD, "release": "7.3"}, "check")
+                self.assertEqual((adopted["outcome"], adopted["record"]), ("done", RECORD))
+                self.assertEqual(look.unwell(adopted, "no")["outcome"], "unhealthy")
+            lossy = {"record": {**RECORD, "outcome": "done-with-losses"}, "release": "7.3"}
+            self.assertEqual(self.look(note, lossy, "check", allow_losses=True)["outcome"], "done-with-losses")
+            self.assertEqual(self.look(note, lossy, kernel="7.3")["outcome"], "losses")
+            sick = {"record": {**RECORD, "health": "failed"}, "release": "7.3"}
+            self.assertEqual(self.look(note, sick, kernel="7.3")["outcome"], "unhealthy")
+            undone = self.look(note, {"record": {"id": 5, "outcome": "failed"}}, "ask", kernel="7.3")
+            self.assertEqual((undone["outcome"], undone["after"]), ("ready", 9))
+
+    def test_an_update_that_never_began_is_begun(self):
+        for outcome in look.PENDING:
+            self.assertEqual(self.look({"outcome": outcome, "after": 9}, do="ask")["outcome"], "ready")
+
+    def test_a_host_that_has_the_kernel_is_asked_nothing(self):
+        now = {"release": "7.3", "state": "preparing"}
+        for note in ({}, {"outcome": "vetoed"}, {"outcome": "unreachable"}, {"outcome": "ready"}):
+            self.assertEqual(self.look(note, now, kernel="7.3")["outcome"], "already")
+            self.assertEqual(self.look(note, now, "ask")["outcome"], "ready")
+
+    def test_a_failure_is_not_forgotten_since_the_host_has_the_kernel(self):
+        now = {"release": "7.3"}
+        losses = {"outcome": "losses", "record": {**RECORD, "losses": ["db"]}, "reason": "lost"}
+        sick = {"outcome": "unhealthy", "record": RECORD, "reason": "no route"}
+        # Whatever was noted of it since: neither of these was an update.
+        for since in ({}, self.AWAY):
+            for first in (losses, sick):
+                note = look.looked(first, since)["note"] if since else first
+                kept = self.look(note, now, kernel="7.3")
+                self.assertEqual(kept["outcome"], first["outcome"])
+                self.assertIn(first["reason"], kept["reason"])
+        ready = self.look(sick, None, "ask", kernel="7.3")
+        for note in (sick, ready, look.begun(ready, self.NOW), look.not_rehearsed(ready, {}),
+                     look.failed(ready, self.NOW, {"outcome": "refused", "failed": True}, "")):
+            self.assertEqual(self.look(note, now, kernel="7.3")["outcome"], "unhealthy", note)
+            self.assertEqual(self.look(note, now, "check", kernel="7.3", checks=True)["outcome"], "already")
+        self.assertEqual(self.look(losses, now, "check", kernel="7.3", allow_losses=True)["outcome"],
+                         "done-with-losses")
+        for outcome in ("failed", "cancelled", "refused", "not-rehearsed"):
+            self.assertEqual(self.look({"outcome": outcome}, now, "check", kernel="7.3")["outcome"], "already")
+
+    def test_preflight_lets_it_go_or_vetoes(self):
+        ready = self.look({}, do="ask")
+        warning, error = ({"id": "a", "severity": one, "message": "m"} for one in ("warning", "error"))
+        self.assertEqual(look.asked(ready, {"findings": [warning]}), ready)
+        self.assertEqual(look.asked(ready, {"findings": [warning, error]}),
+                         {"outcome": "vetoed", "from": "7.2", "reason": "a: m"})
+        self.assertEqual(look.asked(ready, {"failed": True, "msg": "Busy"})["reason"], "Busy")
+        self.assertEqual(look.asked(ready, self.AWAY)["outcome"], "unreachable")
+        sick = look.asked(self.look({"outcome": "unhealthy"}, do="ask"), {"findings": [error]})
+        self.assertEqual((sick["outcome"], look.group_of(sick)), ("unhealthy", "left"))
+
+    def test_an_attempt_that_failed_says_how_far_it_came(self):
+        ready = self.look({}, do="ask")
+        for now, updated, outcome in [
+                (self.AWAY, {}, "unreachable"),
+                ({"failed": True}, {}, "unreachable"),
+                (self.NOW, {}, "lost"),
+                (self.NOW, self.AWAY, "lost"),
+                (self.NOW, {"outcome": "refused", "failed": True}, "refused"),
+                (self.NOW, {"outcome": "done-with-losses", "failed": True}, "losses"),
+                (self.NOW, {"outcome": "done", "record": RECORD}, "unhealthy")]:
+            note = look.failed(ready, now, updated, "why")
+            self.assertEqual((note["outcome"], note["reason"]), (outcome, "why"))
+            self.assertEqual(note.get("after"), 9 if "state" in now else None)
 
 
 class Judged(unittest.TestCase):

@@ -7,6 +7,7 @@ interrupted run, the reports. 77 where Ansible is not installed."""
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,8 @@ from hosts import Host, wait_for
 
 SOURCE, BUILD = Path(sys.argv[1]), Path(sys.argv[2])
 COUNT = 30
-CANARY, BUSY_DISK, SICK, REFUSES, LOST = "h01", "h05", "h08", "h12", "h20"
+CANARY, BUSY_DISK, SICK, REFUSES, BUSY_BUS, LOST = "h01", "h05", "h08", "h12", "h17", "h20"
+VETO = {BUSY_DISK: "the disk is busy", BUSY_BUS: "the bus is busy"}
 
 
 def expect(condition, text):
@@ -65,11 +67,13 @@ class Fleet:
         (self.directory / "hosts.json").write_text(
             json.dumps({"all": {"hosts": hosts, "vars": variables}}))
 
-    def command(self, rollout, *words, **settings):
-        settings = {"handover_directory": str(self.directory / rollout),
-                    "handover_waves": [4, "30%", "100%"], **settings}
+    def command(self, rollout, *words, example=None, **settings):
+        """With the settings of a file, if there is an `example`; those that are given count more."""
+        waves = {} if example else {"handover_waves": [4, "30%", "100%"]}
+        settings = {"handover_directory": str(self.directory / rollout), **waves, **settings}
         return ["ansible-playbook", "-i", str(self.directory / "hosts.json"),
-                "handover.update.rollout", "-e", json.dumps(settings), *words]
+                "handover.update.rollout", *(["-e", f"@{example}"] if example else []),
+                "-e", json.dumps(settings), *words]
 
     def roll_out(self, rollout, *words, **settings):
         started = time.monotonic()
@@ -103,9 +107,22 @@ def dying_handoverctl(host):
 
 
 def looks_only(fleet):
-    print("==> --check changes nothing")
-    done = fleet.roll_out("checked", "--check", handover_hosts="h0*")
-    equal(done.returncode, 0, "exit status")
+    print("==> --check changes nothing, and names who would be left out; with the examples' settings")
+    for example, hosts, left in [
+            ("ten-thousand-hosts", "h0*", BUSY_DISK), ("ten-hosts", "h01:h02:h03:h04", None)]:
+        path = SOURCE / f"client/ansible/examples/{example}.yml"
+        # A play reads only as many of them as it needs. Ansible takes no other shares.
+        for wave in json.loads(re.search(r"^handover_waves: (.*)$", path.read_text(), re.M)[1]):
+            expect(re.fullmatch(r"[1-9]\d*%?", str(wave)), f"{example}: {wave} is no wave")
+        done = fleet.roll_out("checked", "--check", example=path, handover_hosts=hosts,
+                              handover_kernel="", handover_canaries=1)
+        equal(done.returncode, 2 if left else 0, "exit status")
+        text = " ".join(done.stdout.split())
+        wanted = f"{left} vetoed (" if left else "Every host would be updated."
+        expect(wanted in text, f"{wanted} is not said")
+        expect("TASK [handover.update.host : Update the host]" in text, "there are no waves")
+        for host in ("h02", "h03", "h04"):
+            expect(f"{host} failed" not in text and f"{host} refused" not in text, text)
     equal(set(fleet.updates().values()), {0}, "updates")
     equal(list((fleet.directory / "checked").glob("*")) if (fleet.directory / "checked").exists()
           else [], [], "what was written")
@@ -116,19 +133,21 @@ def stops(fleet):
     done = fleet.roll_out("may", handover_most_percent=5)
     equal(done.returncode, 2, "exit status")
     expect("The roll-out was stopped" in done.stdout, "the message does not say that it stopped")
+    expect(f"Failed: {SICK}, {REFUSES}." in done.stdout, "the message does not name who failed")
     outcomes = fleet.outcomes("may")
     equal(list(outcomes), list(fleet.hosts), "hosts in the report")
-    # One canary, four, and 30 % of the 28 that are in waves; the vetoed one is in none.
-    tried = [name for name in fleet.hosts if name != BUSY_DISK][:1 + 4 + 8]
+    # One canary, four, and 30 % of the 27 that are in waves; those with a veto are in none.
+    tried = [name for name in fleet.hosts if name not in VETO][:1 + 4 + 8]
     for name, outcome in outcomes.items():
-        wanted = {BUSY_DISK: "vetoed", SICK: "unhealthy", REFUSES: "failed"}.get(
+        wanted = {BUSY_DISK: "vetoed", BUSY_BUS: "vetoed", SICK: "unhealthy", REFUSES: "failed"}.get(
             name, "done" if name in tried else "ready")
         equal(outcome, wanted, name)
     updates = fleet.updates()
     for name in fleet.hosts:
         equal(updates[name], 1 if name in tried else 0, f"updates of {name}")
     rows = fleet.rows("may")
-    expect("the disk is busy" in rows[BUSY_DISK]["reason"], rows[BUSY_DISK]["reason"])
+    for name, reason in VETO.items():
+        expect(reason in rows[name]["reason"], rows[name]["reason"])
     expect("not today" in rows[REFUSES]["reason"], rows[REFUSES]["reason"])
     for name in (CANARY, "h02"):
         expect(float(rows[name]["blackout_ms"]) > 0, f"{name} has no blackout")
@@ -146,7 +165,7 @@ def stops(fleet):
 
 def goes_on(fleet):
     print("==> what was wrong is put right: it goes on, and one host is lost")
-    for name in (BUSY_DISK, REFUSES):
+    for name in (*VETO, REFUSES):
         for path in (fleet.hosts[name].directory / "hooks").glob("*/*"):
             path.unlink()
     fleet.hosts[SICK].health.write_text("#!/bin/sh\nexit 0\n")
@@ -209,7 +228,8 @@ def main():
         try:
             fleet.controller.install(SOURCE)
             fleet.boot()
-            fleet.hosts[BUSY_DISK].hook("preflight", "#!/bin/sh\necho the disk is busy\nexit 1\n")
+            for name, reason in VETO.items():
+                fleet.hosts[name].hook("preflight", f"#!/bin/sh\necho {reason}\nexit 1\n")
             fleet.hosts[REFUSES].hook("prepare", "#!/bin/sh\necho not today\nexit 1\n")
             fleet.hosts[SICK].health.write_text("#!/bin/sh\necho no route\nexit 1\n")
             fleet.write_inventory({LOST: dying_handoverctl(fleet.hosts[LOST])})

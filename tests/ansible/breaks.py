@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """breaks.py SOURCE: a roll-out whose hosts go away at each of its steps, with the real ansible-playbook,
-connections that break (connection/breaking.py), and a handoverctl that answers what it is told. rollout.py has real
-hosts. 77 where Ansible is not installed."""
+connections that break (connection/breaking.py), and a handoverctl that answers what it is told.
+rollout.py has real hosts. 77 where Ansible is not installed."""
 
 import json
 import shutil

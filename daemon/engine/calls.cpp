@@ -441,6 +441,10 @@ void Engine::owe_no_more(const std::string& name) {
   if (client->phase == ClientPhase::thawing || state_ == State::normal) {
     set_phase(*client, ClientPhase::idle);
   }
+  // It was frozen for a rehearsal, and the update that goes on from there has not asked it.
+  if (state_ == State::prepared && clients_.connected(*client) && !is_left_out(name)) {
+    update_.came(name);
+  }
   journal_.note_client(name);
   wake();
 }

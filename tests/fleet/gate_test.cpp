@@ -3,139 +3,21 @@
 // anybody is frozen, and what becomes of its slot.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <ctime>
-#include <optional>
 
-#include "child_process.h"
-#include "ctl.h"
 #include "etcd_process.h"
 #include "fleet/lock.h"
-#include "fleet/pause.h"
-#include "fleet/window.h"
-#include "host.h"
-#include "server_process.h"
+#include "gate_fixture.h"
 
 namespace handover::test {
 namespace {
 
 using nlohmann::json;
-
-struct Said {
-  int code = -1;
-  std::string text;  ///< stdout and stderr
-};
-
-class Gate : public testing::Test {
- protected:
-  void SetUp() override {
-    host.boot();
-    ScriptedClient::Setup setup;
-    setup.name = "worker";
-    host.add(setup);
-    ASSERT_TRUE(host.start_clients());
-  }
-  void TearDown() override {
-    if (HasFailure()) std::fprintf(stderr, "---- the gate's log\n%s\n", text_of(log()).c_str());
-    gate.reset();
-  }
-
-  [[nodiscard]] std::string log() const { return host.directory().path("fleet.log"); }
-  [[nodiscard]] std::vector<std::string> environment() const {
-    return {"DBUS_SYSTEM_BUS_ADDRESS=" + host.bus_address().text,
-            "HANDOVER_PRIVATE_SOCKET=",
-            "STATE_DIRECTORY=" + host.directory().path("fleet-state"),
-            "RUNTIME_DIRECTORY=" + host.directory().path("fleet-run"),
-            "HANDOVER_FLEET_STATUS=" + host.directory().path("fleet-run/status.json"),
-            "no_proxy=*"};
-  }
-  void start(const json& config) {
-    configuration = host.directory().write("fleet.json", config.dump());
-    mkdir(host.directory().path("fleet-state").c_str(), 0755);
-    mkdir(host.directory().path("fleet-run").c_str(), 0755);
-    start_again();
-  }
-  /// `kill -9` of the process, if it runs; what it left on disk stays.
-  void start_again() {
-    gate.reset();
-    ChildProcess::Setup setup;
-    setup.argv = {HANDOVER_FLEET_PROGRAM, "run", "--config", configuration};
-    setup.environment = environment();
-    setup.log = log();
-    gate.emplace(host.loop(), setup, [](int) {});
-    // The daemon has seen the last one go.
-    ASSERT_TRUE(host.run_until([&] { return is_connected() && !status().empty(); }));
-    host.observer().clear();
-  }
-  [[nodiscard]] bool is_connected() {
-    for (const auto& client : host.list_clients()) {
-      if (client.name == "fleet") return !client.bus_name.empty() && client.bus_name != last_name;
-    }
-    return false;
-  }
-  [[nodiscard]] json status() const {
-    const auto text = text_of(host.directory().path("fleet-run/status.json"));
-    auto document = json::parse(text, nullptr, false);
-    return document.is_object() ? document : json::object();
-  }
-  [[nodiscard]] bool comes_to(const std::string& phase) {
-    return host.run_until([&] { return status().value("phase", "") == phase; });
-  }
-  /// The command line, as a person uses it; the host goes on meanwhile.
-  Said run(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), HANDOVER_FLEET_PROGRAM);
-    return run_program(arguments);
-  }
-  Said run_program(const std::vector<std::string>& arguments) {
-    const auto file = host.directory().path("command.log");
-    std::remove(file.c_str());
-    std::optional<int> ended;
-    ChildProcess::Setup setup;
-    setup.argv = arguments;
-    setup.environment = environment();
-    setup.log = file;
-    const ChildProcess process(host.loop(), setup, [&](int how) { ended = how; });
-    EXPECT_TRUE(host.run_until([&] { return ended.has_value(); }));
-    return {ended && WIFEXITED(*ended) ? WEXITSTATUS(*ended) : -1, text_of(file)};
-  }
-  /// It ends before anybody is frozen.
-  std::string refused_update() {
-    host.observer().clear();
-    EXPECT_TRUE(host.update().error.empty());
-    const auto end = host.finished();
-    EXPECT_EQ(end.outcome, "failed");
-    for (const auto& state : host.observer().states()) EXPECT_NE(state, "freezing");
-    host.expect_calm();
-    return end.reason;
-  }
-
-  Host host;
-  std::string configuration, last_name;
-  std::optional<ChildProcess> gate;
-};
-
-/// What `date` says of a time so many seconds from now, in the host's time zone.
-std::string in_seconds(int seconds) {
-  const auto at = time(nullptr) + seconds;
-  std::array<char, 64> text = {};
-  tm parts = {};
-  gmtime_r(&at, &parts);
-  strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S UTC", &parts);
-  return text.data();
-}
-
-json fleetlock(const FleetLockServer& server) {
-  return {{"kind", "fleetlock"}, {"url", server.url()}, {"group", "web"},
-          {"id", "me"},          {"proxy", "none"},     {"timeout-seconds", 5}};
-}
 
 TEST_F(Gate, WithoutAnythingConfiguredLetsThrough) {
   start(json::object());
@@ -145,37 +27,6 @@ TEST_F(Gate, WithoutAnythingConfiguredLetsThrough) {
   const auto record = host.history().front();
   const auto times = record.at("timeline").at("clients").at("fleet");
   EXPECT_FALSE(times.contains("blackout_usec")) << times.dump();
-}
-
-TEST_F(Gate, OutsideItsWindowNothingIsFrozen) {
-  start({{"windows", {{{"calendar", "2099-01-03 02:00 UTC"}, {"length-seconds", 3600}}}}});
-  EXPECT_EQ(refused_update(),
-            "Client 'fleet', Prepare: No maintenance window is open; the next one opens at "
-            "2099-01-03T02:00:00Z.");
-  ASSERT_TRUE(comes_to("idle"));
-  EXPECT_EQ(status()["window"]["opens"], "2099-01-03T02:00:00Z");
-  EXPECT_EQ(status()["window"]["open"], false);
-  const auto said = run({"status"});
-  EXPECT_EQ(said.code, 0);
-  EXPECT_NE(said.text.find("window  closed, the next opens 2099-01-03T02:00:00Z"),
-            std::string::npos)
-      << said.text;
-}
-
-TEST_F(Gate, FromPreparedAnUpdateThatWouldEndTooLateIsNotFrozen) {
-  start({{"windows", {{{"calendar", in_seconds(-60)}, {"length-seconds", 90}}}},
-         {"must-end-within", true},
-         {"expected-seconds", 5}});
-  ASSERT_TRUE(host.prepare().error.empty());
-  ASSERT_TRUE(host.reaches("prepared"));
-  // The window is open for a while yet, but not for as long as an update takes.
-  const auto closes = fleet::parse_utc(status()["window"]["closes"].get<std::string>());
-  ASSERT_TRUE(closes);
-  ASSERT_TRUE(host.run_until([&] { return fleet::wall_clock_usec() + 4'000'000 > *closes; }));
-  ASSERT_TRUE(host.update().error.empty());
-  const auto end = host.finished();
-  EXPECT_NE(end.reason.find("and an update takes 5 s"), std::string::npos) << end.reason;
-  EXPECT_EQ(host.generation(), 0U);
 }
 
 TEST_F(Gate, ASlotOfEtcdIsTakenAndGivenBack) {
@@ -405,21 +256,6 @@ TEST_F(Gate, ARehearsalKeepsTheSlotForTheUpdateThatFollows) {
   EXPECT_EQ(server.holder("web"), "");
 }
 
-TEST_F(Gate, AClockThatIsWrongIsAVetoWhereThereAreWindows) {
-  FleetLockServer server;
-  server.start();
-  server.behave({{"clock", 3600}});
-  start({{"lock", fleetlock(server)},
-         {"windows", {{{"calendar", in_seconds(-60)}, {"length-seconds", 3600}}}}});
-  const auto reason = refused_update();
-  EXPECT_NE(reason.find("s behind that of the lock's server"), std::string::npos) << reason;
-  ASSERT_TRUE(comes_to("idle"));
-  EXPECT_EQ(server.holder("web"), "");
-  server.behave(json::object());
-  host.update_ends("done");
-  EXPECT_TRUE(comes_to("idle"));
-}
-
 TEST_F(Gate, IsPreparedFirstAndRestoredLast) {
   FleetLockServer server;
   server.start();
@@ -476,51 +312,6 @@ TEST_F(Gate, ABadConfigurationIsOneLine) {
   }
   EXPECT_EQ(run({"check", host.directory().write("good.json", "{}")}).code, 0);
   EXPECT_EQ(run({"check", host.directory().path("none.json")}).code, 1);
-}
-
-TEST_F(Gate, HandoverctlWaitsForTheWindow) {
-  start({{"windows", {{{"calendar", in_seconds(8)}, {"length-seconds", 3600}}}}});
-  EXPECT_NE(refused_update().find("No maintenance window is open"), std::string::npos);
-  const auto updated = run_program({HANDOVERCTL_PROGRAM, "update", "--wait-for-window"});
-  EXPECT_EQ(updated.code, 0) << updated.text;
-  EXPECT_NE(updated.text.find("Waiting for the maintenance window that opens at"),
-            std::string::npos)
-      << updated.text;
-  EXPECT_EQ(host.history().front().at("outcome"), "done");
-}
-
-TEST_F(Gate, HandoverctlWaitsOverAStartOfTheGate) {
-  start({{"windows", {{{"calendar", in_seconds(20)}, {"length-seconds", 3600}}}}});
-  ASSERT_TRUE(host.run_until([&] { return status()["window"]["open"] == false; }));
-  const auto file = host.directory().path("waits.log");
-  std::optional<int> ended;
-  ChildProcess::Setup setup;
-  setup.argv = {HANDOVERCTL_PROGRAM, "update", "--wait-for-window"};
-  setup.environment = environment();
-  setup.log = file;
-  const ChildProcess process(host.loop(), setup, [&](int how) { ended = how; });
-  ASSERT_TRUE(host.run_until([&] { return text_of(file).find("Waiting") != std::string::npos; }));
-  // It ends in order, and takes its file away; then one is killed, and leaves it.
-  gate->signal(SIGTERM);
-  ASSERT_TRUE(host.run_until([&] { return status().empty(); }));
-  const auto until = fleet::now_usec() + 1'000'000;
-  ASSERT_TRUE(host.run_until([&] { return fleet::now_usec() > until; }));
-  EXPECT_EQ(ended, std::nullopt) << text_of(file);
-  start_again();
-  gate->signal(SIGKILL);
-  start_again();
-  ASSERT_TRUE(host.run_until([&] { return ended.has_value(); }));
-  ASSERT_TRUE(WIFEXITED(*ended) && WEXITSTATUS(*ended) == 0) << text_of(file);
-  EXPECT_EQ(host.history().front().at("outcome"), "done");
-}
-
-TEST_F(Gate, HandoverctlDoesNotWaitWhereNobodyKnowsAWindow) {
-  const auto refused = run_program({HANDOVERCTL_PROGRAM, "update", "--wait-for-window"});
-  EXPECT_EQ(refused.code, 6);
-  EXPECT_EQ(refused.text,
-            "handoverctl: No maintenance window to wait for: handover-fleet does not run here; "
-            "start it, or leave --wait-for-window out.\n");
-  EXPECT_EQ(host.generation(), 0U);
 }
 
 TEST_F(Gate, CommandsSayWhenNoneRuns) {

@@ -169,7 +169,6 @@ Step on_alone(const Turn& turn, const Event& event) {
     case Phase::idle:
     case Phase::kept:
     case Phase::releasing:
-      return stay(turn);
     case Phase::checking:  // since this process began
       return stay(turn);
     case Phase::held:

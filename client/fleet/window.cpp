@@ -116,10 +116,10 @@ std::optional<std::uint64_t> duration_of_last(const std::string& history) {
     if (!record.is_object()) continue;
     const auto outcome = record.find("outcome");
     if (outcome == record.end() || (*outcome != "done" && *outcome != "done-with-losses")) continue;
-    const auto phases = record.find("phases");
-    if (phases == record.end() || !phases->is_array()) continue;
+    const auto parts = record.find("phases");
+    if (parts == record.end() || !parts->is_array()) continue;
     std::uint64_t sum = 0;
-    for (const auto& phase : *phases) {
+    for (const auto& phase : *parts) {
       const auto usec = phase.find("usec");
       // Between a plain prepare and its update anybody may have slept over it.
       const bool waiting = phase.contains("name") && phase["name"] == "wait";

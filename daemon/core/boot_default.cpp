@@ -105,17 +105,6 @@ Result<std::string> grub_entry_id(std::string_view grub_cfg, std::string_view re
                                                " (gnulinux-RELEASE-advanced-UUID)");
 }
 
-std::string grub_saved_entry(std::string_view grubenv) {
-  constexpr std::string_view name = "saved_entry=";
-  while (!grubenv.empty()) {
-    const auto end = grubenv.find('\n');
-    const auto line = grubenv.substr(0, end);
-    grubenv.remove_prefix(end == std::string_view::npos ? grubenv.size() : end + 1);
-    if (line.starts_with(name)) return std::string(line.substr(name.size()));
-  }
-  return {};
-}
-
 Result<std::vector<std::string>> boot_default_command(const BootDefaultFacts& facts) {
   if (facts.loader_conf.empty() && !facts.grub_cfg.empty()) return by_grub(facts);
   if (facts.bootctl.empty()) {

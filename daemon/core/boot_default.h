@@ -25,9 +25,6 @@ struct BootDefaultFacts {
 /// entry for recovery. kernel_not_found: no entry has such an id.
 Result<std::string> grub_entry_id(std::string_view grub_cfg, std::string_view release);
 
-/// What GRUB's environment block (grubenv) has as its default; "" if it has none.
-std::string grub_saved_entry(std::string_view grubenv);
-
 /// The program and its arguments. not_supported: this host has no way, and why; kernel_not_found.
 Result<std::vector<std::string>> boot_default_command(const BootDefaultFacts& facts);
 

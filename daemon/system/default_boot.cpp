@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/boot_default.h"
+#include "core/boot_entry.h"
 #include "core/text.h"
 #include "system/small_files.h"
 
@@ -61,7 +62,7 @@ Result<void> check_default_boot(const std::vector<std::string>& command, const s
     if (word.ends_with("/grub2-set-default")) block = "/boot/grub2/grubenv";
   }
   if (block == nullptr) return {};
-  const auto saved = grub_saved_entry(first_text(root, {block}));
+  const auto saved = grub_default(first_text(root, {block}));
   if (saved == command.back()) return {};
   return fail(ErrorCode::io, std::string(block) +
                                  " (GRUB's environment block) has not taken entry " +

@@ -18,16 +18,15 @@ constexpr std::uint64_t soon_usec = 10'000;
 
 }  // namespace
 
-bool Journal::dirty() const {
+bool Journal::noted() const {
   return head_ || update_ || !sessions_.empty() || !tokens_.empty() || !clients_.empty() ||
-         !times_.empty() || !losses_.empty() || !left_out_.empty() || !in_again_.empty() ||
-         late_losses_written_ || !late_losses_.empty();
+         !losses_.empty() || !left_out_.empty() || !in_again_.empty() || late_losses_written_ ||
+         !late_losses_.empty();
 }
 
 void Journal::note_in_again(const std::string& client) {
   std::erase_if(left_out_, [&](const LeftOut& left) { return left.client == client; });
   in_again_.insert(client);
-  presses_ = true;
 }
 
 Result<void> Journal::begin() {
@@ -56,7 +55,6 @@ Manifest Journal::snapshot() const {
 
 /// The order matters: a token comes after its session, and a loss after its update.
 std::vector<Change> Journal::take_changes() {
-  presses_ = false;
   soon_.reset();
   std::vector<Change> changes;
   if (std::exchange(head_, false)) changes.emplace_back(model_.head());

@@ -50,48 +50,30 @@ class Journal {
   /// Runs once, when preserved memory has a text of this process.
   void on_first_text(std::function<void()> then) { on_first_ = std::move(then); }
 
-  void note_head() { head_ = presses_ = true; }
-  void note_session(std::uint64_t id) {
-    sessions_.insert(id);
-    presses_ = true;
-  }
-  void note_token(std::uint64_t session, std::uint64_t token) {
-    tokens_.insert({session, token});
-    presses_ = true;
-  }
-  void note_client(const std::string& name) {
-    clients_.insert(name);
-    presses_ = true;
-  }
+  void note_head() { head_ = true; }
+  void note_session(std::uint64_t id) { sessions_.insert(id); }
+  void note_token(std::uint64_t session, std::uint64_t token) { tokens_.insert({session, token}); }
+  void note_client(const std::string& name) { clients_.insert(name); }
   /// The update as a whole has begun, ended or got other properties.
-  void note_update() { update_ = presses_ = true; }
-  void note_loss(const std::string& sentence) {
-    losses_.push_back(sentence);
-    presses_ = true;
-  }
-  void note_left_out(const LeftOut& left_out) {
-    left_out_.push_back(left_out);
-    presses_ = true;
-  }
+  void note_update() { update_ = true; }
+  void note_loss(const std::string& sentence) { losses_.push_back(sentence); }
+  void note_left_out(const LeftOut& left_out) { left_out_.push_back(left_out); }
   /// It comes with what is written next, or a moment later. Where a thousand clients answer one
   /// after the other, each would cost all others the time of a write; and a daemon that dies before
   /// it does not know how long they took.
   void note_times(const std::string& client) { times_.insert(client); }
   /// After its update was over.
-  void note_late_loss(const std::string& sentence) {
-    late_losses_.push_back(sentence);
-    presses_ = true;
-  }
+  void note_late_loss(const std::string& sentence) { late_losses_.push_back(sentence); }
   /// The history has those that were noted so far.
   void note_late_losses_written() {
-    late_losses_written_ = presses_ = true;
+    late_losses_written_ = true;
     late_losses_.clear();
   }
   /// It was left out before.
   void note_in_again(const std::string& client);
-  [[nodiscard]] bool dirty() const;
+  [[nodiscard]] bool dirty() const { return noted() || !times_.empty(); }
   /// What was noted is to be written at the end of this turn.
-  [[nodiscard]] bool presses() const { return presses_ || cut_; }
+  [[nodiscard]] bool presses() const { return noted() || cut_; }
 
   /// Writes what was noted. Where preserved memory is just being written by the pool, it follows
   /// when that is done; idle() tells. After an error nothing is forgotten: it is tried again, at
@@ -120,6 +102,8 @@ class Journal {
   [[nodiscard]] const Figures& figures() const { return figures_; }
 
  private:
+  /// Anything but times.
+  [[nodiscard]] bool noted() const;
   [[nodiscard]] Manifest snapshot() const;
   [[nodiscard]] std::vector<Change> take_changes();
   Result<void> write_lines(const std::string& lines);
@@ -134,7 +118,6 @@ class Journal {
   std::shared_ptr<backend::ManifestStore> store_;
   const Model& model_;
 
-  bool presses_ = false;
   bool head_ = false;
   bool update_ = false;
   std::set<std::uint64_t> sessions_;

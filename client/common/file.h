@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Reading small files of /proc and /sys, and naming what the system refused.
+// Small files: reading those of /proc and /sys, writing such as are whole at any instant; and
+// naming what the system refused.
 #pragma once
 
 #include <handover/handover.hpp>
@@ -13,5 +14,12 @@ client::Error errno_error(const std::string& what, int code);
 
 /// All of a file.
 client::Result<std::string> read_file(const std::string& path);
+
+enum class Durable { no, yes };
+
+/// Puts `text` in place of what was there, in one step; durable: when it returns, a power cut does
+/// not undo it.
+client::Result<void> replace_file(const std::string& path, const std::string& text,
+                                  Durable durable);
 
 }  // namespace handover::common

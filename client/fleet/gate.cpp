@@ -15,7 +15,6 @@
 #include "host_id.h"
 #include "lock.h"
 #include "pause.h"
-#include "store.h"
 
 namespace handover::fleet {
 namespace {
@@ -264,7 +263,8 @@ void Gate::settle(std::optional<client::Call>& call, const std::string* refusal)
 /// Without it on disk, a yes must not be asked for: nobody would know later of what to give back.
 /// What the disk has is the turn of before, and that goes on.
 bool Gate::persist(const Turn& before) {
-  auto written = replace_file(turn_path(setup_.state), to_json(turn_), Durable::yes);
+  auto written =
+      common::replace_file(turn_path(setup_.state), to_json(turn_), common::Durable::yes);
   if (written) return true;
   say(SD_ERR, written.error().message);
   if (turn_.phase != Phase::asking) return true;
@@ -378,7 +378,7 @@ void Gate::looked(const client::Result<WindowState>& window) {
 void Gate::publish() {
   status_.turn = turn_;
   const auto text = to_json(status_, config_.lock);
-  auto written = replace_file(status_path(setup_.runtime), text, Durable::no);
+  auto written = common::replace_file(status_path(setup_.runtime), text, common::Durable::no);
   if (!written) say(SD_WARNING, written.error().message);
 }
 

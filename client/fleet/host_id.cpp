@@ -9,7 +9,6 @@
 #include <cerrno>
 
 #include "common/file.h"
-#include "store.h"
 
 namespace handover::fleet {
 namespace {
@@ -66,7 +65,7 @@ client::Result<std::string> installation_id(const std::string& directory) {
   if (const int r = sd_id128_randomize(&id); r < 0) {
     return common::errno_error("Cannot draw an id for " + path, -r);
   }
-  auto written = replace_file(path, text_of_id(id) + "\n", Durable::yes);
+  auto written = common::replace_file(path, text_of_id(id) + "\n", common::Durable::yes);
   if (!written) return written.error();
   return text_of_id(id);
 }

@@ -98,15 +98,8 @@ client::Result<void> write_status(const std::string& directory, const Status& st
   if (mkdir(directory.c_str(), 0755) < 0 && errno != EEXIST) {
     return common::errno_error("Cannot make " + directory);
   }
-  const std::string path = status_path(directory, status.name);
-  const std::string staged = path + ".new";
-  const std::string text = to_json(status);
-  const client::Fd fd(open(staged.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!fd || write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
-      rename(staged.c_str(), path.c_str()) < 0) {
-    return common::errno_error("Cannot write " + path);
-  }
-  return {};
+  return common::replace_file(status_path(directory, status.name), to_json(status),
+                              common::Durable::no);
 }
 
 std::uint64_t start_of(pid_t process) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "pause.h"
 #include "program.h"
 #include "text.h"
 
@@ -12,7 +13,6 @@ namespace handover::fleet {
 namespace {
 
 constexpr std::uint64_t analyze_limit_usec = 10'000'000;
-constexpr std::uint64_t calendar_usec_per_second = 1'000'000;
 /// So many elapses at a time: what it says of them must fit in a program's output.
 constexpr std::size_t page = 200;
 /// A window that elapses each minute is asked for two days, its longest length before now and the
@@ -23,7 +23,7 @@ constexpr std::uint64_t far_enough_usec = 86'400'000'000;
 client::Result<std::vector<std::uint64_t>> elapses_since(const std::string& calendar,
                                                          std::uint64_t since,
                                                          const std::atomic<bool>& given_up) {
-  const auto base = "--base-time=@" + std::to_string(since / calendar_usec_per_second);
+  const auto base = "--base-time=@" + std::to_string(since / usec_per_second);
   const auto iterations = "--iterations=" + std::to_string(page);
   auto ended = run_program({"systemd-analyze", "calendar", iterations, base, "--", calendar},
                            {"LC_ALL=C", "SYSTEMD_COLORS=0"}, analyze_limit_usec, given_up);

@@ -67,10 +67,9 @@ LockOutcome LockClient::give_back(const Claim& claim) {
 }
 
 Reply LockClient::exchange(const std::string& url, const Request& request) {
-  constexpr std::int64_t usec_per_second = 1'000'000;
   auto reply = server_.exchange(url, request);
   if (reply.server_time != 0) {
-    const auto ours = static_cast<std::int64_t>(wall_clock_usec()) / usec_per_second;
+    const auto ours = static_cast<std::int64_t>(wall_clock_usec() / usec_per_second);
     clock_skew_ = ours - reply.server_time;
   }
   return reply;

@@ -7,6 +7,8 @@
 
 namespace handover::fleet {
 
+inline constexpr std::uint64_t usec_per_second = 1'000'000;
+
 /// CLOCK_MONOTONIC, in microseconds.
 std::uint64_t now_usec();
 /// CLOCK_REALTIME, in microseconds.

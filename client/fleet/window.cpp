@@ -7,10 +7,10 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "pause.h"
+
 namespace handover::fleet {
 namespace {
-
-constexpr std::uint64_t usec_per_second = 1'000'000;
 
 struct Span {
   std::uint64_t begin, end;

@@ -76,6 +76,19 @@ class VmmRestart : public VmmClient {
     return program;
   }
 
+  /// A copy of QEMU runs the guest, and has been replaced by a broken one: the copy goes on.
+  void expect_return_from_a_broken_qemu(const json& config) {
+    const auto installed = path("installed");
+    fs::copy_file(qemu, installed);
+    qemu = installed;
+    run(config);
+    const auto before = qemu_process();
+    fs::rename(broken_qemu("new"), installed);
+    EXPECT_EQ(restart(), 1);
+    EXPECT_NE(said.find("keeps its QEMU: QEMU did not start"), std::string::npos) << said;
+    EXPECT_NE(qemu_process(), before);
+  }
+
   /// The image, which no QEMU may write to until it is closed. None if that cannot be had.
   UniqueFd read_by_a_backup() {
     UniqueFd image(::open(path("count.raw").c_str(), O_RDWR | O_CLOEXEC));
@@ -292,20 +305,12 @@ TEST_F(VmmRestart, SigtermEndsAGuestThatStandsStill) {
 /// An upgrade has put a broken program in place of the one that runs.
 TEST_F(VmmRestart, ProgramThatIsGoneTakesTheGuestBack) {
   auto config = for_a_copy(configuration("own-monitor"));
-  const auto installed = path("installed");
-  fs::copy_file(qemu, installed);
   if (geteuid() == 0) {
     fs::permissions(path(""), fs::perms::all);
     ASSERT_EQ(chown(path("count.raw").c_str(), 65534, 0), 0);
     config["user"] = "nobody";
   }
-  qemu = installed;
-  run(config);
-  const auto before = qemu_process();
-  fs::rename(broken_qemu("new"), installed);
-  EXPECT_EQ(restart(), 1);
-  EXPECT_NE(said.find("keeps its QEMU: QEMU did not start"), std::string::npos) << said;
-  EXPECT_NE(qemu_process(), before);
+  expect_return_from_a_broken_qemu(config);
   EXPECT_NE(fs::read_symlink("/proc/" + std::to_string(qemu_process()) + "/exe")
                 .string()
                 .find("installed (deleted)"),
@@ -323,15 +328,7 @@ TEST_F(VmmRestart, GuestOfAnotherUserInItsUnit) {
   fs::permissions(path(""), fs::perms::all);
   ASSERT_EQ(chown(path("count.raw").c_str(), 65534, 0), 0);
   may_trace = false;
-  const auto installed = path("installed");
-  fs::copy_file(qemu, installed);
-  qemu = installed;
-  run(config);
-  const auto before = qemu_process();
-  fs::rename(broken_qemu("new"), installed);
-  EXPECT_EQ(restart(), 1);
-  EXPECT_NE(said.find("keeps its QEMU: QEMU did not start"), std::string::npos) << said;
-  EXPECT_NE(qemu_process(), before);
+  expect_return_from_a_broken_qemu(config);
   EXPECT_EQ(run_state(), "running");
   expect_goes_on();
   configure("/usr/bin/qemu-system-x86_64");

@@ -29,6 +29,24 @@ class LeaveTest : public WorldTest {
   bool reaches(State state) {
     return world.run_until([&] { return world.engine().state() == state; });
   }
+  /// Optional; it leaves when it is to be prepared.
+  FakeClient& boot_with_cache() {
+    boot_two();
+    auto& cache = world.client("cache").optional().preserves("cache", {1});
+    cache.start();
+    world.settle();
+    return cache.does(ClientCall::prepare, Does::leave);
+  }
+  /// While the other is still being prepared.
+  void leave_and_come_again() {
+    disk().does(ClientCall::prepare, Does::nothing);
+    ASSERT_TRUE(world.request(JobType::update));
+    ASSERT_TRUE(world.run_until([&] { return world.announced.count("Prepare cache") == 1; }));
+    world.settle();
+    world.client("cache").start();
+    world.settle();
+    disk().answer_now();
+  }
   bool is_registered(const std::string& name) { return world.engine().clients().contains(name); }
 };
 
@@ -155,19 +173,8 @@ TEST_F(LeaveTest, WhoIsStillToRestoreMayNot) {
 
 /// An optional client that failed in Prepare, and comes anew while others prepare, is carried.
 TEST_F(LeaveTest, WhoWasLeftOutAndComesAgainIsCarried) {
-  boot_two();
-  world.client("cache").optional().preserves("cache", {1});
-  world.client("cache").start();
-  world.settle();
-  auto& cache = world.client("cache");
-  cache.does(ClientCall::prepare, Does::leave);
-  disk().does(ClientCall::prepare, Does::nothing);
-  ASSERT_TRUE(world.request(JobType::update));
-  ASSERT_TRUE(world.run_until([&] { return world.announced.count("Prepare cache") == 1; }));
-  world.settle();
-  cache.start();
-  world.settle();
-  disk().answer_now();
+  boot_with_cache();
+  leave_and_come_again();
   EXPECT_EQ(world.outcome(), "done");
   EXPECT_EQ(world.announced.count("Freeze cache"), 1U);
   EXPECT_EQ(world.announced.count("Restore cache"), 1U);
@@ -178,19 +185,8 @@ TEST_F(LeaveTest, WhoWasLeftOutAndComesAgainIsCarried) {
 
 /// The daemon of the new kernel reads it from the manifest's changes.
 TEST_F(LeaveTest, WhoComesAgainAndVetoesTheFreezeIsLeftOutForThat) {
-  boot_two();
-  world.client("cache").optional().preserves("cache", {1});
-  world.client("cache").start();
-  world.settle();
-  auto& cache = world.client("cache");
-  cache.does(ClientCall::prepare, Does::leave).does(ClientCall::freeze, Does::veto);
-  disk().does(ClientCall::prepare, Does::nothing);
-  ASSERT_TRUE(world.request(JobType::update));
-  ASSERT_TRUE(world.run_until([&] { return world.announced.count("Prepare cache") == 1; }));
-  world.settle();
-  cache.start();
-  world.settle();
-  disk().answer_now();
+  boot_with_cache().does(ClientCall::freeze, Does::veto);
+  leave_and_come_again();
   EXPECT_EQ(world.outcome(), "done-with-losses");
   ASSERT_EQ(newest().left_out.size(), 1U);
   EXPECT_NE(newest().left_out.front().reason.find("Freeze"), std::string::npos);

@@ -13,6 +13,11 @@ namespace {
 
 class RehearsalTest : public WorldTest {
  protected:
+  void boot_with_optional_guest() {
+    world.client("disk").preserves("disk", {1});
+    world.client("guest").optional().preserves("guest", {1});
+    world.boot();
+  }
   /// Until it is over: its outcome, or the error that refused it.
   std::string rehearse(const UpdateOptions& options = {}) {
     const auto finished = world.announced.finished.size();
@@ -162,9 +167,7 @@ TEST_F(RehearsalTest, EndsWhenTheLimitIsOver) {
 
 /// Each call has the rehearsal's limit: whichever of the two is over first, the reason is the same.
 TEST_F(RehearsalTest, NamesItsLimitWhoeverIsWaitedFor) {
-  world.client("disk").preserves("disk", {1});
-  world.client("guest").optional().preserves("guest", {1});
-  world.boot();
+  boot_with_optional_guest();
   guest().does(ClientCall::freeze, Does::nothing);
   EXPECT_EQ(rehearse(at_most(World::second / 100)), "failed");
   EXPECT_NE(world.reason().find("longer than was asked for (10 ms); it waited for client 'guest'"),
@@ -213,9 +216,7 @@ TEST_F(RehearsalTest, WhoDoesNotThawEndsIt) {
 }
 
 TEST_F(RehearsalTest, WhoIsOptionalAndDoesNotThawIsLeftOut) {
-  world.client("disk").preserves("disk", {1});
-  world.client("guest").optional().preserves("guest", {1});
-  world.boot();
+  boot_with_optional_guest();
   guest().always(ClientCall::thaw, Does::veto);
   EXPECT_EQ(rehearse(), "rehearsed");
   ASSERT_EQ(newest().left_out.size(), 1U);
@@ -229,9 +230,7 @@ TEST_F(RehearsalTest, WhoIsOptionalAndDoesNotThawIsLeftOut) {
 }
 
 TEST_F(RehearsalTest, WhoDidNotThawIsCarriedOnceItIsPreparedAgain) {
-  world.client("disk").preserves("disk", {1});
-  world.client("guest").optional().preserves("guest", {1});
-  world.boot();
+  boot_with_optional_guest();
   guest().always(ClientCall::thaw, Does::veto);
   EXPECT_EQ(rehearse(), "rehearsed");
   ASSERT_EQ(newest().left_out.size(), 1U);
@@ -244,9 +243,7 @@ TEST_F(RehearsalTest, WhoDidNotThawIsCarriedOnceItIsPreparedAgain) {
 }
 
 TEST_F(RehearsalTest, WhoStillStandsIsCountedByTheLimit) {
-  world.client("disk").preserves("disk", {1});
-  world.client("guest").optional().preserves("guest", {1});
-  world.boot();
+  boot_with_optional_guest();
   guest().does(ClientCall::thaw, Does::nothing, 1);
   EXPECT_EQ(rehearse(at_most(World::second)), "failed");
   EXPECT_NE(world.reason().find("'guest' stood still for"), std::string::npos) << world.reason();
@@ -289,9 +286,7 @@ TEST_F(RehearsalTest, WhoLeavesInTheThawEndsIt) {
 }
 
 TEST_F(RehearsalTest, WhoWasLeftOutIsPreparedForTheUpdate) {
-  world.client("disk").preserves("disk", {1});
-  world.client("guest").optional().preserves("guest", {1});
-  world.boot();
+  boot_with_optional_guest();
   guest().does(ClientCall::freeze, Does::veto);
   EXPECT_EQ(rehearse(), "rehearsed");
   ASSERT_EQ(newest().left_out.size(), 1U);
